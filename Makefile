@@ -1,0 +1,63 @@
+# Set-up, the default run and the tests; every target installs what it needs by itself.
+PYTHON ?= python3
+CORES ?= 2
+CONFIG ?= config.yaml
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
+
+export PYTHONHASHSEED := 0
+
+.PHONY: help install run test test-slow lint lock embedded-data benchmark clean distclean
+
+help:  ## show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(INSTALLED)  ## make .venv and install the locked versions into it
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "arielflow needs Python >= 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv is missing; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(INSTALLED)  ## run the workflow (CONFIG=config.yaml CORES=2) and say where the results are
+	@$(SNAKEMAKE) --configfile $(CONFIG)
+	@$(BIN)/python workflow/scripts/show_summary.py $(CONFIG)
+
+test: $(INSTALLED) lint  ## lint, then every test that is not slow
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)  ## ruff, snakefmt and snakemake's own linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+lock: $(INSTALLED)  ## write requirements.lock anew from pyproject.toml
+	$(BIN)/pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --extra test --strip-extras --no-header --allow-unsafe --upgrade \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
+	sed -i -E 's/^(torch==[0-9.]+)\+[a-z0-9]+/\1/' requirements.lock
+
+embedded-data: $(INSTALLED)  ## remake the nested-sampling truth under data/embedded (about an hour)
+	$(BIN)/arielflow embedded-truth --workers $(CORES)
+
+benchmark: $(INSTALLED)  ## measure and print the tables under benchmarks/
+	$(BIN)/pip install --quiet -e '.[benchmark]'
+	$(BIN)/python benchmarks/nested_samplers.py
+
+clean:  ## remove results and caches, keep .venv
+	rm -rf results/* .snakemake .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv as well
+	rm -rf $(VENV)

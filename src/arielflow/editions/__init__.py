@@ -1,0 +1,26 @@
+"""The editions of the Ariel Data Challenge, one module each exporting ``EDITION``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from arielflow.editions.base import Edition
+from arielflow.errors import ArielflowError
+
+NAMES = ("adc2022", "adc2023", "wfc3")
+
+
+def get_edition(name: str) -> Edition:
+    """Return the edition of this name.
+
+    Raises
+    ------
+    ArielflowError
+        No edition has this name; the message lists those that exist.
+    """
+    if name not in NAMES:
+        raise ArielflowError(f"edition {name!r} is not known; choose one of {', '.join(NAMES)}")
+    return import_module(f"arielflow.editions.{name}").EDITION
+
+
+__all__ = ["NAMES", "Edition", "get_edition"]

@@ -1,0 +1,143 @@
+"""What an edition of the challenge is: its targets, columns, grid, file layout and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import xarray as xr
+
+
+@dataclass(frozen=True)
+class Range:
+    """Uniform range of a parameter, ``low`` to ``high``.
+
+    With ``relative_to_equilibrium`` the two are factors on each planet's equilibrium temperature,
+    cut to ``limits`` [K].
+    """
+
+    low: float
+    high: float
+    relative_to_equilibrium: bool = False
+    limits: tuple[float, float] = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One target of an edition.
+
+    Attributes
+    ----------
+    name : official name, the column of FM_Parameter_Table.csv
+    quartile_name : prefix of its columns in the quartiles table
+    quantity : edition-independent meaning (schema.MOLECULES, ``planet_radius`` …)
+    units, latex : for labels
+    score_bounds : the official metric clips and scales with these
+    priors : range of the parameter by the name of the prior
+    """
+
+    name: str
+    quantity: str
+    units: str
+    latex: str
+    score_bounds: tuple[float, float]
+    priors: dict[str, Range]
+    quartile_name: str | None = None
+
+    @property
+    def quartile_prefix(self) -> str:
+        """Prefix of the parameter's columns in the quartiles table."""
+        return self.quartile_name or self.name
+
+
+@dataclass(frozen=True)
+class AuxiliaryColumn:
+    """One column of the auxiliary table: official name, quantity (with its unit) and unit."""
+
+    name: str
+    quantity: str
+    units: str
+
+
+class Reader(Protocol):
+    """Reads one split of an edition's folder into raw datasets."""
+
+    def __call__(
+        self, folder: Path, edition: Edition, split: str
+    ) -> tuple[xr.Dataset, xr.Dataset | None]:
+        """Return the planets (without prior box and quality) and, where present, the traces."""
+        ...
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One edition of the challenge; everything the rest of the code asks about it.
+
+    Attributes
+    ----------
+    name, title : short name, as in the configuration, and the name for people
+    targets : in the official order
+    auxiliary : in the official order
+    wavelength_um, wavelength_width_um : bin centres (ascending) and full widths
+    group_template : name of a planet's HDF5 group
+    identifier_templates, first_identifier : how planets of each split are named, counting from
+    sample_limits : fewest and most samples a planet in a submission, both allowed
+    noise : ``free`` if stored spectra are noise-free, ``included`` if noise was added
+    metrics : names of the official metrics, the main one first (scoring looks them up)
+    retrieval_prior : name of the prior that the official truth was made with
+    tracks : file suffix of the submission by track
+    reader, writer : of the official files; no writer where the edition has no submission
+    """
+
+    name: str
+    title: str
+    targets: tuple[Parameter, ...]
+    auxiliary: tuple[AuxiliaryColumn, ...]
+    wavelength_um: np.ndarray
+    wavelength_width_um: np.ndarray
+    group_template: str
+    identifier_templates: dict[str, str]
+    first_identifier: int
+    sample_limits: tuple[int, int]
+    noise: str
+    metrics: tuple[str, ...]
+    retrieval_prior: str
+    tracks: dict[str, str]
+    reader: Reader
+    writer: Callable[..., None] | None = None
+
+    @property
+    def target_names(self) -> list[str]:
+        """Official names of the targets, in order."""
+        return [target.name for target in self.targets]
+
+    @property
+    def fixed_radius(self) -> bool:
+        """The planet's radius is given by its mass and gravity rather than retrieved."""
+        return not any(target.quantity == "planet_radius" for target in self.targets)
+
+    def identifiers(self, split: str, count: int) -> list[str]:
+        """Identifiers of the first ``count`` planets of a simulated split."""
+        first, template = self.first_identifier, self.identifier_templates[split]
+        return [template.format(n=n) for n in range(first, first + count)]
+
+    def group(self, planet_id: str) -> str:
+        """Name of the HDF5 group of a planet."""
+        return self.group_template.format(planet_ID=planet_id)
+
+    def coordinates(self) -> dict[str, object]:
+        """Coordinates that every dataset of this edition bears."""
+        targets, columns = self.targets, self.auxiliary
+        return {
+            "wavelength": self.wavelength_um,
+            "target": [t.name for t in targets],
+            "target_quantity": ("target", [t.quantity for t in targets]),
+            "target_units": ("target", [t.units for t in targets]),
+            "target_latex": ("target", [t.latex for t in targets]),
+            "auxiliary": np.array([c.name for c in columns], dtype=object),
+            "auxiliary_quantity": ("auxiliary", np.array([c.quantity for c in columns], object)),
+            "auxiliary_units": ("auxiliary", np.array([c.units for c in columns], object)),
+        }

@@ -1,0 +1,108 @@
+"""The 13-bin Hubble WFC3 set of Márquez-Neila et al. 2018 (HELA), around WASP-12b."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from arielflow.editions.base import Edition, Parameter, Range
+from arielflow.errors import ArielflowError
+
+FILES = ("testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy")
+N_ROWS, N_TRAIN, SPLIT_SEED = 20001, 16000, 0
+WAVELENGTH_UM = np.array(
+    "0.867 0.925 0.983 1.041 1.091 1.147 1.2165 1.2855 1.3545 1.4235 1.4925 1.562 1.6315".split(),
+    dtype=float,
+)
+PERCENT = 0.01
+
+
+def _load(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    path = Path(folder) / name
+    try:
+        values = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise ArielflowError(
+            f"{path}: no such file; edition wfc3 expects {', '.join(FILES)} in the folder"
+        ) from None
+    except (OSError, ValueError, EOFError) as error:
+        raise ArielflowError(
+            f"{path}: not a readable NumPy file ({error}); fetch it again"
+        ) from None
+    if values.shape != shape:
+        raise ArielflowError(
+            f"{path}: shape {values.shape}, edition wfc3 expects {shape}; fetch the file again"
+        )
+    return values.astype(float)
+
+
+def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, None]:
+    """Read one split of the HELA files: ``train`` (16,000), ``test`` (4,001) or ``observed``.
+
+    The training half of the published set is not distributed, so the 20,001 rows of
+    ``testing.npy`` are split by ``numpy.random.default_rng(0).permutation``. Transit depths are
+    stored in percent, with noise included.
+
+    Raises
+    ------
+    ArielflowError
+        A file is missing, unreadable or of another shape, or the wavelengths differ.
+    """
+    n_bins, n_targets = len(WAVELENGTH_UM), len(edition.targets)
+    wavelength = _load(folder, "wavelength.npy", (n_bins,))
+    if not np.allclose(wavelength, WAVELENGTH_UM, rtol=1e-6):
+        raise ArielflowError(
+            f"{Path(folder) / 'wavelength.npy'}: another grid than the 13 WFC3 bins; check the file"
+        )
+    error = _load(folder, "error_bars.npy", (n_bins,)) * PERCENT
+    if split == "observed":
+        depth = _load(folder, "WASP12b.npy", (1, n_bins))
+        theta, names = np.full((1, n_targets), np.nan), ["WASP-12b"]
+    else:
+        table = _load(folder, "testing.npy", (N_ROWS, n_bins + n_targets))
+        order = np.random.default_rng(SPLIT_SEED).permutation(N_ROWS)
+        rows = order[:N_TRAIN] if split == "train" else order[N_TRAIN:]
+        depth, theta = table[rows, :n_bins], table[rows, n_bins:]
+        names = [f"hela{row}" for row in rows]
+    planets = xr.Dataset(
+        {
+            "transit_depth": (("planet", "wavelength"), depth * PERCENT),
+            "transit_depth_error": (("planet", "wavelength"), np.tile(error, (len(names), 1))),
+            "wavelength_width": ("wavelength", edition.wavelength_width_um),
+            "auxiliary": (("planet", "auxiliary"), np.empty((len(names), 0))),
+            "theta": (("planet", "target"), theta),
+        },
+        coords=edition.coordinates() | {"planet": names},
+    )
+    return planets, None
+
+
+def _parameter(name: str, quantity: str, units: str, latex: str, low: float, high: float):
+    return Parameter(name, quantity, units, latex, (low, high), {"population": Range(low, high)})
+
+
+EDITION = Edition(
+    name="wfc3",
+    title="WFC3 spectra around WASP-12b (HELA)",
+    targets=(
+        _parameter("planet_temp", "planet_temperature", "K", r"$T_\mathrm{p}$", 500, 2900),
+        _parameter("log_H2O", "H2O", "dex", r"$\log_{10} X_\mathrm{H_2O}$", -13, 0),
+        _parameter("log_HCN", "HCN", "dex", r"$\log_{10} X_\mathrm{HCN}$", -13, 0),
+        _parameter("log_NH3", "NH3", "dex", r"$\log_{10} X_\mathrm{NH_3}$", -13, 0),
+        _parameter("log_kappa0", "cloud_opacity", "dex", r"$\log_{10} \kappa_0$", -13, 2),
+    ),
+    auxiliary=(),
+    wavelength_um=WAVELENGTH_UM,
+    wavelength_width_um=np.gradient(WAVELENGTH_UM),
+    group_template="Planet_{planet_ID}",
+    identifier_templates={},
+    first_identifier=0,
+    sample_limits=(1000, 5000),
+    noise="included",
+    metrics=("r2",),
+    retrieval_prior="population",
+    tracks={},
+    reader=read_wfc3,
+)

@@ -1,0 +1,1 @@
+"""Retrievals that call the forward model for one planet at a time."""

@@ -1,0 +1,135 @@
+"""What made a result: versions, seeds, checksums, device; and writing files atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import xarray as xr
+
+PACKAGES = (
+    "arielflow snakemake numpy scipy pandas xarray scikit-learn torch lightning nflows POT "
+    "nautilus-sampler h5py"
+).split()
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; rename it to ``path`` if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
+    """Write a dataset as compressed NetCDF, atomically."""
+    encoding = {
+        name: {"zlib": True, "complevel": 1}
+        for name, variable in dataset.data_vars.items()
+        if variable.dtype.kind == "f"
+    }
+    with atomic_path(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def write_json(content: Any, path: str | Path) -> None:
+    """Write JSON with sorted keys, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def source_digest(*paths: str | Path) -> str:
+    """Short digest of source files, so that a rule reruns when code that it depends on changes."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def derived_seed(seed: int, name: str, member: int = 0) -> int:
+    """Seed of one job, from the run's seed, the job's name and its member number.
+
+    Uses CRC-32 of the name, since Python's own string hash is salted per process.
+    """
+    sequence = np.random.SeedSequence([seed, crc32(name.encode()), member])
+    return int(sequence.generate_state(1, np.uint32)[0])
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that shape the results."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def code_version() -> dict[str, Any]:
+    """Git commit of the source tree and whether it has uncommitted changes (None: no git)."""
+    status = _git("status", "--porcelain")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def run_manifest(
+    config: dict[str, Any], inputs: dict[str, str | Path], outputs: dict[str, str | Path]
+) -> dict[str, Any]:
+    """Everything needed to say what made a run's results, and to check them.
+
+    Parameters
+    ----------
+    config
+        The run's full configuration.
+    inputs, outputs
+        Files by name; each is recorded with its path and SHA-256.
+    """
+
+    def files(paths: dict[str, str | Path]) -> dict[str, dict[str, str]]:
+        return {k: {"path": str(p), "sha256": sha256(p)} for k, p in sorted(paths.items())}
+
+    return {
+        "code": code_version(),
+        "config": config,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": files(inputs),
+        "machine": {"platform": platform.platform(), "python": platform.python_version()},
+        "outputs": files(outputs),
+        "packages": package_versions(),
+    }
