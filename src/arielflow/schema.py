@@ -4,7 +4,7 @@ Three kinds of dataset pass between the steps of the workflow, all NetCDF files:
 
 *planets*
     ``transit_depth(planet, wavelength)``, ``transit_depth_error``, ``wavelength_width(wavelength)``,
-    ``auxiliary(planet, auxiliary)``, ``theta(planet, target)`` (NaN where unknown), the retrieval
+    ``auxiliary_value(planet, auxiliary)``, ``theta(planet, target)`` (NaN where unknown), the retrieval
     prior's box ``prior_low/prior_high(planet, target)``, the official score bounds
     ``score_low/score_high(target)`` and the bit mask ``quality(planet)``.
 *traces*
@@ -55,7 +55,7 @@ _PLANETS = {
     "transit_depth": ("planet", "wavelength"),
     "transit_depth_error": ("planet", "wavelength"),
     "wavelength_width": ("wavelength",),
-    "auxiliary": ("planet", "auxiliary"),
+    "auxiliary_value": ("planet", "auxiliary"),
     "theta": ("planet", "target"),
     "prior_low": ("planet", "target"),
     "prior_high": ("planet", "target"),
@@ -70,7 +70,7 @@ _LONG_NAMES = {
     "transit_depth_error": ("one-sigma uncertainty of the transit depth", "1"),
     "wavelength": ("wavelength of the bin centre", "um"),
     "wavelength_width": ("full width of the wavelength bin", "um"),
-    "auxiliary": ("star and planet properties, units in auxiliary_units", "see auxiliary_units"),
+    "auxiliary_value": ("star and planet properties, units in auxiliary_units", "see auxiliary_units"),
     "theta": ("atmospheric parameters, units in target_units", "see target_units"),
     "prior_low": ("lower edge of the retrieval prior", "see target_units"),
     "prior_high": ("upper edge of the retrieval prior", "see target_units"),
@@ -122,7 +122,7 @@ def validate_planets(dataset: xr.Dataset) -> xr.Dataset:
     if len(np.unique(identifiers)) != len(identifiers):
         raise ArielflowError("planets dataset: planet identifiers repeat; ingest the files again")
     usable = dataset.isel(planet=is_usable(dataset))
-    for name in ("transit_depth", "transit_depth_error", "auxiliary"):
+    for name in ("transit_depth", "transit_depth_error", "auxiliary_value"):
         if not np.all(np.isfinite(usable[name].values)):
             raise ArielflowError(
                 f"planets dataset: {name} of a planet marked usable is not finite; "
@@ -212,7 +212,7 @@ def target_index(dataset: xr.Dataset, quantity: str) -> int | None:
 def auxiliary_values(planets: xr.Dataset, quantity: str) -> np.ndarray | None:
     """Values (planet,) of the auxiliary column with this quantity, or None if there is none."""
     found = np.flatnonzero(planets["auxiliary_quantity"].values == quantity)
-    return planets["auxiliary"].values[:, found[0]] if len(found) else None
+    return planets["auxiliary_value"].values[:, found[0]] if len(found) else None
 
 
 def trace_of(traces: xr.Dataset, planet: str) -> tuple[np.ndarray, np.ndarray]:

@@ -71,7 +71,7 @@ def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, N
             "transit_depth": (("planet", "wavelength"), depth * PERCENT),
             "transit_depth_error": (("planet", "wavelength"), np.tile(error, (len(names), 1))),
             "wavelength_width": ("wavelength", edition.wavelength_width_um),
-            "auxiliary": (("planet", "auxiliary"), np.empty((len(names), 0))),
+            "auxiliary_value": (("planet", "auxiliary"), np.empty((len(names), 0))),
             "theta": (("planet", "target"), theta),
         },
         coords=edition.coordinates() | {"planet": names},

@@ -1,0 +1,361 @@
+"""Reading and writing the challenge's own files, names, dtypes and misspellings included.
+
+Structural faults (a missing file, planets that do not pair, another number of bins) stop with one
+line; a single planet's bad values pass through for ``ingest`` to flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from arielflow.editions.base import Edition
+from arielflow.errors import ArielflowError
+from arielflow.provenance import atomic_path
+from arielflow.schema import Quality, describe, trace_of
+
+SPLIT_FOLDERS = {"train": "TrainingData", "test": "TestData"}
+AUXILIARY_TABLE = "AuxillaryTable.csv"  # the official misspelling
+SPECTRAL_DATA = "SpectralData.hdf5"
+GROUND_TRUTH = "Ground Truth Package"
+PARAMETER_TABLE = "FM_Parameter_Table.csv"
+QUARTILES_TABLE = "QuartilesTable.csv"
+TRACE_DATA = ("Tracedata.hdf5", "TraceData.hdf5")
+QUARTILES = (0.16, 0.5, 0.84)
+
+_GRID, _DEPTH = "instrument_wlgrid", "instrument_spectrum"
+_ERROR, _WIDTH = "instrument_noise", "instrument_width"
+_GRID_TOLERANCE = 1e-3
+
+
+def split_folder(folder: str | Path, split: str) -> Path:
+    """Folder of a split: TrainingData or TestData below ``folder``, or ``folder`` itself.
+
+    Raises
+    ------
+    ArielflowError
+        Neither holds the spectra.
+    """
+    below = Path(folder) / SPLIT_FOLDERS[split]
+    for candidate in (below, Path(folder)):
+        if (candidate / SPECTRAL_DATA).is_file() or (candidate / AUXILIARY_TABLE).is_file():
+            return candidate
+    raise ArielflowError(
+        f"{below / SPECTRAL_DATA}: no such file; give the folder that holds "
+        f"{' and '.join(SPLIT_FOLDERS.values())}, or {SPECTRAL_DATA} itself"
+    )
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading, or say in one line why it cannot be."""
+    if not path.is_file():
+        raise ArielflowError(f"{path}: no such file; check the data set's path and layout")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise ArielflowError(
+            f"{path}: not a readable HDF5 file, perhaps truncated ({error}); fetch it again"
+        ) from None
+
+
+def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
+    """Read a CSV table indexed by planet_ID, its ``required`` columns numeric.
+
+    Raises
+    ------
+    ArielflowError
+        The file or a column is missing, a planet_ID repeats, or a cell is not a number.
+    """
+    if not path.is_file():
+        raise ArielflowError(f"{path}: no such file; check the data set's path and layout")
+    try:
+        table = pd.read_csv(path, dtype={"planet_ID": str})
+    except (ValueError, OSError) as error:
+        raise ArielflowError(f"{path}: not a readable CSV table ({error}); fetch it again") from None
+    missing = [name for name in ("planet_ID", *required) if name not in table]
+    if missing:
+        raise ArielflowError(
+            f"{path}: column {', '.join(missing)} is missing, found {', '.join(table.columns)}; "
+            "check the edition"
+        )
+    repeated = table["planet_ID"][table["planet_ID"].duplicated()]
+    if len(repeated):
+        raise ArielflowError(
+            f"{path}: planet_ID {repeated.iloc[0]} occurs more than once; remove the duplicate rows"
+        )
+    for name in required:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        words = numbers.isna() & table[name].notna()
+        if words.any():
+            row = table[words].iloc[0]
+            raise ArielflowError(
+                f"{path}: planet {row['planet_ID']}, column {name} holds {row[name]!r}, expected a "
+                "number; mend the table"
+            )
+        table[name] = numbers.astype(float)
+    return table.set_index("planet_ID")[list(required)]
+
+
+def read_official(
+    folder: str | Path, edition: Edition, split: str
+) -> tuple[xr.Dataset, xr.Dataset | None]:
+    """Read one split in the official layout, in the auxiliary table's order.
+
+    Returns
+    -------
+    planets : xarray.Dataset
+        Without prior and score bounds; ``quality`` has only the flags that the raw files show
+        (off-grid wavelengths, nonsense widths).
+    traces : xarray.Dataset or None
+        Ragged traces where the ground truth has them.
+
+    Raises
+    ------
+    ArielflowError
+        Any structural fault, naming file, planet and remedy.
+    """
+    folder = split_folder(folder, split)
+    columns = [column.name for column in edition.auxiliary]
+    auxiliary = read_table(folder / AUXILIARY_TABLE, columns)
+    identifiers = list(auxiliary.index)
+    spectra, quality = _read_spectra(folder / SPECTRAL_DATA, edition, identifiers)
+    theta = np.full((len(identifiers), len(edition.targets)), np.nan)
+    truth, traces = folder / GROUND_TRUTH, None
+    if (truth / PARAMETER_TABLE).is_file():
+        parameters = read_table(truth / PARAMETER_TABLE, edition.target_names)
+        theta = _aligned(parameters, identifiers, truth / PARAMETER_TABLE)
+    trace_file = next((truth / n for n in TRACE_DATA if (truth / n).is_file()), None)
+    if trace_file is not None:
+        traces = read_traces(trace_file, edition, identifiers)
+    planets = xr.Dataset(
+        {
+            "transit_depth": (("planet", "wavelength"), spectra[_DEPTH]),
+            "transit_depth_error": (("planet", "wavelength"), spectra[_ERROR]),
+            "wavelength_width": ("wavelength", edition.wavelength_width_um),
+            "auxiliary_value": (("planet", "auxiliary"), auxiliary.to_numpy()),
+            "theta": (("planet", "target"), theta),
+            "quality": ("planet", quality),
+        },
+        coords=edition.coordinates() | {"planet": identifiers},
+    )
+    return planets, traces
+
+
+def _aligned(table: pd.DataFrame, identifiers: list[str], path: Path) -> np.ndarray:
+    missing = [name for name in identifiers if name not in table.index]
+    if missing:
+        raise ArielflowError(
+            f"{path}: planet {missing[0]} is missing ({len(missing)} in all); "
+            "the tables must hold the same planets"
+        )
+    return table.loc[identifiers].to_numpy()
+
+
+def _check_pairing(path: Path, file: h5py.File, edition: Edition, identifiers: list[str]) -> None:
+    expected = {edition.group(name): name for name in identifiers}
+    found = set(file)
+    for group, name in expected.items():
+        if group not in found:
+            raise ArielflowError(
+                f"{path}: planet {name} of {AUXILIARY_TABLE} has no group {group}; "
+                "remove its row or add its spectrum"
+            )
+    extra = sorted(found - set(expected))
+    if extra:
+        raise ArielflowError(
+            f"{path}: group {extra[0]} has no row in {AUXILIARY_TABLE} ({len(extra)} such groups); "
+            "add the row or remove the group"
+        )
+
+
+def _read_spectra(
+    path: Path, edition: Edition, identifiers: list[str]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Spectra by dataset name, (planet, wavelength) ascending, and the quality flags seen here."""
+    n_bins = len(edition.wavelength_um)
+    values = {
+        name: np.empty((len(identifiers), n_bins)) for name in (_GRID, _DEPTH, _ERROR, _WIDTH)
+    }
+    with open_hdf5(path) as file:
+        _check_pairing(path, file, edition, identifiers)
+        for row, identifier in enumerate(identifiers):
+            group = edition.group(identifier)
+            for name, array in values.items():
+                array[row] = _read_vector(path, file, f"{group}/{name}", n_bins, edition.name)
+    flip = values[_GRID][:, 0] > values[_GRID][:, -1]
+    for array in values.values():
+        array[flip] = array[flip, ::-1]
+    with np.errstate(invalid="ignore"):
+        same = np.isclose(values[_GRID], edition.wavelength_um, rtol=_GRID_TOLERANCE, atol=0)
+        width = np.isclose(values[_WIDTH], edition.wavelength_width_um, rtol=0.05, atol=0)
+    off_grid = ~same.all(axis=1)
+    if off_grid.mean() > 0.5:
+        first = int(np.argmax(off_grid))
+        raise ArielflowError(
+            f"{path}: {edition.group(identifiers[first])}/{_GRID} runs from "
+            f"{np.nanmin(values[_GRID][first]):.4g} to {np.nanmax(values[_GRID][first]):.4g} um on "
+            f"another grid than edition {edition.name}'s {n_bins} bins ({int(off_grid.sum())} "
+            "planets do); choose the edition that fits, or rebin the spectra"
+        )
+    quality = off_grid * int(Quality.OFF_GRID)
+    quality |= ~width.all(axis=1) * int(Quality.NONSENSE_WIDTH)
+    return values, quality
+
+
+def _read_vector(
+    path: Path, file: h5py.File, name: str, n_bins: int, edition_name: str
+) -> np.ndarray:
+    try:
+        vector = file[name][()]
+    except KeyError:
+        raise ArielflowError(f"{path}: dataset {name} is missing; fetch the file again") from None
+    except OSError as error:
+        raise ArielflowError(
+            f"{path}: {name} is not readable ({error}), the file may be truncated; fetch it again"
+        ) from None
+    if np.shape(vector) != (n_bins,):
+        raise ArielflowError(
+            f"{path}: {name} has {np.size(vector)} values, edition {edition_name} expects {n_bins}; "
+            "choose the edition that fits, or mend the planet"
+        )
+    if vector.dtype.kind not in "fiu":
+        raise ArielflowError(f"{path}: {name} does not hold numbers; mend the planet")
+    return vector
+
+
+def read_traces(path: str | Path, edition: Edition, identifiers: Sequence[str]) -> xr.Dataset:
+    """Read ragged traces; planets without a retrieval get no samples.
+
+    Raises
+    ------
+    ArielflowError
+        The file is unreadable, a planet is missing, or its samples and weights do not fit.
+    """
+    path = Path(path)
+    n_targets = len(edition.targets)
+    sizes, samples, weights = [], [np.empty((0, n_targets))], [np.empty(0)]
+    with open_hdf5(path) as file:
+        for identifier in identifiers:
+            theta, weight = _read_trace(path, file, edition, identifier)
+            sizes.append(len(weight))
+            samples.append(theta)
+            weights.append(weight)
+    coordinates = {
+        name: value for name, value in edition.coordinates().items() if name.startswith("target")
+    }
+    return describe(
+        xr.Dataset(
+            {
+                "row_size": ("planet", np.array(sizes, dtype=np.int64)),
+                "trace": (("obs", "target"), np.concatenate(samples)),
+                "weight": ("obs", np.concatenate(weights)),
+            },
+            coords=coordinates | {"planet": list(identifiers)},
+        )
+    )
+
+
+def _read_trace(path: Path, file: h5py.File, edition: Edition, identifier: str):
+    group = edition.group(identifier)
+    try:
+        theta, weight = file[group]["tracedata"][()], file[group]["weights"][()]
+    except KeyError:
+        raise ArielflowError(
+            f"{path}: planet {identifier} has no tracedata and weights in group {group}; "
+            "the file must hold every planet, with NaN where there is no retrieval"
+        ) from None
+    except OSError as error:
+        raise ArielflowError(f"{path}: {group} is not readable ({error}); fetch it again") from None
+    if np.ndim(theta) == 0 or np.size(theta) <= 1:
+        return np.empty((0, len(edition.targets))), np.empty(0)
+    if np.shape(theta) != (np.size(weight), len(edition.targets)):
+        raise ArielflowError(
+            f"{path}: {group}/tracedata has shape {np.shape(theta)} beside {np.size(weight)} "
+            f"weights, edition {edition.name} expects (n, {len(edition.targets)}) beside n; "
+            "check the edition"
+        )
+    return np.asarray(theta, dtype=float), np.asarray(weight, dtype=float)
+
+
+def write_official(
+    folder: str | Path,
+    edition: Edition,
+    split: str,
+    planets: xr.Dataset,
+    traces: xr.Dataset | None = None,
+) -> None:
+    """Write one split in the official layout; ground truth only for the training split."""
+    folder = Path(folder) / SPLIT_FOLDERS[split]
+    folder.mkdir(parents=True, exist_ok=True)
+    identifiers = planets["planet"].values
+    columns = [column.name for column in edition.auxiliary]
+    table = pd.DataFrame(planets["auxiliary_value"].values, columns=columns)
+    table.insert(0, "planet_ID", identifiers)
+    write_csv(table, folder / AUXILIARY_TABLE)
+    write_spectra(folder / SPECTRAL_DATA, edition, planets)
+    if split == "train":
+        truth = folder / GROUND_TRUTH
+        truth.mkdir(exist_ok=True)
+        write_parameters(truth / PARAMETER_TABLE, planets)
+        if traces is not None:
+            write_csv(quartiles_table(edition, traces), truth / QUARTILES_TABLE)
+            write_traces(truth / TRACE_DATA[0], edition, traces)
+
+
+def write_csv(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
+    """Write a CSV table atomically, floats with all their digits."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=index)
+
+
+def write_parameters(path: Path, planets: xr.Dataset) -> None:
+    """Write the forward model's parameters, with the official stray index column."""
+    table = pd.DataFrame(planets["theta"].values, columns=list(planets["target"].values))
+    table.insert(0, "planet_ID", planets["planet"].values)
+    write_csv(table, path, index=True)
+
+
+def write_spectra(path: Path, edition: Edition, planets: xr.Dataset) -> None:
+    """Write SpectralData.hdf5, wavelengths descending as in the official files."""
+    grid, width = planets["wavelength"].values[::-1], planets["wavelength_width"].values[::-1]
+    depth = planets["transit_depth"].values[:, ::-1]
+    error = planets["transit_depth_error"].values[:, ::-1]
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for row, identifier in enumerate(planets["planet"].values):
+            group = file.create_group(edition.group(identifier))
+            group[_GRID], group[_WIDTH] = grid, width
+            group[_DEPTH], group[_ERROR] = depth[row], error[row]
+
+
+def write_traces(path: Path, edition: Edition, traces: xr.Dataset) -> None:
+    """Write Tracedata.hdf5: a group a planet, a NaN scalar where there is no retrieval."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for identifier in traces["planet"].values:
+            theta, weight = trace_of(traces, identifier)
+            group = file.create_group(edition.group(identifier))
+            group["tracedata"] = theta.astype(float) if len(theta) else np.nan
+            group["weights"] = weight.astype(float) if len(weight) else np.nan
+
+
+def quartile_columns(edition: Edition) -> list[str]:
+    """Official column names of a quartiles table, target by target."""
+    return [f"{target.quartile_prefix}_q{q}" for target in edition.targets for q in (1, 2, 3)]
+
+
+def quartiles_table(edition: Edition, traces: xr.Dataset) -> pd.DataFrame:
+    """Quartiles (16, 50 and 84 %) of every planet's trace, NaN rows where there is none."""
+    rows = np.full((traces.sizes["planet"], 3 * len(edition.targets)), np.nan)
+    for row, identifier in enumerate(traces["planet"].values):
+        theta, weight = trace_of(traces, identifier)
+        if len(theta):
+            rows[row] = np.quantile(
+                theta, QUARTILES, axis=0, weights=weight, method="inverted_cdf"
+            ).T.ravel()
+    table = pd.DataFrame(rows, columns=quartile_columns(edition))
+    table.insert(0, "planet_ID", traces["planet"].values)
+    return table

@@ -1,0 +1,1 @@
+"""Opacities, radiative transfer and the population of planets; torch and NumPy, no workflow."""

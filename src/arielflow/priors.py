@@ -1,0 +1,65 @@
+"""The retrieval prior: a uniform box for every planet.
+
+A posterior is only defined with its prior. ``matched`` is the box that simulated planets are drawn
+from; ``wide`` is that of the challenge's own nested sampling.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from arielflow.editions.base import Edition, Parameter, Range
+from arielflow.errors import ArielflowError
+from arielflow.physics.system import equilibrium_temperature_k
+from arielflow.schema import auxiliary_values
+
+_NARROWEST_RELATIVE_TO_EQUILIBRIUM = 0.05
+
+
+def prior_box(edition: Edition, planets: xr.Dataset, prior: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper edges (planet, target) of the named prior.
+
+    Parameters
+    ----------
+    edition
+        Its parameters give the ranges.
+    planets
+        Planets dataset; auxiliaries give the equilibrium temperature where a range needs it.
+    prior
+        Name of the prior, such as ``matched`` or ``wide``.
+
+    Raises
+    ------
+    ArielflowError
+        The edition has no prior of this name.
+    """
+    edges = [_edges(_range(edition, target, prior), planets) for target in edition.targets]
+    low, high = (np.stack(columns, axis=1) for columns in zip(*edges, strict=True))
+    return low, high
+
+
+def _range(edition: Edition, target: Parameter, prior: str) -> Range:
+    if prior not in target.priors:
+        raise ArielflowError(
+            f"prior {prior!r} is not known to edition {edition.name}; "
+            f"choose one of {', '.join(target.priors)}"
+        )
+    return target.priors[prior]
+
+
+def _edges(span: Range, planets: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    n_planets = planets.sizes["planet"]
+    if not span.relative_to_equilibrium:
+        return np.full(n_planets, float(span.low)), np.full(n_planets, float(span.high))
+    names = ("star_temperature_k", "star_radius_m", "semi_major_axis_au")
+    columns = [auxiliary_values(planets, name) for name in names]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        equilibrium = equilibrium_temperature_k(*columns)
+    # A planet too hot or cold for the tables, or with unusable columns, keeps a sliver at the edge.
+    low_limit, high_limit = span.limits
+    sliver = _NARROWEST_RELATIVE_TO_EQUILIBRIUM * high_limit
+    equilibrium = np.nan_to_num(equilibrium, nan=0.5 * (low_limit + high_limit), posinf=high_limit)
+    low = np.clip(span.low * equilibrium, low_limit, high_limit - sliver)
+    high = np.clip(span.high * equilibrium, low + sliver * 0.1, high_limit)
+    return low, high

@@ -1,0 +1,236 @@
+"""A data set in an edition's official layout, out of the forward model.
+
+Systems come from ``physics.population``, theta from the retrieval prior, spectra (noise-free, as
+the challenge stores them) from the transmission model, and the ground truth from nested sampling,
+or from the library of it that the project ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import torch
+import xarray as xr
+
+from arielflow.editions import Edition
+from arielflow.errors import ArielflowError
+from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
+from arielflow.physics.builtin_opacity import ensure_builtin_opacities
+from arielflow.physics.forward import ForwardModel
+from arielflow.physics.opacity import load_opacities
+from arielflow.physics.population import draw_systems, transit_depth_errors
+from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
+from arielflow.physics.transmission import TransmissionModel
+from arielflow.posterior import resample
+from arielflow.priors import prior_box
+from arielflow.provenance import atomic_path, derived_seed
+from arielflow.schema import MOLECULES, Quality, describe, target_index, validate_planets
+
+# Real planets' radii are roughly uniform in the logarithm; used where the radius is no target.
+_KNOWN_RADIUS_RJUP = (0.09, 2.2)
+_TABULATED_JUPITER_RADIUS_M = 6.9911e7
+
+
+def transmission_model(
+    edition: Edition, opacities: str | Path, *, device: str = "cpu"
+) -> TransmissionModel:
+    """The reference forward model on the opacities of a folder, made there if it is the built-in."""
+    names = [target.quantity for target in edition.targets if target.quantity in MOLECULES]
+    tables = load_opacities(opacities, names)
+    return TransmissionModel(
+        tables, edition.wavelength_um, edition.wavelength_width_um, device=device
+    )
+
+
+def simulate_planets(
+    edition: Edition, n_planets: int, *, seed: int, split: str, prior: str, opacities: str | Path
+) -> xr.Dataset:
+    """Draw planets of one split and compute their spectra.
+
+    The first n planets of a seed and split are the same however many are drawn.
+
+    Parameters
+    ----------
+    edition
+        Gives targets, columns and grid.
+    n_planets
+        Number of planets.
+    seed, split
+        Seed of the data set; every split has its own stream.
+    prior
+        Name of the prior that theta is drawn from.
+    opacities
+        Folder of opacity tables.
+    """
+    radius = next((t for t in edition.targets if t.quantity == "planet_radius"), None)
+    span = radius.priors[prior] if radius else None
+    systems = draw_systems(
+        n_planets,
+        seed=seed,
+        split=split,
+        radius_rjup=(span.low, span.high) if span else _KNOWN_RADIUS_RJUP,
+        log_uniform_radius=span is None,
+    )
+    errors = transit_depth_errors(
+        systems, edition.wavelength_um, edition.wavelength_width_um, seed=seed, split=split
+    )
+    planets = _planets_dataset(edition, systems, errors, split)
+    low, high = prior_box(edition, planets, prior)
+    rng = np.random.default_rng([seed, crc32(f"{split}/theta".encode())])
+    theta = low + (high - low) * rng.random(low.shape)
+    column = target_index(planets, "planet_radius")
+    if column is not None:
+        theta[:, column] = systems["planet_radius_rjup"]
+    planets["theta"] = (("planet", "target"), theta)
+    planets["prior_low"] = (("planet", "target"), low)
+    planets["prior_high"] = (("planet", "target"), high)
+    planets.attrs["prior"] = prior
+    forward = ForwardModel(transmission_model(edition, opacities), planets)
+    planets["transit_depth"].values[:] = forward.spectra(np.arange(n_planets), theta)
+    depth = planets["transit_depth"].values
+    with np.errstate(invalid="ignore"):
+        runaway = ~(np.isfinite(depth).all(axis=1) & (depth < 1).all(axis=1))
+    planets["quality"].values[runaway] = int(Quality.DEPTH_OUT_OF_RANGE)
+    return validate_planets(describe(planets))
+
+
+def _planets_dataset(
+    edition: Edition, systems: dict[str, np.ndarray], errors: np.ndarray, split: str
+) -> xr.Dataset:
+    n_planets = len(errors)
+    radius_m = systems["planet_radius_rjup"] * JUPITER_RADIUS_M
+    values = systems | {
+        "surface_gravity_m_s2": surface_gravity_m_s2(systems["planet_mass_kg"], radius_m),
+        "tabulated_planet_radius_m": systems["planet_radius_rjup"] * _TABULATED_JUPITER_RADIUS_M,
+    }
+    bounds = np.array([target.score_bounds for target in edition.targets])
+    return xr.Dataset(
+        {
+            "transit_depth": (("planet", "wavelength"), np.full_like(errors, np.nan)),
+            "transit_depth_error": (("planet", "wavelength"), errors),
+            "wavelength_width": ("wavelength", edition.wavelength_width_um),
+            "auxiliary_value": (
+                ("planet", "auxiliary"),
+                np.stack([values[column.quantity] for column in edition.auxiliary], axis=1),
+            ),
+            "score_low": ("target", bounds[:, 0]),
+            "score_high": ("target", bounds[:, 1]),
+            "quality": ("planet", np.zeros(n_planets, dtype=np.int64)),
+        },
+        coords=edition.coordinates() | {"planet": edition.identifiers(split, n_planets)},
+        attrs={"edition": edition.name, "split": split, "noise": edition.noise},
+    )
+
+
+@dataclass(frozen=True)
+class TruthJob:
+    """One nested-sampling run: a planet of a split, and which of its independent runs.
+
+    Attributes
+    ----------
+    split, position : the planet
+    run : ``truth`` or ``rerun``
+    n_samples : equal-weight samples to keep
+    """
+
+    split: str
+    position: int
+    run: str
+    n_samples: int
+
+
+def sample_truth(
+    edition: Edition,
+    planets: dict[str, xr.Dataset],
+    jobs: Sequence[TruthJob],
+    *,
+    seed: int,
+    opacities: str | Path,
+    directory: str | Path,
+    settings: NestedSettings | None = None,
+    workers: int = 1,
+    progress=None,
+) -> list[Path]:
+    """Nested-sample planets in parallel, one file each, so that an interrupted call resumes.
+
+    Parameters
+    ----------
+    planets
+        Planets datasets by split.
+    jobs
+        What to sample.
+    directory
+        Receives ``<split>-<planet>-<run>.npz`` files; those there already are kept.
+    progress
+        Called with the number done and the number of jobs.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files, in the order of ``jobs``.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = [_truth_path(directory, planets, job) for job in jobs]
+    todo = [(job, path) for job, path in zip(jobs, paths, strict=True) if not path.exists()]
+    done = len(jobs) - len(todo)
+    shared = (edition.name, str(opacities), settings or NestedSettings())
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [
+            pool.submit(
+                _run_truth_job,
+                shared,
+                planets[job.split].isel(planet=[job.position]),
+                job,
+                derived_seed(seed, f"{job.split}/{job.run}", job.position),
+                path,
+            )
+            for job, path in todo
+        ]
+        for future in as_completed(futures):
+            future.result()
+            done += 1
+            if progress:
+                progress(done, len(jobs))
+    return paths
+
+
+def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob) -> Path:
+    name = planets[job.split]["planet"].values[job.position]
+    return directory / f"{job.split}-{name}-{job.run}.npz"
+
+
+def _run_truth_job(shared, planet: xr.Dataset, job: TruthJob, seed: int, path: Path) -> None:
+    from arielflow.editions import get_edition
+
+    torch.set_num_threads(1)
+    edition_name, opacities, settings = shared
+    forward = ForwardModel(transmission_model(get_edition(edition_name), opacities), planet)
+    result = retrieve(forward, planet, 0, seed=seed, settings=settings)
+    _save_truth(result, planet, job, seed, path)
+
+
+def _save_truth(
+    result: NestedResult, planet: xr.Dataset, job: TruthJob, seed: int, path: Path
+) -> None:
+    rng = np.random.default_rng([seed, 1])
+    theta = resample(result.theta, result.weight, job.n_samples, rng)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            theta=rng.permutation(theta).astype(np.float32),
+            log_evidence=result.log_evidence,
+            effective_samples=result.effective_samples,
+            likelihood_calls=result.likelihood_calls,
+            seconds=result.seconds,
+            transit_depth=planet["transit_depth"].values[0],
+            transit_depth_error=planet["transit_depth_error"].values[0],
+            prior_low=planet["prior_low"].values[0],
+            prior_high=planet["prior_high"].values[0],
+        )
