@@ -7,6 +7,7 @@ or from the library of it that the project ships.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -19,7 +20,12 @@ import torch
 import xarray as xr
 
 from arielflow.editions import Edition
-from arielflow.errors import ArielflowError
+from arielflow.editions.official_files import (
+    PARAMETER_TABLE,
+    TRACE_DATA,
+    write_parameters,
+    write_traces,
+)
 from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel
@@ -30,7 +36,20 @@ from arielflow.physics.transmission import TransmissionModel
 from arielflow.posterior import resample
 from arielflow.priors import prior_box
 from arielflow.provenance import atomic_path, derived_seed
-from arielflow.schema import MOLECULES, Quality, describe, target_index, validate_planets
+from arielflow.schema import (
+    MOLECULES,
+    TARGET_COORDINATES,
+    Quality,
+    describe,
+    target_index,
+    validate_planets,
+)
+from arielflow.truth_library import TruthLibrary
+
+TEST_TRUTH = "TestTruth"
+RERUN_TRACE_DATA = "TracedataRerun.hdf5"
+N_TRACE_SAMPLES = {"train": 1500, "test": 2000}
+"""Equal-weight samples kept of a planet's truth, by split."""
 
 # Real planets' radii are roughly uniform in the logarithm; used where the radius is no target.
 _KNOWN_RADIUS_RJUP = (0.09, 2.2)
@@ -234,3 +253,133 @@ def _save_truth(
             prior_low=planet["prior_low"].values[0],
             prior_high=planet["prior_high"].values[0],
         )
+
+
+def _truths(
+    jobs: list[TruthJob],
+    edition: Edition,
+    planets: dict[str, xr.Dataset],
+    library: TruthLibrary,
+    **options: object,
+) -> dict[TruthJob, np.ndarray]:
+    """Samples of every job, from the library where it applies, sampled live otherwise."""
+    found = {
+        job: library.look_up(planets[job.split].isel(planet=[job.position]), job.split, job.run)
+        for job in jobs
+    }
+    todo = [job for job in jobs if found[job] is None]
+    if todo:
+        paths = sample_truth(edition, planets, todo, **options)
+        found |= {job: np.load(path)["theta"] for job, path in zip(todo, paths, strict=True)}
+    return {job: theta.astype(float) for job, theta in found.items()}
+
+
+def _traces_dataset(planets: xr.Dataset, samples: dict[int, np.ndarray]) -> xr.Dataset:
+    n_planets, n_targets = planets.sizes["planet"], planets.sizes["target"]
+    sizes = np.array([len(samples.get(i, ())) for i in range(n_planets)], dtype=np.int64)
+    weight = np.repeat(1 / np.maximum(sizes, 1), sizes)
+    trace = [samples[i] for i in sorted(samples)] or [np.empty((0, n_targets))]
+    return describe(
+        xr.Dataset(
+            {
+                "row_size": ("planet", sizes),
+                "trace": (("obs", "target"), np.concatenate(trace)),
+                "weight": ("obs", weight),
+            },
+            coords={name: planets[name] for name in (*TARGET_COORDINATES, "planet")},
+        )
+    )
+
+
+def simulate(
+    edition: Edition,
+    output: str | Path,
+    *,
+    n_train: int,
+    n_traces: int,
+    n_test: int,
+    seed: int,
+    prior: str,
+    opacities: str | Path,
+    truth_library: str | Path | None = None,
+    workers: int = 1,
+    settings: NestedSettings | None = None,
+    progress=None,
+) -> dict[str, xr.Dataset]:
+    """Write a simulated data set in the edition's official layout.
+
+    The truth of the test planets goes to ``TestTruth``, apart from ``TestData``: traces, an
+    independent rerun of them, and the parameters. Truth that has to be sampled is kept in
+    ``.nested`` below ``output`` until all is written, so that an interrupted call resumes.
+
+    Parameters
+    ----------
+    edition
+        Which challenge's layout, targets and grid.
+    output
+        Root of the data set.
+    n_train, n_traces, n_test
+        Training planets, how many of them (the first ones) get nested-sampling traces, and test
+        planets (0 for none).
+    seed, prior
+        Of the population; the prior is recorded in the manifest.
+    opacities
+        Folder of the opacity tables; the built-in ones are written there if it has none.
+    truth_library
+        Shipped truth, used for the planets that it was made from.
+    workers
+        Processes for nested sampling.
+    progress
+        Called with the number of planets sampled and to sample.
+
+    Returns
+    -------
+    dict
+        The planets datasets by split.
+    """
+    output = Path(output)
+    ensure_builtin_opacities(opacities)
+    planets = {
+        split: simulate_planets(
+            edition, count, seed=seed, split=split, prior=prior, opacities=opacities
+        )
+        for split, count in (("train", n_train), ("test", n_test))
+        if count
+    }
+    wanted = {("train", "truth"): n_traces, ("test", "truth"): n_test, ("test", "rerun"): n_test}
+    jobs = [
+        TruthJob(split, position, run, N_TRACE_SAMPLES[split])
+        for (split, run), count in wanted.items()
+        for position in range(min(count, planets[split].sizes["planet"] if count else 0))
+        if planets[split]["quality"].values[position] == 0
+    ]
+    scratch = output / ".nested"
+    truths = _truths(
+        jobs,
+        edition,
+        planets,
+        TruthLibrary(truth_library),
+        seed=seed,
+        opacities=opacities,
+        directory=scratch,
+        settings=settings,
+        workers=workers,
+        progress=progress,
+    )
+    traces = {
+        (split, run): _traces_dataset(
+            planets[split],
+            {j.position: x for j, x in truths.items() if (j.split, j.run) == (split, run)},
+        )
+        for (split, run), count in wanted.items()
+        if split in planets
+    }
+    for split, dataset in planets.items():
+        edition.writer(output, edition, split, dataset, traces.get((split, "truth")))
+    if "test" in planets:
+        (output / TEST_TRUTH).mkdir(exist_ok=True)
+        write_parameters(output / TEST_TRUTH / PARAMETER_TABLE, planets["test"])
+        for run, name in (("truth", TRACE_DATA[0]), ("rerun", RERUN_TRACE_DATA)):
+            write_traces(output / TEST_TRUTH / name, edition, traces["test", run])
+    shutil.rmtree(scratch, ignore_errors=True)
+    return planets

@@ -1,0 +1,274 @@
+"""What models see of a planet, and the coordinates in which they describe its parameters.
+
+Scalers are fitted on the training split only. Where the planet's radius is a target, its surface
+gravity (which would give the radius away) is not part of the context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from arielflow.physics.system import (
+    GRAVITATIONAL_CONSTANT,
+    JUPITER_RADIUS_M,
+    equilibrium_temperature_k,
+    radius_from_gravity_m,
+    scale_height_m,
+)
+from arielflow.schema import auxiliary_values, target_index
+
+_CLIP_STANDARD_DEVIATIONS = 10.0
+_ATOM_SHARE = 0.02
+_ATOM_SLAB = 0.1
+_EDGE = 1e-6
+_LARGEST_PROBIT = 5.0
+
+
+@dataclass
+class PlanetTensors:
+    """A planets dataset as double-precision tensors, the planets along the first axis.
+
+    Attributes
+    ----------
+    depth, error : transit depths and their errors (planet, wavelength)
+    system : logarithms of the context's auxiliaries (planet, feature)
+    star_radius_m, mass_kg, equilibrium_k : (planet,), ones where the edition has no auxiliaries
+    known_radius_m : (planet,), where the radius is not a target
+    low, high : the retrieval prior's box (planet, target)
+    theta : (planet, target), NaN where unknown
+    noisy : noise is to be added to the depths in training
+    """
+
+    depth: Tensor
+    error: Tensor
+    system: Tensor
+    star_radius_m: Tensor
+    mass_kg: Tensor
+    equilibrium_k: Tensor
+    known_radius_m: Tensor | None
+    low: Tensor
+    high: Tensor
+    theta: Tensor
+    noisy: bool
+
+    @property
+    def physical(self) -> bool:
+        """The star and planet are described, so that depths can be turned into radii."""
+        return self.system.shape[1] > 0
+
+    def __len__(self) -> int:
+        return len(self.depth)
+
+    def rows(self, index: Tensor) -> PlanetTensors:
+        """The planets at these rows."""
+        parts = {
+            name: value[index] if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return PlanetTensors(**parts)
+
+    def with_noise(self, generator: torch.Generator) -> PlanetTensors:
+        """A copy with fresh Gaussian noise from the planets' own errors, if they are noise-free."""
+        if not self.noisy:
+            return self
+        noise = torch.randn(self.depth.shape, generator=generator, dtype=self.depth.dtype)
+        return PlanetTensors(**(vars(self) | {"depth": self.depth + noise * self.error}))
+
+
+def planet_tensors(planets: xr.Dataset) -> PlanetTensors:
+    """Tensors of a planets dataset (usable planets only)."""
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.asarray(values, dtype=float))
+
+    n_planets = planets.sizes["planet"]
+    ones = np.ones(n_planets)
+    mass = auxiliary_values(planets, "planet_mass_kg")
+    known_radius, columns = None, np.empty((n_planets, 0))
+    star_radius, equilibrium = ones, ones
+    if mass is not None:
+        star_radius = auxiliary_values(planets, "star_radius_m")
+        star_temperature = auxiliary_values(planets, "star_temperature_k")
+        distance = auxiliary_values(planets, "semi_major_axis_au")
+        equilibrium = equilibrium_temperature_k(star_temperature, star_radius, distance)
+        described = [star_radius, star_temperature, equilibrium, mass]
+        if target_index(planets, "planet_radius") is None:
+            gravity = auxiliary_values(planets, "surface_gravity_m_s2")
+            known_radius = radius_from_gravity_m(mass, gravity)
+            described.append(known_radius)
+        columns = np.log(np.stack(described, axis=1))
+    return PlanetTensors(
+        depth=tensor(planets["transit_depth"].values),
+        error=tensor(planets["transit_depth_error"].values),
+        system=tensor(columns),
+        star_radius_m=tensor(star_radius),
+        mass_kg=tensor(ones if mass is None else mass),
+        equilibrium_k=tensor(equilibrium),
+        known_radius_m=None if known_radius is None else tensor(known_radius),
+        low=tensor(planets["prior_low"].values),
+        high=tensor(planets["prior_high"].values),
+        theta=tensor(planets["theta"].values),
+        noisy=planets.attrs.get("noise") == "free",
+    )
+
+
+def observed_radius_m(planets: PlanetTensors) -> Tensor:
+    """Radius of the error-weighted mean transit depth, R_star sqrt(depth) (planet,) [m]."""
+    weight = planets.error**-2
+    mean = (weight * planets.depth).sum(dim=1) / weight.sum(dim=1)
+    return planets.star_radius_m * torch.sqrt(mean.clamp(min=1e-12))
+
+
+def reference_scale_height_m(planets: PlanetTensors, radius_m: Tensor) -> Tensor:
+    """Scale height (planet,) [m] at the equilibrium temperature and at ``radius_m``."""
+    gravity = GRAVITATIONAL_CONSTANT * planets.mass_kg / radius_m**2
+    return scale_height_m(planets.equilibrium_k, gravity)
+
+
+class Context(nn.Module):
+    """Standardised features of a (noisy) spectrum, its errors and the system.
+
+    Where the system is described, depths are measured from the observed radius (or the known one)
+    in units of the transit depth of one scale height; the features are then nearly free of the
+    planet's size and distance from its star. Elsewhere depths are standardised as they are.
+    Buffers: mean and standard deviation of every feature over the training split.
+    """
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features, dtype=torch.float64))
+        self.register_buffer("deviation", torch.ones(n_features, dtype=torch.float64))
+
+    @classmethod
+    def fitted(cls, train: PlanetTensors, seed: int) -> Context:
+        """Fit the scaler on the training split, with one draw of its noise."""
+        raw = cls._features(train.with_noise(torch.Generator().manual_seed(seed)))
+        context = cls(raw.shape[1])
+        context.mean.copy_(raw.mean(dim=0))
+        context.deviation.copy_(raw.std(dim=0).clamp(min=1e-9))
+        return context
+
+    @staticmethod
+    def _features(planets: PlanetTensors) -> Tensor:
+        if not planets.physical:
+            mean = planets.depth.mean(dim=1, keepdim=True)
+            shape = planets.depth - mean
+            return torch.cat([planets.depth, mean, shape], dim=1)
+        observed = observed_radius_m(planets)
+        radius = observed if planets.known_radius_m is None else planets.known_radius_m
+        height = reference_scale_height_m(planets, radius)
+        one_height = (2 * radius * height / planets.star_radius_m**2)[:, None]
+        base = ((radius / planets.star_radius_m) ** 2)[:, None]
+        scaled = torch.asinh((planets.depth - base) / one_height / 5) * 5
+        return torch.cat(
+            [
+                scaled,
+                torch.log(planets.error / one_height),
+                planets.system,
+                torch.log(torch.stack([observed, height / radius], dim=1)),
+                planets.low,
+                planets.high,
+            ],
+            dim=1,
+        )
+
+    def forward(self, planets: PlanetTensors) -> Tensor:
+        """Features (planet, feature), single precision, cut at ten standard deviations."""
+        scaled = (self._features(planets) - self.mean) / self.deviation
+        limit = _CLIP_STANDARD_DEVIATIONS
+        return scaled.clamp(-limit, limit).float()
+
+
+class TargetCoordinates(nn.Module):
+    """Bijection between theta in a planet's prior box and unconstrained coordinates.
+
+    Every target is mapped to the unit interval of its box and through the normal quantile
+    function, so that the prior becomes a standard normal and no sample can leave the box. The
+    radius, which a spectrum pins to a fraction of a scale height, becomes its depth below the
+    observed radius in scale heights, standardised. A value that many training planets share (an
+    absent molecule at the box's edge) is spread uniformly over a slab beyond the edge, whose
+    samples are clipped back.
+
+    Parameters
+    ----------
+    n_targets
+        Number of targets.
+    radius
+        Position of the radius among the targets, or -1.
+    """
+
+    def __init__(self, n_targets: int, radius: int = -1) -> None:
+        super().__init__()
+        self.radius = radius
+        double = {"dtype": torch.float64}
+        self.register_buffer("centre", torch.zeros((), **double))
+        self.register_buffer("spread", torch.ones((), **double))
+        self.register_buffer("slab_below", torch.zeros(n_targets, **double))
+        self.register_buffer("slab_above", torch.zeros(n_targets, **double))
+
+    @classmethod
+    def fitted(cls, train: PlanetTensors, radius: int | None) -> TargetCoordinates:
+        """Find atoms and standardise the radius coordinate on the training split."""
+        coordinates = cls(train.theta.shape[1], -1 if radius is None else radius)
+        width = (train.high - train.low).mean(dim=0)
+        share_low = (train.theta <= train.low).double().mean(dim=0)
+        share_high = (train.theta >= train.high).double().mean(dim=0)
+        coordinates.slab_below.copy_(_ATOM_SLAB * width * (share_low > _ATOM_SHARE))
+        coordinates.slab_above.copy_(_ATOM_SLAB * width * (share_high > _ATOM_SHARE))
+        if coordinates.radius >= 0:
+            below = coordinates._below_observed(train, train.theta[:, coordinates.radius])
+            coordinates.centre.copy_(below.mean())
+            coordinates.spread.copy_(below.std())
+        return coordinates
+
+    def _observed(self, planets: PlanetTensors) -> tuple[Tensor, Tensor]:
+        observed = observed_radius_m(planets)
+        return observed, reference_scale_height_m(planets, observed)
+
+    def _below_observed(self, planets: PlanetTensors, radius_rjup: Tensor) -> Tensor:
+        observed, height = self._observed(planets)
+        return (observed - radius_rjup * JUPITER_RADIUS_M) / height
+
+    def _box(self, planets: PlanetTensors) -> tuple[Tensor, Tensor]:
+        return planets.low - self.slab_below, planets.high + self.slab_above
+
+    def dequantise(
+        self, planets: PlanetTensors, theta: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Theta with atoms at the box's edges spread over their slabs."""
+        uniform = torch.rand(theta.shape, generator=generator, dtype=theta.dtype)
+        below = (theta <= planets.low) & (self.slab_below > 0)
+        above = (theta >= planets.high) & (self.slab_above > 0)
+        theta = torch.where(below, planets.low - uniform * self.slab_below, theta)
+        return torch.where(above, planets.high + uniform * self.slab_above, theta)
+
+    def forward(self, planets: PlanetTensors, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates (planet, target) and log |d coordinates / d theta| (planet,)."""
+        low, high = self._box(planets)
+        unit = ((theta - low) / (high - low)).clamp(_EDGE, 1 - _EDGE)
+        z = torch.special.ndtri(unit)
+        log_slope = 0.5 * z**2 + 0.5 * np.log(2 * np.pi) - torch.log(high - low)
+        if self.radius >= 0:
+            _, height = self._observed(planets)
+            below = self._below_observed(planets, theta[:, self.radius])
+            z = z.clone()
+            log_slope = log_slope.clone()
+            z[:, self.radius] = (below - self.centre) / self.spread
+            log_slope[:, self.radius] = torch.log(JUPITER_RADIUS_M / (height * self.spread))
+        return z, log_slope.sum(dim=1)
+
+    def inverse(self, planets: PlanetTensors, z: Tensor) -> Tensor:
+        """Theta (planet, target) of coordinates, inside the prior box."""
+        low, high = self._box(planets)
+        unit = torch.special.ndtr(z.clamp(-_LARGEST_PROBIT, _LARGEST_PROBIT))
+        theta = low + (high - low) * unit
+        if self.radius >= 0:
+            observed, height = self._observed(planets)
+            below = z[:, self.radius] * self.spread + self.centre
+            theta[:, self.radius] = (observed - below * height) / JUPITER_RADIUS_M
+        return torch.minimum(torch.maximum(theta, planets.low), planets.high)

@@ -1,0 +1,283 @@
+"""Training loops: Lightning with early stopping, best weights, resume and quiet progress."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from arielflow.errors import ArielflowError
+
+log = logging.getLogger(__name__)
+
+Loss = Callable[[str, Tensor, torch.Generator], Tensor]
+"""Split (``train`` or ``valid``), row indices and a generator of noise, to a mean loss."""
+
+
+class TrainingSettings(BaseModel):
+    """How a network is trained.
+
+    Attributes
+    ----------
+    epochs : most epochs
+    batch_size : rows a step
+    learning_rate, weight_decay : of AdamW
+    schedule : ``one_cycle`` or ``constant`` learning rate
+    patience : epochs without a better validation loss before stopping
+    clip_gradient : largest norm of the gradient, None for no limit
+    shuffle : draw the rows anew every epoch
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = 100
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    patience: int = 30
+    clip_gradient: float | None = 5.0
+    shuffle: bool = True
+
+
+def resolve_device(device: str) -> str:
+    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    ArielflowError
+        ``cuda`` is asked for and there is none, or the name is not known.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ArielflowError(f"device {device!r} is not known; choose auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ArielflowError("device cuda: PyTorch finds no CUDA device; use device: auto or cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def fingerprint(*parts: Any) -> str:
+    """Digest of settings, seeds and arrays, by which an interrupted training knows its own."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        else:
+            digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+class _Batches(IterableDataset):
+    """Row indices of one epoch's batches; the order follows from seed and epoch alone."""
+
+    def __init__(self, n_rows: int, batch_size: int, seed: int | None) -> None:
+        self.n_rows, self.batch_size, self.seed, self.epoch = n_rows, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return -(-self.n_rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.arange(self.n_rows)
+        if self.seed is not None:
+            order = torch.from_numpy(
+                np.random.default_rng([self.seed, self.epoch]).permutation(self.n_rows)
+            )
+        return iter(order.split(self.batch_size))
+
+
+class _Task(lightning.LightningModule):
+    def __init__(self, network: nn.Module, loss: Loss, settings: TrainingSettings, seed: int, steps):
+        super().__init__()
+        self.network, self.loss, self.settings = network, loss, settings
+        self.seed, self.total_steps = seed, steps
+        self.noise = torch.Generator()
+        self.epoch_losses: list[Tensor] = []
+
+    def on_train_epoch_start(self) -> None:
+        # Seeded by the epoch, so that a resumed training draws what an uninterrupted one would.
+        seed = int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0])
+        torch.manual_seed(seed)
+        self.noise.manual_seed(seed)
+        self.trainer.train_dataloader.dataset.epoch = self.current_epoch
+        self.epoch_losses.clear()
+
+    def training_step(self, rows: Tensor, _: int) -> Tensor:
+        loss = self.loss("train", rows, self.noise)
+        self.epoch_losses.append(loss.detach())
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation_noise = torch.Generator().manual_seed(self.seed)
+
+    def validation_step(self, rows: Tensor, _: int) -> None:
+        loss = self.loss("valid", rows, self.validation_noise)
+        self.log("valid_loss", loss, batch_size=len(rows), on_epoch=True)
+
+    def configure_optimizers(self):
+        settings = self.settings
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        if settings.schedule == "constant":
+            return optimizer
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, settings.learning_rate, total_steps=self.total_steps, pct_start=0.1
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+class _History(Callback):
+    """Losses of every epoch; part of the checkpoints, so that it survives a resume."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_validation_epoch_end(self, trainer, task) -> None:
+        if trainer.sanity_checking or not task.epoch_losses:
+            return
+        row = {
+            "epoch": trainer.current_epoch,
+            "train_loss": float(torch.stack(task.epoch_losses).mean()),
+            "valid_loss": float(trainer.callback_metrics["valid_loss"]),
+        }
+        self.rows.append(row)
+        if row["epoch"] % 5 == 0:
+            log.info("epoch %(epoch)d: train %(train_loss).4f, valid %(valid_loss).4f", row)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": list(self.rows)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows = list(state["rows"])
+
+
+def train(
+    network: nn.Module,
+    loss: Loss,
+    n_rows: tuple[int, int],
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    device: str = "auto",
+    state_dir: Path | None = None,
+    identity: str = "",
+) -> pd.DataFrame:
+    """Train a network in place, leaving the weights of the best validation loss in it.
+
+    Parameters
+    ----------
+    network
+        Module whose parameters are trained.
+    loss
+        Mean loss of rows of a split; must use the generator for all noise it adds.
+    n_rows
+        Rows of the training and of the validation split.
+    settings
+        Of the optimisation.
+    seed
+        Of order, noise and dropout.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    state_dir
+        An interrupted training is resumed from here, if ``identity`` is the same.
+    identity
+        Fingerprint of model and data.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``epoch``, ``train_loss``, ``valid_loss``.
+
+    Raises
+    ------
+    ArielflowError
+        The device is not there, or the loss is not finite.
+    """
+    accelerator = "gpu" if resolve_device(device) == "cuda" else "cpu"
+    with TemporaryDirectory() as scratch:
+        folder = Path(state_dir or scratch)
+        resume = _resumable(folder, identity)
+        batches = _Batches(n_rows[0], settings.batch_size, seed if settings.shuffle else None)
+        task = _Task(network, loss, settings, seed, steps=settings.epochs * len(batches))
+        history = _History()
+        best = ModelCheckpoint(
+            folder, filename="best", monitor="valid_loss", save_last=True,
+            enable_version_counter=False,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _quieten()
+            trainer = lightning.Trainer(
+                max_epochs=settings.epochs,
+                accelerator=accelerator,
+                devices=1,
+                logger=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                gradient_clip_val=settings.clip_gradient,
+                callbacks=[
+                    history,
+                    best,
+                    EarlyStopping("valid_loss", patience=settings.patience, check_finite=True),
+                ],
+            )
+            trainer.fit(
+                task,
+                DataLoader(batches, batch_size=None),
+                DataLoader(_Batches(n_rows[1], 4 * settings.batch_size, None), batch_size=None),
+                ckpt_path=resume,
+                weights_only=False,
+            )
+        if not np.isfinite(float(best.best_model_score)):
+            raise ArielflowError(
+                f"training ended with a loss of {float(best.best_model_score)}; "
+                "lower the learning rate or check the training data"
+            )
+        state = torch.load(best.best_model_path, weights_only=False)["state_dict"]
+        prefix = "network."
+        network.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )
+    network.to("cpu").eval()
+    return pd.DataFrame(history.rows)
+
+
+def _resumable(folder: Path, identity: str) -> str | None:
+    """Checkpoint to resume from, clearing the folder if it belongs to another training."""
+    mark, last = folder / "fingerprint.txt", folder / "last.ckpt"
+    folder.mkdir(parents=True, exist_ok=True)
+    if last.is_file():
+        if mark.is_file() and mark.read_text() == identity:
+            log.info("resuming from %s", last)
+            return str(last)
+        log.warning("%s belongs to another configuration or data; training afresh", folder)
+        for checkpoint in folder.glob("*.ckpt"):
+            checkpoint.unlink()
+    mark.write_text(identity)
+    return None
+
+
+def _quieten() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
