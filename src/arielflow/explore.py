@@ -190,8 +190,8 @@ def explore(
     xarray.Dataset
         Over *planet* (training planets, then test planets, told apart by the coordinate ``split``;
         identifiers may repeat between splits): ``score(planet, component)``,
-        ``source(planet, source)``, ``cluster_label(planet)``, ``depth_mean`` and ``depth_scatter``
-        [transit depth], ``theta(planet, target)``. Learnt from training planets alone:
+        ``source_score(planet, source)``, ``cluster_label(planet)``, ``depth_mean(planet)``,
+        ``depth_scatter(planet)`` and ``theta(planet, target)``. Learnt from training planets alone:
         ``explained_variance_ratio(component)``, ``loading(component, wavelength)``,
         ``source_pattern(source, wavelength)``, ``silhouette(n_clusters)``,
         ``cluster_spectrum(cluster, wavelength)`` and its scatter (in the representation's units),
@@ -207,7 +207,7 @@ def explore(
     depth = {"train": train["transit_depth"].values, "test": test["transit_depth"].values}
     scaling = fit_scaling(depth["train"], representation)
     spectra = {split: apply_scaling(values, scaling) for split, values in depth.items()}
-    # One thread: the order of additions, and so the last bits, must not depend on the machine's load.
+    # One thread: the order of additions, and so the last bits, must not depend on the machine.
     with threadpool_limits(1):
         pca = PCA(n_components, svd_solver="full").fit(spectra["train"])
         score = np.concatenate([pca.transform(s) for s in spectra.values() if len(s)])
@@ -217,10 +217,10 @@ def explore(
             score[:n_train, :rank], pca, seed
         )
         clustering = choose_clusters(score[:n_train], clusters, seed)
-        label = np.argsort(clustering.order)[clustering.model.predict(score)]
+        label = 1 + np.argsort(clustering.order)[clustering.model.predict(score)]
     found = {
         "score": (("planet", "component"), score),
-        "source": (("planet", "source"), ica.transform(score[:, :rank]) @ arrange.T),
+        "source_score": (("planet", "source"), ica.transform(score[:, :rank]) @ arrange.T),
         "cluster_label": ("planet", label),
         "explained_variance_ratio": ("component", pca.explained_variance_ratio_),
         "loading": (("component", "wavelength"), pca.components_),
@@ -282,7 +282,7 @@ def _planet_statistics(train: xr.Dataset, test: xr.Dataset) -> dict[str, tuple]:
 
 
 def _cluster_spectra(spectra: np.ndarray, label: np.ndarray) -> dict[str, tuple]:
-    members = [spectra[label == k] for k in range(label.max() + 1)]
+    members = [spectra[label == k] for k in range(1, label.max() + 1)]
     return {
         "cluster_spectrum": (("cluster", "wavelength"), np.stack([m.mean(0) for m in members])),
         "cluster_scatter": (("cluster", "wavelength"), np.stack([m.std(0) for m in members])),
@@ -293,8 +293,8 @@ def _cluster_spectra(spectra: np.ndarray, label: np.ndarray) -> dict[str, tuple]
 def _describe(result: xr.Dataset) -> xr.Dataset:
     long_names = {
         "score": ("principal-component score", "1"),
-        "source": ("independent-component score, unit variance in training", "1"),
-        "cluster_label": ("k-means cluster, counted from 0 = largest", "1"),
+        "source_score": ("independent-component score, unit variance in training", "1"),
+        "cluster_label": ("k-means cluster, 1 is the largest", "1"),
         "explained_variance_ratio": ("share of the variance of the training spectra", "1"),
         "loading": ("principal component over wavelength, unit length", "1"),
         "source_pattern": ("spectrum that one unit of the independent component adds", "1"),

@@ -130,12 +130,51 @@ def reference_scale_height_m(planets: PlanetTensors, radius_m: Tensor) -> Tensor
     return scale_height_m(planets.equilibrium_k, gravity)
 
 
-class Context(nn.Module):
-    """Standardised features of a (noisy) spectrum, its errors and the system.
+def context_features(planets: PlanetTensors) -> Tensor:
+    """Unscaled features (planet, feature) of spectra, errors and systems.
 
     Where the system is described, depths are measured from the observed radius (or the known one)
     in units of the transit depth of one scale height; the features are then nearly free of the
-    planet's size and distance from its star. Elsewhere depths are standardised as they are.
+    planet's size and distance from its star. Elsewhere the depths stand as they are.
+    """
+    if not planets.physical:
+        mean = planets.depth.mean(dim=1, keepdim=True)
+        return torch.cat([planets.depth, mean, planets.depth - mean], dim=1)
+    observed = observed_radius_m(planets)
+    radius = observed if planets.known_radius_m is None else planets.known_radius_m
+    height = reference_scale_height_m(planets, radius)
+    one_height = (2 * radius * height / planets.star_radius_m**2)[:, None]
+    base = ((radius / planets.star_radius_m) ** 2)[:, None]
+    scaled = torch.asinh((planets.depth - base) / one_height / 5) * 5
+    sizes = torch.log(torch.stack([observed, height / radius], dim=1))
+    errors = torch.log(planets.error / one_height)
+    return torch.cat([scaled, errors, planets.system, sizes, planets.low, planets.high], dim=1)
+
+
+def context_feature_names(planets: xr.Dataset) -> list[str]:
+    """Names of the columns of :func:`context_features`, for people."""
+    bins = [f"{value:.4g} um" for value in planets["wavelength"].values]
+    depths = [f"depth at {name}" for name in bins]
+    if auxiliary_values(planets, "planet_mass_kg") is None:
+        return [*depths, "mean depth", *(f"depth less mean at {name}" for name in bins)]
+    targets = list(planets["target"].values)
+    system = ["star radius", "star temperature", "equilibrium temperature", "planet mass"]
+    if target_index(planets, "planet_radius") is None:
+        system.append("planet radius")
+    return [
+        *depths,
+        *(f"error at {name}" for name in bins),
+        *system,
+        "observed radius",
+        "scale height over radius",
+        *(f"prior low of {name}" for name in targets),
+        *(f"prior high of {name}" for name in targets),
+    ]
+
+
+class Context(nn.Module):
+    """Standardised :func:`context_features` of a (noisy) spectrum, its errors and the system.
+
     Buffers: mean and standard deviation of every feature over the training split.
     """
 
@@ -147,39 +186,15 @@ class Context(nn.Module):
     @classmethod
     def fitted(cls, train: PlanetTensors, seed: int) -> Context:
         """Fit the scaler on the training split, with one draw of its noise."""
-        raw = cls._features(train.with_noise(torch.Generator().manual_seed(seed)))
+        raw = context_features(train.with_noise(torch.Generator().manual_seed(seed)))
         context = cls(raw.shape[1])
         context.mean.copy_(raw.mean(dim=0))
         context.deviation.copy_(raw.std(dim=0).clamp(min=1e-9))
         return context
 
-    @staticmethod
-    def _features(planets: PlanetTensors) -> Tensor:
-        if not planets.physical:
-            mean = planets.depth.mean(dim=1, keepdim=True)
-            shape = planets.depth - mean
-            return torch.cat([planets.depth, mean, shape], dim=1)
-        observed = observed_radius_m(planets)
-        radius = observed if planets.known_radius_m is None else planets.known_radius_m
-        height = reference_scale_height_m(planets, radius)
-        one_height = (2 * radius * height / planets.star_radius_m**2)[:, None]
-        base = ((radius / planets.star_radius_m) ** 2)[:, None]
-        scaled = torch.asinh((planets.depth - base) / one_height / 5) * 5
-        return torch.cat(
-            [
-                scaled,
-                torch.log(planets.error / one_height),
-                planets.system,
-                torch.log(torch.stack([observed, height / radius], dim=1)),
-                planets.low,
-                planets.high,
-            ],
-            dim=1,
-        )
-
     def forward(self, planets: PlanetTensors) -> Tensor:
         """Features (planet, feature), single precision, cut at ten standard deviations."""
-        scaled = (self._features(planets) - self.mean) / self.deviation
+        scaled = (context_features(planets) - self.mean) / self.deviation
         limit = _CLIP_STANDARD_DEVIATIONS
         return scaled.clamp(-limit, limit).float()
 

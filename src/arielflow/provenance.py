@@ -18,10 +18,7 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
-PACKAGES = (
-    "arielflow snakemake numpy scipy pandas xarray scikit-learn torch lightning nflows POT "
-    "nautilus-sampler h5py"
-).split()
+PACKAGES = ["arielflow", "snakemake", "numpy", "scipy", "pandas", "xarray", "scikit-learn", "torch", "lightning", "nflows", "POT", "nautilus-sampler", "h5py"]
 
 
 @contextmanager

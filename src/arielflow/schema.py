@@ -70,7 +70,10 @@ _LONG_NAMES = {
     "transit_depth_error": ("one-sigma uncertainty of the transit depth", "1"),
     "wavelength": ("wavelength of the bin centre", "um"),
     "wavelength_width": ("full width of the wavelength bin", "um"),
-    "auxiliary_value": ("star and planet properties, units in auxiliary_units", "see auxiliary_units"),
+    "auxiliary_value": (
+        "star and planet properties, units in auxiliary_units",
+        "see auxiliary_units",
+    ),
     "theta": ("atmospheric parameters, units in target_units", "see target_units"),
     "prior_low": ("lower edge of the retrieval prior", "see target_units"),
     "prior_high": ("upper edge of the retrieval prior", "see target_units"),
@@ -187,8 +190,7 @@ def posterior_dataset(
         weight = np.full(theta.shape[:2], 1.0 / theta.shape[1])
     dataset = xr.Dataset(
         {"theta": (_POSTERIOR["theta"], theta), "weight": (_POSTERIOR["weight"], weight)},
-        coords={name: planets[name] for name in TARGET_COORDINATES}
-        | {"planet": planets["planet"]},
+        coords={name: planets[name] for name in TARGET_COORDINATES} | {"planet": planets["planet"]},
     )
     if log_prob is not None:
         dataset["log_prob"] = (("planet", "sample"), log_prob)

@@ -8,15 +8,10 @@ or from the library of it that the project ships.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import torch
 import xarray as xr
 
 from arielflow.editions import Edition
@@ -26,25 +21,22 @@ from arielflow.editions.official_files import (
     write_parameters,
     write_traces,
 )
-from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
+from arielflow.inference.nested import NestedSettings
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel
-from arielflow.physics.opacity import load_opacities
 from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
-from arielflow.physics.transmission import TransmissionModel
-from arielflow.posterior import resample
 from arielflow.priors import prior_box
-from arielflow.provenance import atomic_path, derived_seed
+from arielflow.provenance import code_version, sha256, write_json
 from arielflow.schema import (
-    MOLECULES,
     TARGET_COORDINATES,
     Quality,
     describe,
     target_index,
     validate_planets,
 )
-from arielflow.truth_library import TruthLibrary
+from arielflow.truth import Progress, TruthJob, edition_model, sample_truth
+from arielflow.truth_library import TruthLibrary, pack
 
 TEST_TRUTH = "TestTruth"
 RERUN_TRACE_DATA = "TracedataRerun.hdf5"
@@ -54,17 +46,6 @@ N_TRACE_SAMPLES = {"train": 1500, "test": 2000}
 # Real planets' radii are roughly uniform in the logarithm; used where the radius is no target.
 _KNOWN_RADIUS_RJUP = (0.09, 2.2)
 _TABULATED_JUPITER_RADIUS_M = 6.9911e7
-
-
-def transmission_model(
-    edition: Edition, opacities: str | Path, *, device: str = "cpu"
-) -> TransmissionModel:
-    """The reference forward model on the opacities of a folder, made there if it is the built-in."""
-    names = [target.quantity for target in edition.targets if target.quantity in MOLECULES]
-    tables = load_opacities(opacities, names)
-    return TransmissionModel(
-        tables, edition.wavelength_um, edition.wavelength_width_um, device=device
-    )
 
 
 def simulate_planets(
@@ -110,7 +91,7 @@ def simulate_planets(
     planets["prior_low"] = (("planet", "target"), low)
     planets["prior_high"] = (("planet", "target"), high)
     planets.attrs["prior"] = prior
-    forward = ForwardModel(transmission_model(edition, opacities), planets)
+    forward = ForwardModel(edition_model(edition, opacities), planets)
     planets["transit_depth"].values[:] = forward.spectra(np.arange(n_planets), theta)
     depth = planets["transit_depth"].values
     with np.errstate(invalid="ignore"):
@@ -145,114 +126,6 @@ def _planets_dataset(
         coords=edition.coordinates() | {"planet": edition.identifiers(split, n_planets)},
         attrs={"edition": edition.name, "split": split, "noise": edition.noise},
     )
-
-
-@dataclass(frozen=True)
-class TruthJob:
-    """One nested-sampling run: a planet of a split, and which of its independent runs.
-
-    Attributes
-    ----------
-    split, position : the planet
-    run : ``truth`` or ``rerun``
-    n_samples : equal-weight samples to keep
-    """
-
-    split: str
-    position: int
-    run: str
-    n_samples: int
-
-
-def sample_truth(
-    edition: Edition,
-    planets: dict[str, xr.Dataset],
-    jobs: Sequence[TruthJob],
-    *,
-    seed: int,
-    opacities: str | Path,
-    directory: str | Path,
-    settings: NestedSettings | None = None,
-    workers: int = 1,
-    progress=None,
-) -> list[Path]:
-    """Nested-sample planets in parallel, one file each, so that an interrupted call resumes.
-
-    Parameters
-    ----------
-    planets
-        Planets datasets by split.
-    jobs
-        What to sample.
-    directory
-        Receives ``<split>-<planet>-<run>.npz`` files; those there already are kept.
-    progress
-        Called with the number done and the number of jobs.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The files, in the order of ``jobs``.
-    """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = [_truth_path(directory, planets, job) for job in jobs]
-    todo = [(job, path) for job, path in zip(jobs, paths, strict=True) if not path.exists()]
-    done = len(jobs) - len(todo)
-    shared = (edition.name, str(opacities), settings or NestedSettings())
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [
-            pool.submit(
-                _run_truth_job,
-                shared,
-                planets[job.split].isel(planet=[job.position]),
-                job,
-                derived_seed(seed, f"{job.split}/{job.run}", job.position),
-                path,
-            )
-            for job, path in todo
-        ]
-        for future in as_completed(futures):
-            future.result()
-            done += 1
-            if progress:
-                progress(done, len(jobs))
-    return paths
-
-
-def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob) -> Path:
-    name = planets[job.split]["planet"].values[job.position]
-    return directory / f"{job.split}-{name}-{job.run}.npz"
-
-
-def _run_truth_job(shared, planet: xr.Dataset, job: TruthJob, seed: int, path: Path) -> None:
-    from arielflow.editions import get_edition
-
-    torch.set_num_threads(1)
-    edition_name, opacities, settings = shared
-    forward = ForwardModel(transmission_model(get_edition(edition_name), opacities), planet)
-    result = retrieve(forward, planet, 0, seed=seed, settings=settings)
-    _save_truth(result, planet, job, seed, path)
-
-
-def _save_truth(
-    result: NestedResult, planet: xr.Dataset, job: TruthJob, seed: int, path: Path
-) -> None:
-    rng = np.random.default_rng([seed, 1])
-    theta = resample(result.theta, result.weight, job.n_samples, rng)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(
-            stream,
-            theta=rng.permutation(theta).astype(np.float32),
-            log_evidence=result.log_evidence,
-            effective_samples=result.effective_samples,
-            likelihood_calls=result.likelihood_calls,
-            seconds=result.seconds,
-            transit_depth=planet["transit_depth"].values[0],
-            transit_depth_error=planet["transit_depth_error"].values[0],
-            prior_low=planet["prior_low"].values[0],
-            prior_high=planet["prior_high"].values[0],
-        )
 
 
 def _truths(
@@ -304,7 +177,7 @@ def simulate(
     truth_library: str | Path | None = None,
     workers: int = 1,
     settings: NestedSettings | None = None,
-    progress=None,
+    progress: Progress | None = None,
 ) -> dict[str, xr.Dataset]:
     """Write a simulated data set in the edition's official layout.
 
@@ -383,3 +256,68 @@ def simulate(
             write_traces(output / TEST_TRUTH / name, edition, traces["test", run])
     shutil.rmtree(scratch, ignore_errors=True)
     return planets
+
+
+def make_truth_library(
+    edition: Edition,
+    output: str | Path,
+    *,
+    scratch: str | Path,
+    seed: int,
+    prior: str,
+    sizes: dict[str, int],
+    workers: int = 1,
+    settings: NestedSettings | None = None,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Nested-sample the planets of a simulated run and pack them as a library beside a manifest.
+
+    Parameters
+    ----------
+    output
+        The library's file; the manifest is written beside it with the suffix ``.json``.
+    scratch
+        Keeps the opacities and every finished planet, so that an interrupted call resumes.
+    seed, prior, sizes
+        Of the run: ``n_traces`` and ``n_test`` planets.
+    """
+    scratch, output = Path(scratch), Path(output)
+    opacities = ensure_builtin_opacities(scratch / "opacities")
+    counts = {"train": sizes["n_traces"], "test": sizes["n_test"]}
+    planets = {
+        split: simulate_planets(
+            edition, count, seed=seed, split=split, prior=prior, opacities=opacities
+        )
+        for split, count in counts.items()
+    }
+    runs = [("test", "truth"), ("test", "rerun"), ("train", "truth")]
+    jobs = {
+        run: [TruthJob(run[0], i, run[1], N_TRACE_SAMPLES[run[0]]) for i in range(counts[run[0]])]
+        for run in runs
+    }
+    paths = sample_truth(
+        edition,
+        planets,
+        [job for run in runs for job in jobs[run]],
+        seed=seed,
+        opacities=opacities,
+        directory=scratch / "planets",
+        settings=settings,
+        workers=workers,
+        progress=progress,
+    )
+    remaining = iter(paths)
+    files = {"/".join(run): [next(remaining) for _ in jobs[run]] for run in runs}
+    identifiers = {"/".join(run): list(planets[run[0]]["planet"].values) for run in runs}
+    pack(files, identifiers, output)
+    manifest = {
+        "code": code_version(),
+        "edition": edition.name,
+        "prior": prior,
+        "seed": seed,
+        "settings": vars(settings or NestedSettings()),
+        "sha256": sha256(output),
+        "sizes": counts,
+    }
+    write_json(manifest, output.with_suffix(".json"))
+    return manifest

@@ -101,7 +101,14 @@ class _Batches(IterableDataset):
 
 
 class _Task(lightning.LightningModule):
-    def __init__(self, network: nn.Module, loss: Loss, settings: TrainingSettings, seed: int, steps):
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        settings: TrainingSettings,
+        seed: int,
+        steps: int,
+    ) -> None:
         super().__init__()
         self.network, self.loss, self.settings = network, loss, settings
         self.seed, self.total_steps = seed, steps
@@ -221,7 +228,10 @@ def train(
         task = _Task(network, loss, settings, seed, steps=settings.epochs * len(batches))
         history = _History()
         best = ModelCheckpoint(
-            folder, filename="best", monitor="valid_loss", save_last=True,
+            folder,
+            filename="best",
+            monitor="valid_loss",
+            save_last=True,
             enable_version_counter=False,
         )
         with warnings.catch_warnings():

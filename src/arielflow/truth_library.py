@@ -103,5 +103,5 @@ class TruthLibrary:
                 for run, group in library[split].items():
                     columns = {name: group[name][()] for name in _COSTS}
                     for row, identifier in enumerate(group["planet_ID"][()]):
-                        values = {name: float(column[row]) for name, column in columns.items()}
-                        yield {"split": split, "run": run, "planet_ID": identifier.decode()} | values
+                        cost = {name: float(column[row]) for name, column in columns.items()}
+                        yield {"split": split, "run": run, "planet_ID": identifier.decode()} | cost

@@ -76,7 +76,9 @@ def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"planet_ID": str})
     except (ValueError, OSError) as error:
-        raise ArielflowError(f"{path}: not a readable CSV table ({error}); fetch it again") from None
+        raise ArielflowError(
+            f"{path}: not a readable CSV table ({error}); fetch it again"
+        ) from None
     missing = [name for name in ("planet_ID", *required) if name not in table]
     if missing:
         raise ArielflowError(

@@ -49,12 +49,16 @@ def sample_ensemble(
     theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
     usable = np.flatnonzero(is_usable(planets))
     good = planets.isel(planet=usable)
-    posteriors = [
-        load_estimator(path).sample(
-            good, n_samples, seed=derived_seed(seed, "sample", number), device=device
-        )
-        for number, path in enumerate(members)
-    ] if len(usable) else []
+    posteriors = (
+        [
+            load_estimator(path).sample(
+                good, n_samples, seed=derived_seed(seed, "sample", number), device=device
+            )
+            for number, path in enumerate(members)
+        ]
+        if len(usable)
+        else []
+    )
     for row, position in enumerate(usable):
         samples = [(p["theta"].values[row], p["weight"].values[row]) for p in posteriors]
         if all(np.isfinite(member).all() for member, _ in samples):

@@ -178,9 +178,7 @@ class Estimator(PosteriorEstimator):
             _, slope = self.network.coordinates(repeated, samples)
             theta.append(samples.reshape(z.shape).numpy())
             log_prob.append((density.cpu() + slope.reshape(density.shape)).double().numpy())
-        return posterior_dataset(
-            planets, np.concatenate(theta), log_prob=np.concatenate(log_prob)
-        )
+        return posterior_dataset(planets, np.concatenate(theta), log_prob=np.concatenate(log_prob))
 
     @torch.no_grad()
     def log_prob(self, planets: xr.Dataset, theta: np.ndarray) -> np.ndarray:

@@ -175,9 +175,7 @@ def generate(
     """
     constants = MOLECULES[molecule]
     native = native_grid_cm1(resolving_power, wavelength_range_um)
-    fine = np.arange(
-        native[0] - _FINE_MARGIN_CM1, native[-1] + _FINE_MARGIN_CM1, _FINE_STEP_CM1
-    )
+    fine = np.arange(native[0] - _FINE_MARGIN_CM1, native[-1] + _FINE_MARGIN_CM1, _FINE_STEP_CM1)
     table = np.empty((len(pressure_pa), len(temperature_k), len(native)), dtype=np.float32)
     for column, temperature in enumerate(temperature_k):
         strength = sum(_band_profile(constants, b, temperature, fine) for b in constants.bands)

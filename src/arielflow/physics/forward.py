@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 import xarray as xr
 
 from arielflow.errors import ArielflowError
+from arielflow.physics.opacity import load_opacities
 from arielflow.physics.system import JUPITER_RADIUS_M, radius_from_gravity_m
 from arielflow.physics.transmission import TransmissionModel
 from arielflow.schema import auxiliary_values, target_index
+
+
+def transmission_model(
+    molecules: Sequence[str],
+    opacities: str | Path,
+    wavelength_um: np.ndarray,
+    wavelength_width_um: np.ndarray,
+    *,
+    device: str = "cpu",
+) -> TransmissionModel:
+    """The reference forward model on the tables of a folder, for these molecules and bins."""
+    tables = load_opacities(opacities, molecules)
+    return TransmissionModel(tables, wavelength_um, wavelength_width_um, device=device)
 
 
 class ForwardModel:

@@ -149,7 +149,11 @@ def transit_depth_errors(
     edges, efficiency = np.array(_CHANNELS).T
     photons = photons * wavelength_width_um * efficiency[np.searchsorted(edges, wavelength_um)]
     excess = [np.maximum(wavelength_um / start, 1) ** power for start, power in _EXCESS]
-    shape = np.prod(excess, axis=0) / np.sqrt(photons) * np.exp(0.15 * tilt[:, None] * np.log(wavelength_um / 2.5))
+    shape = (
+        np.prod(excess, axis=0)
+        / np.sqrt(photons)
+        * np.exp(0.15 * tilt[:, None] * np.log(wavelength_um / 2.5))
+    )
     shape /= np.median(shape, axis=1, keepdims=True)
 
     radius = systems["planet_radius_rjup"] * JUPITER_RADIUS_M

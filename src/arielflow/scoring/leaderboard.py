@@ -104,9 +104,9 @@ def _posterior_columns(table, predictions, truths, low, high, metrics, seed) -> 
         # The 2022 challenge's ranking has no spectral part.
         table["final_score"] = table["posterior_score"]
     else:
-        table["posterior_score"] = official.posterior_scores(
-            predictions, truths, low, high, seed
-        )[0]
+        table["posterior_score"] = official.posterior_scores(predictions, truths, low, high, seed)[
+            0
+        ]
     ks = np.full((len(table), len(low)), np.nan)
     for row, (prediction, truth) in enumerate(zip(predictions, truths, strict=True)):
         if len(truth[1]):
@@ -116,7 +116,10 @@ def _posterior_columns(table, predictions, truths, low, high, metrics, seed) -> 
 
 
 def leaderboard(
-    tables: Mapping[str, pd.DataFrame], *, target_names: Sequence[str], metrics: Sequence[str],
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    target_names: Sequence[str],
+    metrics: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
     """One row a model, best first, each score with its 95 % bootstrap interval over planets.

@@ -1,0 +1,234 @@
+"""The command line: the workflow's steps by hand, over the same functions.
+
+Exit codes: 0 all is well, 1 what was checked is not valid, 2 the input or the call is at fault.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from arielflow import __version__
+from arielflow.editions import NAMES, get_edition
+from arielflow.errors import ArielflowError
+
+INVALID, FAULT = 1, 2
+
+app = typer.Typer(
+    help="Posteriors of exoplanet atmospheres for the Ariel Data Challenge.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console, errors = Console(), Console(stderr=True, soft_wrap=True)
+
+EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(NAMES)}.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+
+
+def _opacities_default() -> Path:
+    return Path.home() / ".cache" / "arielflow" / "opacities"
+
+
+def _say(as_json: bool, content: dict[str, Any], *lines: str) -> None:
+    if as_json:
+        typer.echo(json.dumps(content, indent=1))
+    else:
+        for line in lines:
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def ingest(
+    folder: Annotated[Path, typer.Argument(help="Root of the data set.")],
+    edition: EditionName,
+    output: Annotated[Path, typer.Option(help="Folder for the NetCDF files.")],
+    prior: Annotated[str | None, typer.Option(help="Retrieval prior; the edition's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check an edition's files and turn every split found into NetCDF."""
+    from arielflow.editions.official_files import SPLIT_FOLDERS
+    from arielflow.ingest import ingest as ingest_split
+    from arielflow.provenance import write_dataset
+
+    chosen = get_edition(edition)
+    if not folder.is_dir():
+        raise ArielflowError(f"{folder}: no such folder; give the root of the data set")
+    splits = list(chosen.identifier_templates) or ["train", "test", "observed"]
+    if chosen.identifier_templates:
+        below = [s for s in splits if (folder / SPLIT_FOLDERS[s]).is_dir()]
+        splits = below or ["test"]
+    summary: dict[str, Any] = {}
+    for split in splits:
+        planets, traces, quality = ingest_split(folder, chosen, split, prior=prior)
+        write_dataset(planets, output / f"{split}.nc")
+        write_dataset(traces, output / f"{split}_traces.nc")
+        quality.to_csv(output / f"{split}_quality.csv", index=False)
+        summary[split] = {
+            "planets": planets.sizes["planet"],
+            "annotated": int((traces["row_size"] > 0).sum()),
+            "flagged": dict(zip(quality["planet_ID"], quality["flags"], strict=True)),
+            "file": str(output / f"{split}.nc"),
+        }
+    _say(
+        as_json,
+        summary,
+        *(
+            f"{split}: {s['planets']} planets, {s['annotated']} with traces, "
+            f"{len(s['flagged'])} flagged -> {s['file']}"
+            for split, s in summary.items()
+        ),
+    )
+
+
+@app.command()
+def simulate(
+    edition: EditionName,
+    output: Annotated[Path, typer.Option(help="Root of the data set to write.")],
+    train: Annotated[int, typer.Option(min=1, help="Training planets.")] = 5000,
+    traces: Annotated[int, typer.Option(min=0, help="Training planets with traces.")] = 0,
+    test: Annotated[int, typer.Option(min=0, help="Test planets, all with truth.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the data set.")] = 2026,
+    prior: Annotated[str, typer.Option(help="matched or wide.")] = "matched",
+    workers: Annotated[int, typer.Option(min=1, help="Processes for nested sampling.")] = 2,
+    opacities: Annotated[Path | None, typer.Option(help="Folder of opacity tables.")] = None,
+    truth_library: Annotated[Path | None, typer.Option(help="Shipped truth to draw on.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate a data set in the edition's official layout, nested-sampling truth included."""
+    from rich.progress import Progress
+
+    from arielflow.simulate import simulate as run
+
+    chosen = get_edition(edition)
+    if chosen.writer is None:
+        raise ArielflowError(f"edition {edition} cannot be simulated; choose adc2022 or adc2023")
+    with Progress(console=errors, transient=True) as bar:
+        task = bar.add_task("nested sampling", total=None)
+        planets = run(
+            chosen,
+            output,
+            n_train=train,
+            n_traces=traces,
+            n_test=test,
+            seed=seed,
+            prior=prior,
+            opacities=opacities or _opacities_default(),
+            truth_library=truth_library,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    sizes = {split: dataset.sizes["planet"] for split, dataset in planets.items()}
+    content = {"output": str(output), "prior": prior, "seed": seed, "planets": sizes}
+    _say(as_json, content, f"{output}: " + ", ".join(f"{n} {s} planets" for s, n in sizes.items()))
+
+
+@app.command()
+def score(
+    submission: Annotated[Path, typer.Argument(help="Submission file.")],
+    edition: EditionName,
+    truth: Annotated[Path, typer.Option(help="Tracedata.hdf5 of the test planets.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the metric's resampling.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Official posterior score of a submission, over planets and per planet."""
+    from arielflow.submission import score_submission
+
+    scores = score_submission(submission, get_edition(edition), truth, seed)
+    mean = sum(scores.values()) / len(scores)
+    _say(
+        as_json,
+        {"posterior_score": mean, "planets": scores},
+        f"posterior score {mean:.2f} over {len(scores)} planets",
+        *(f"  {name}  {value:.2f}" for name, value in scores.items()),
+    )
+
+
+@app.command("validate-submission")
+def validate_submission(
+    submission: Annotated[Path, typer.Argument(help="Submission file.")],
+    edition: EditionName,
+    test: Annotated[Path, typer.Option(help="Folder of the test data.")],
+    as_json: Json = False,
+) -> None:
+    """Check a submission against every rule of its edition; list every fault."""
+    from arielflow.submission import check_submission
+
+    faults = check_submission(submission, get_edition(edition), test)
+    verdict = f"{submission}: {'valid' if not faults else f'{len(faults)} faults'}"
+    _say(as_json, {"valid": not faults, "faults": faults}, *faults, verdict)
+    if faults:
+        raise typer.Exit(INVALID)
+
+
+@app.command("embedded-truth")
+def embedded_truth(
+    config: Annotated[Path, typer.Option(help="The run whose truth is embedded.")] = Path(
+        "config.yaml"
+    ),
+    output: Annotated[Path, typer.Option(help="Library file.")] = Path("data/embedded/truth.h5"),
+    scratch: Annotated[Path, typer.Option(help="Keeps finished planets; a rerun resumes.")] = Path(
+        "results/embedded_truth"
+    ),
+    workers: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Remake the shipped nested-sampling truth of the default run (about an hour)."""
+    import yaml
+    from rich.progress import Progress
+
+    from arielflow.simulate import make_truth_library
+
+    settings = yaml.safe_load(config.read_text())
+    with Progress(console=errors) as bar:
+        task = bar.add_task("nested sampling", total=None)
+        manifest = make_truth_library(
+            get_edition(settings["edition"]),
+            output,
+            scratch=scratch,
+            seed=settings["seed"],
+            prior=settings["dataset"]["prior"],
+            sizes=settings["simulation"],
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    console.print_json(data=manifest)
+
+
+@app.command()
+def info(as_json: Json = False) -> None:
+    """Versions, editions, devices and where the built-in opacities are kept."""
+    import torch
+
+    from arielflow.models import FAMILIES
+    from arielflow.provenance import code_version, package_versions
+
+    cuda = torch.cuda.is_available()
+    content = {
+        "arielflow": __version__,
+        "code": code_version(),
+        "device": torch.cuda.get_device_name(0) if cuda else "cpu",
+        "editions": list(NAMES),
+        "models": list(FAMILIES),
+        "opacities": str(_opacities_default()),
+        "packages": package_versions(),
+        "python": sys.version.split()[0],
+    }
+    _say(as_json, content, *(f"{name}: {value}" for name, value in content.items()))
+
+
+def main() -> None:
+    """Run the command line; every fault of the input is one line on standard error."""
+    try:
+        app(standalone_mode=True)
+    except (ArielflowError, OSError) as error:
+        errors.print(f"arielflow: {error}", style="red", markup=False, highlight=False)
+        sys.exit(FAULT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The challenge's official baseline: a convolutional network with Monte-Carlo dropout.
+
+Re-written from its published description (Yip et al. 2023): convolutions over the standardised
+spectrum, a scalar input appended, two dense layers whose dropout (Gal & Ghahramani 2016) stays on
+at prediction, trained on the mean squared error of standardised targets. The yardstick of every
+leaderboard; its spread is not a posterior's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from arielflow.features import PlanetTensors, planet_tensors
+from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.physics.system import JUPITER_RADIUS_M, SOLAR_RADIUS_M
+from arielflow.schema import posterior_dataset
+from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
+
+_PASSES_AT_ONCE = 20_000
+
+
+class Config(EstimatorConfig):
+    """Settings; the defaults are the 2023 baseline's.
+
+    Attributes
+    ----------
+    n_rows : first training rows, in table order
+    repeats : noisy copies of each noise-free spectrum
+    validation_fraction : share of the rows held out by the baseline's own random split
+    filters : of the three convolutional blocks
+    padding : ``valid`` (unpadded) or ``same``
+    extra_inputs : ``star_radius`` [solar radii], ``planet_radius`` [Jupiter radii, where known]
+    dense : widths of the dense layers
+    dropout : probability after each dense layer
+    training : of the optimisation
+    """
+
+    n_rows: int = 5000
+    repeats: int = 5
+    validation_fraction: float = 0.2
+    filters: tuple[int, ...] = (32, 64, 64)
+    padding: Literal["valid", "same"] = "valid"
+    extra_inputs: tuple[Literal["star_radius", "planet_radius"], ...] = ("star_radius",)
+    dense: tuple[int, ...] = (500, 100)
+    dropout: float = 0.1
+    training: TrainingSettings = TrainingSettings(
+        epochs=30,
+        batch_size=32,
+        learning_rate=1e-3,
+        schedule="constant",
+        patience=30,
+        clip_gradient=None,
+        shuffle=False,
+    )
+
+
+class _Network(nn.Module):
+    """Standardisation, convolutions and dense layers: (row, bins), (row, extras) to targets."""
+
+    def __init__(self, config: Config, n_bins: int, n_targets: int) -> None:
+        super().__init__()
+        n_extra = len(config.extra_inputs)
+        for name, size in (("depth", 1), ("extra", n_extra), ("theta", n_targets)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size, dtype=torch.float64))
+            self.register_buffer(f"{name}_deviation", torch.ones(size, dtype=torch.float64))
+        layers: list[nn.Module] = []
+        channels, length = 1, n_bins
+        for filters in config.filters:
+            for _ in range(2):
+                layers += [nn.Conv1d(channels, filters, 3, padding=config.padding), nn.ReLU()]
+                channels = filters
+                length -= 2 if config.padding == "valid" else 0
+            layers.append(nn.MaxPool1d(2))
+            length //= 2
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        widths = [channels * length + n_extra, *config.dense]
+        dense: list[nn.Module] = []
+        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+            dense += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.dropout)]
+        self.dense = nn.Sequential(*dense, nn.Linear(widths[-1], n_targets))
+
+    def standardise(self, name: str, values: Tensor) -> Tensor:
+        mean, deviation = getattr(self, f"{name}_mean"), getattr(self, f"{name}_deviation")
+        return ((values - mean) / deviation).float()
+
+    def fit_scaler(self, name: str, values: Tensor) -> None:
+        if not values.shape[1]:
+            return
+        getattr(self, f"{name}_mean").copy_(values.mean(dim=0))
+        getattr(self, f"{name}_deviation").copy_(values.std(dim=0).clamp(min=1e-12))
+
+    def embed(self, depth: Tensor, extra: Tensor) -> Tensor:
+        """What the dense layers see; free of dropout, so computed once a planet."""
+        convolved = self.convolutions(self.standardise("depth", depth)[:, None, :])
+        return torch.cat([convolved, self.standardise("extra", extra)], dim=1)
+
+
+class Estimator(PosteriorEstimator):
+    """See the module's docstring and :class:`PosteriorEstimator`."""
+
+    family: ClassVar[str] = "mc_dropout"
+    Config = Config
+    network: _Network
+    n_bins: int
+
+    def fit(
+        self,
+        train_planets: xr.Dataset,
+        valid_planets: xr.Dataset,
+        *,
+        seed: int,
+        device: str = "auto",
+        state_dir: Path | None = None,
+    ) -> pd.DataFrame:
+        """See :meth:`PosteriorEstimator.fit`; holds out rows of its own, as the baseline does."""
+        config = self.config
+        data = planet_tensors(train_planets.isel(planet=slice(0, config.n_rows)))
+        torch.manual_seed(seed)
+        order = np.random.default_rng(seed).permutation(len(data))
+        n_valid = max(1, round(config.validation_fraction * len(data)))
+        rows = {"train": np.sort(order[n_valid:]), "valid": np.sort(order[:n_valid])}
+        generator = torch.Generator().manual_seed(seed)
+        parts = {
+            name: self._repeated(data.rows(torch.as_tensor(index)), generator)
+            for name, index in rows.items()
+        }
+        self.n_bins = data.depth.shape[1]
+        self.network = _Network(config, self.n_bins, data.theta.shape[1])
+        depth, extra, theta = parts["train"]
+        self.network.fit_scaler("depth", depth.reshape(-1, 1))
+        self.network.fit_scaler("extra", extra)
+        self.network.fit_scaler("theta", theta)
+
+        def loss(split: str, index: Tensor, _: torch.Generator) -> Tensor:
+            depth, extra, theta = (values[index.cpu()] for values in parts[split])
+            network = self.network
+            device = network.theta_mean.device
+            predicted = network.dense(network.embed(depth.to(device), extra.to(device)))
+            true = network.standardise("theta", theta.to(device))
+            return nn.functional.mse_loss(predicted, true)
+
+        return train(
+            self.network,
+            loss,
+            (len(parts["train"][0]), len(parts["valid"][0])),
+            config.training,
+            seed=seed,
+            device=device,
+            state_dir=state_dir,
+            identity=fingerprint(config.model_dump(), seed, data.depth.numpy(), data.theta.numpy()),
+        )
+
+    def _repeated(self, data: PlanetTensors, generator: torch.Generator) -> list[Tensor]:
+        """Depths, extra inputs and theta of the noisy copies, one planet's beside each other."""
+        copies = self.config.repeats if data.noisy else 1
+        repeated = data.rows(torch.arange(len(data)).repeat_interleave(copies))
+        return [repeated.with_noise(generator).depth, self._extra(repeated), repeated.theta]
+
+    def _extra(self, data: PlanetTensors) -> Tensor:
+        columns = {
+            "star_radius": data.star_radius_m / SOLAR_RADIUS_M,
+            "planet_radius": None
+            if data.known_radius_m is None
+            else data.known_radius_m / JUPITER_RADIUS_M,
+        }
+        chosen = [columns[name] for name in self.config.extra_inputs]
+        return torch.stack(chosen, dim=1) if chosen else data.depth[:, :0]
+
+    @torch.no_grad()
+    def sample(
+        self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
+    ) -> xr.Dataset:
+        """See :meth:`PosteriorEstimator.sample`; ``n_samples`` stochastic passes, clipped."""
+        target = resolve_device(device)
+        network, data = self.network.to(target), planet_tensors(planets)
+        torch.manual_seed(seed)
+        network.eval()
+        embedded = network.embed(data.depth.to(target), self._extra(data).to(target))
+        network.train()
+        at_once = max(1, _PASSES_AT_ONCE // n_samples)
+        passes = [
+            network.dense(part.repeat_interleave(n_samples, dim=0))
+            for part in embedded.split(at_once)
+        ]
+        network.eval()
+        standardised = torch.cat(passes).double().reshape(len(data), n_samples, -1)
+        theta = (standardised * network.theta_deviation + network.theta_mean).cpu().numpy()
+        low, high = (planets[name].values[:, None, :] for name in ("prior_low", "prior_high"))
+        return posterior_dataset(planets, np.clip(theta, low, high))
+
+    def _save_state(self, directory: Path) -> None:
+        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
+        n_bins = {"n_bins": str(self.n_bins)}
+        save_file(state, directory / "network.safetensors", n_bins)
+
+    def _load_state(self, directory: Path) -> None:
+        from safetensors import safe_open
+
+        path = directory / "network.safetensors"
+        with safe_open(path, "pt") as file:
+            self.n_bins = int(file.metadata()["n_bins"])
+        state = load_file(path)
+        self.network = _Network(self.config, self.n_bins, len(state["theta_mean"]))
+        self.network.load_state_dict(state)
+        self.network.eval()

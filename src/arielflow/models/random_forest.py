@@ -1,0 +1,164 @@
+"""Random forest whose leaves give the joint posterior (Márquez-Neila et al. 2018).
+
+The posterior of a planet is the training planets weighted by how often they share a leaf with it,
+times their bootstrap count in that tree. Importances come from one forest per target.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from safetensors.numpy import load_file, save_file
+from sklearn.ensemble import RandomForestRegressor
+from skops.io import dump, load
+
+from arielflow.errors import ArielflowError
+from arielflow.features import (
+    PlanetTensors,
+    context_feature_names,
+    context_features,
+    planet_tensors,
+)
+from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.schema import posterior_dataset
+
+_SCALE = 100.0
+
+
+class Config(EstimatorConfig):
+    """Settings of the forest; the defaults are the paper's but for the number of trees.
+
+    Attributes
+    ----------
+    trees : of the joint forest
+    importance_trees : of each target's own forest; 0 leaves the importances out
+    min_impurity_decrease : on targets scaled to 0…100
+    n_rows : training planets used at most
+    repeats : noisy copies of each noise-free spectrum
+    """
+
+    trees: int = 300
+    importance_trees: int = 50
+    min_impurity_decrease: float = 0.01
+    n_rows: int = 16_000
+    repeats: int = 1
+
+
+class Estimator(PosteriorEstimator):
+    """See the module's docstring and :class:`PosteriorEstimator`."""
+
+    family: ClassVar[str] = "random_forest"
+    Config = Config
+
+    def fit(
+        self,
+        train_planets: xr.Dataset,
+        valid_planets: xr.Dataset,
+        *,
+        seed: int,
+        device: str = "auto",
+        state_dir: Path | None = None,
+    ) -> pd.DataFrame:
+        """See :meth:`PosteriorEstimator.fit`; the validation planets are not used."""
+        config = self.config
+        chosen = train_planets.isel(planet=slice(0, config.n_rows))
+        data = planet_tensors(chosen)
+        generator = torch.Generator().manual_seed(seed)
+        repeats = config.repeats if data.noisy else 1
+        features = np.concatenate([_features(data.with_noise(generator)) for _ in range(repeats)])
+        theta = np.tile(data.theta.numpy(), (repeats, 1))
+        low, high = theta.min(axis=0), theta.max(axis=0)
+        scaled = _SCALE * (theta - low) / np.where(high > low, high - low, 1)
+        self.forest = _forest(config, config.trees, seed).fit(features, scaled)
+        leaves = self.forest.apply(features)
+        self.arrays = _leaf_members(self.forest, leaves) | {"theta": theta}
+        self.importances = self._importances(chosen, features, scaled, seed)
+        return pd.DataFrame(columns=["epoch", "train_loss", "valid_loss"])
+
+    def _importances(
+        self, planets: xr.Dataset, features: np.ndarray, scaled: np.ndarray, seed: int
+    ) -> pd.DataFrame | None:
+        if not self.config.importance_trees:
+            return None
+        columns = {}
+        for number, name in enumerate(planets["target"].values):
+            forest = _forest(self.config, self.config.importance_trees, seed + 1 + number)
+            columns[str(name)] = forest.fit(features, scaled[:, number]).feature_importances_
+        names = context_feature_names(planets)[: features.shape[1]]
+        return pd.DataFrame(columns, index=pd.Index(names, name="feature")).T.rename_axis("target")
+
+    def feature_importances(self) -> pd.DataFrame | None:
+        """Importances (target, feature), each target's summing to one."""
+        return self.importances
+
+    def sample(
+        self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
+    ) -> xr.Dataset:
+        """See :meth:`PosteriorEstimator.sample`: training planets drawn by their weights."""
+        leaves = self.forest.apply(_features(planet_tensors(planets)))
+        rng = np.random.default_rng(seed)
+        trees = np.arange(leaves.shape[1])
+        starts, sizes = self.arrays["start"], self.arrays["size"]
+        theta = np.empty((len(leaves), n_samples, self.arrays["theta"].shape[1]))
+        for row, leaf in enumerate(leaves):
+            # Drawing a tree by the size of its leaf, then a member of the leaf, draws a training
+            # planet with its weight without ever forming the weights.
+            size = sizes[trees, leaf]
+            tree = rng.choice(len(trees), size=n_samples, p=size / size.sum())
+            member = starts[tree, leaf[tree]] + rng.integers(size[tree])
+            theta[row] = self.arrays["theta"][self.arrays["member"][tree, member]]
+        low, high = (planets[name].values[:, None, :] for name in ("prior_low", "prior_high"))
+        return posterior_dataset(planets, np.clip(theta, low, high))
+
+    def _save_state(self, directory: Path) -> None:
+        dump(self.forest, directory / "forest.skops")
+        save_file(self.arrays, directory / "leaves.safetensors")
+        if self.importances is not None:
+            self.importances.to_csv(directory / "importances.csv")
+
+    def _load_state(self, directory: Path) -> None:
+        try:
+            self.forest = load(directory / "forest.skops")
+        except Exception as error:
+            raise ArielflowError(
+                f"{directory / 'forest.skops'}: not a forest of this version ({error}); train again"
+            ) from None
+        self.arrays = load_file(directory / "leaves.safetensors")
+        path = directory / "importances.csv"
+        self.importances = pd.read_csv(path, index_col=0) if path.is_file() else None
+
+
+def _features(planets: PlanetTensors) -> np.ndarray:
+    """The paper's depths alone where nothing else is known, the context's features elsewhere."""
+    features = context_features(planets) if planets.physical else planets.depth
+    return features.numpy().astype(np.float32)
+
+
+def _forest(config: Config, trees: int, seed: int) -> RandomForestRegressor:
+    return RandomForestRegressor(
+        trees,
+        max_features="sqrt",
+        min_impurity_decrease=config.min_impurity_decrease,
+        random_state=seed,
+        n_jobs=1,
+    )
+
+
+def _leaf_members(forest: RandomForestRegressor, leaves: np.ndarray) -> dict[str, np.ndarray]:
+    """Bootstrap rows sorted by leaf (tree, row), and each leaf's start and size (tree, leaf)."""
+    n_leaves = int(leaves.max()) + 1
+    members, starts, sizes = [], [], []
+    for tree, drawn in enumerate(forest.estimators_samples_):
+        leaf = leaves[drawn, tree]
+        order = np.argsort(leaf, kind="stable")
+        size = np.bincount(leaf, minlength=n_leaves)
+        members.append(drawn[order])
+        sizes.append(size)
+        starts.append(np.cumsum(size) - size)
+    stacked = {"member": members, "start": starts, "size": sizes}
+    return {name: np.stack(rows).astype(np.int32) for name, rows in stacked.items()}

@@ -1,0 +1,42 @@
+"""Figures: arrays and datasets in, matplotlib figures out; nothing is read or written."""
+
+from __future__ import annotations
+
+from arielflow.plotting.data import population, quality_counts, spectra_gallery
+from arielflow.plotting.exploration import (
+    clusters,
+    explained_variance,
+    independent_components,
+    loadings,
+    mean_versus_scatter,
+    scores_by_target,
+    silhouettes,
+)
+from arielflow.plotting.posteriors import corner_plot, posterior_beside_literature
+from arielflow.plotting.results import (
+    REFERENCES,
+    feature_importances,
+    leaderboard_chart,
+    predicted_versus_true,
+    training_curves,
+)
+
+__all__ = [
+    "REFERENCES",
+    "clusters",
+    "corner_plot",
+    "explained_variance",
+    "feature_importances",
+    "independent_components",
+    "leaderboard_chart",
+    "loadings",
+    "mean_versus_scatter",
+    "population",
+    "posterior_beside_literature",
+    "predicted_versus_true",
+    "quality_counts",
+    "scores_by_target",
+    "silhouettes",
+    "spectra_gallery",
+    "training_curves",
+]

@@ -1,0 +1,262 @@
+"""What a report shows: the inputs in memory, and how to load them from a run's files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from arielflow.errors import ArielflowError
+from arielflow.posterior import WeightedSamples
+from arielflow.provenance import sha256
+from arielflow.schema import is_usable, open_dataset
+
+MAIN_SCORES = ("final_score", "posterior_score", "r2_mean")
+"""Scores that may rank the models, the most telling first."""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that a report may show; what is None or empty is left out with a remark.
+
+    Attributes
+    ----------
+    title, run, edition_title : names for people; the run's short name
+    facts : label and value of what was run (sizes, prior, seeds …)
+    config : the run's configuration
+    chosen : name of the model that was submitted
+    quality : table of suspect planets
+    train, test, observed : planets datasets
+    exploration : result of :func:`arielflow.explore.explore`
+    histories : tables ``epoch``, ``train_loss``, ``valid_loss`` by ``model/member``
+    leaderboard : a row a model, scores with ``_low`` and ``_high``
+    published : rows like the leaderboard's, with published numbers, and ``reference``
+    per_target : a row a model, ``model`` and a column a target: mean KS distance to the truth
+    posteriors, observed_posteriors : posterior datasets of test and observed planets by model
+    truth : ragged true posteriors of test planets, with their true ``theta`` where known
+    literature : rows ``source``, ``quantity``, ``value``, ``error`` by observed planet
+    importances : columns ``target``, ``feature``, ``wavelength`` [µm], ``importance``
+    submission : a row a file: ``track``, ``file``, ``bytes``, ``sha256``, ``validity``
+    benchmarks : a row a job: ``job``, ``seconds``, ``memory_mb``
+    manifest : as :func:`arielflow.provenance.run_manifest` makes it
+    """
+
+    title: str
+    run: str
+    edition_title: str
+    facts: Sequence[tuple[str, object]] = ()
+    config: Mapping[str, Any] | None = None
+    chosen: str | None = None
+    quality: pd.DataFrame | None = None
+    train: xr.Dataset | None = None
+    test: xr.Dataset | None = None
+    observed: xr.Dataset | None = None
+    exploration: xr.Dataset | None = None
+    histories: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    leaderboard: pd.DataFrame | None = None
+    published: pd.DataFrame | None = None
+    per_target: pd.DataFrame | None = None
+    posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    observed_posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    truth: xr.Dataset | None = None
+    literature: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
+    importances: pd.DataFrame | None = None
+    submission: pd.DataFrame | None = None
+    benchmarks: pd.DataFrame | None = None
+    manifest: Mapping[str, Any] | None = None
+
+    @property
+    def main_score(self) -> str | None:
+        """The leaderboard's column that ranks the models, or None without any score."""
+        if self.leaderboard is None:
+            return None
+        known = [c for c in self.leaderboard if self.leaderboard[c].notna().any()]
+        return next((score for score in MAIN_SCORES if score in known), None)
+
+    @property
+    def ranked_models(self) -> list[str]:
+        """Models with posteriors: the chosen one, then by main score, then as given."""
+        names = list(self.posteriors)
+        if self.main_score is not None:
+            score = self.leaderboard.set_index("model")[self.main_score]
+            names.sort(key=lambda name: -np.nan_to_num(score.get(name, -np.inf), nan=-np.inf))
+        return sorted(names, key=lambda name: name != self.chosen)
+
+    def true_theta(self) -> np.ndarray | None:
+        """True parameters (planet, target) of the test planets, or None if none is known."""
+        if self.test is None:
+            return None
+        theta = self.test["theta"]
+        if self.truth is not None and "theta" in self.truth:
+            theta = self.truth["theta"].reindex(planet=self.test["planet"])
+        return theta.values if np.isfinite(theta.values).any() else None
+
+
+def planet_samples(posterior: xr.Dataset, planet: str) -> WeightedSamples:
+    """Samples (sample, target) and weights (sample,) of one planet; reads no other planet."""
+    one = posterior[["theta", "weight"]].sel(planet=planet).load()
+    return one["theta"].values, one["weight"].values
+
+
+def true_samples(truth: xr.Dataset | None, planet: str) -> WeightedSamples | None:
+    """Samples and weights of one planet's true posterior, or None if it is not known."""
+    if truth is None or "row_size" not in truth or planet not in truth["planet"].values:
+        return None
+    position = int(np.flatnonzero(truth["planet"].values == planet)[0])
+    sizes = truth["row_size"].values
+    if not sizes[position]:
+        return None
+    start = int(sizes[:position].sum())
+    rows = truth[["trace", "weight"]].isel(obs=slice(start, start + int(sizes[position]))).load()
+    return rows["trace"].values, rows["weight"].values
+
+
+def typical_planets(planets: xr.Dataset, number: int) -> list[str]:
+    """Identifiers of usable planets from the faintest to the strongest spectral features.
+
+    Strength is the spectrum's range over its median error bar.
+    """
+    usable = planets.isel(planet=is_usable(planets))
+    depth = usable["transit_depth"].values
+    strength = np.ptp(depth, axis=1) / np.median(usable["transit_depth_error"].values, axis=1)
+    order = np.argsort(strength, kind="stable")
+    # The very ends are outliers: a tenth of the planets is cut off on both sides.
+    cut = len(order) // 10 if len(order) >= 3 * number else 0
+    inner = order[cut : len(order) - cut]
+    rows = np.unique(np.linspace(0, len(inner) - 1, min(number, len(inner))).round().astype(int))
+    return [str(name) for name in usable["planet"].values[inner[rows]]]
+
+
+def _table(path: str | Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype={"planet": str, "planet_ID": str})
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except FileNotFoundError:
+        raise ArielflowError(f"{path}: no such file; run the step that makes it first") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ArielflowError(f"{path}: not a readable CSV table ({error}); remake it") from None
+
+
+def _lazily(path: str | Path) -> xr.Dataset:
+    """Open without reading: the posteriors of all models together may not fit into memory."""
+    try:
+        return xr.open_dataset(path, engine="h5netcdf", cache=False)
+    except FileNotFoundError:
+        raise ArielflowError(f"{path}: no such file; run the step that makes it first") from None
+    except (OSError, ValueError) as error:
+        raise ArielflowError(f"{path}: not a readable NetCDF file ({error}); remake it") from None
+
+
+def submission_table(
+    files: Mapping[str, str | Path], faults: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """Name, size, SHA-256 and validity of every submission file.
+
+    Parameters
+    ----------
+    files
+        Path by track.
+    faults
+        What the checker found, by track: an empty list means valid; tracks that are not in it were
+        not checked.
+    """
+    rows = []
+    for track, path in files.items():
+        found = faults.get(track)
+        validity = "not checked" if found is None else "; ".join(found) or "valid"
+        size = Path(path).stat().st_size
+        row = {"track": track, "file": Path(path).name, "bytes": size, "sha256": sha256(path)}
+        rows.append(row | {"validity": validity})
+    return pd.DataFrame(rows)
+
+
+def benchmark_table(folder: str | Path) -> pd.DataFrame:
+    """Wall time and peak memory of every job, from Snakemake's benchmark files below a folder."""
+    rows = []
+    for path in sorted(Path(folder).rglob("*.tsv")):
+        table = pd.read_csv(path, sep="\t", na_values="-")
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        memory = table["max_rss"].max()
+        rows.append({"job": name, "seconds": table["s"].mean(), "memory_mb": memory})
+    return pd.DataFrame(rows, columns=["job", "seconds", "memory_mb"])
+
+
+def load_content(
+    *,
+    title: str,
+    run: str,
+    edition_title: str,
+    facts: Sequence[tuple[str, object]] = (),
+    config: Mapping[str, Any] | None = None,
+    chosen: str | None = None,
+    train: str | Path | None = None,
+    test: str | Path | None = None,
+    observed: str | Path | None = None,
+    quality: Sequence[str | Path] = (),
+    exploration: str | Path | None = None,
+    histories: Mapping[str, str | Path] | None = None,
+    leaderboard: str | Path | None = None,
+    published: pd.DataFrame | None = None,
+    per_target: str | Path | None = None,
+    posteriors: Mapping[str, str | Path] | None = None,
+    observed_posteriors: Mapping[str, str | Path] | None = None,
+    truth: str | Path | None = None,
+    literature: Mapping[str, Sequence[Mapping[str, object]]] | None = None,
+    importances: str | Path | None = None,
+    submissions: Mapping[str, str | Path] | None = None,
+    submission_faults: Mapping[str, Sequence[str]] | None = None,
+    benchmarks: str | Path | None = None,
+    manifest: str | Path | None = None,
+) -> ReportContent:
+    """Load a report's content from a run's files; see :class:`ReportContent` for the meanings.
+
+    Posteriors and truth are opened without being read. ``submissions`` gives the file of each
+    track, ``submission_faults`` what the checker found in them, ``benchmarks`` the folder of
+    Snakemake's benchmark files.
+
+    Raises
+    ------
+    ArielflowError
+        A file that was named is missing or not readable.
+    """
+
+    def each(files: Mapping[str, str | Path] | None, load: Any) -> dict[str, Any]:
+        return {name: load(path) for name, path in (files or {}).items()}
+
+    def one(path: str | Path | None, load: Any) -> Any:
+        return None if path is None else load(path)
+
+    suspects = [table for table in map(_table, quality) if len(table)]
+    empty = pd.DataFrame() if quality else None
+    return ReportContent(
+        title=title,
+        run=run,
+        edition_title=edition_title,
+        facts=facts,
+        config=config,
+        chosen=chosen,
+        quality=pd.concat(suspects, ignore_index=True) if suspects else empty,
+        train=one(train, open_dataset),
+        test=one(test, open_dataset),
+        observed=one(observed, open_dataset),
+        exploration=one(exploration, open_dataset),
+        histories=each(histories, _table),
+        leaderboard=one(leaderboard, _table),
+        published=published,
+        per_target=one(per_target, _table),
+        posteriors=each(posteriors, _lazily),
+        observed_posteriors=each(observed_posteriors, _lazily),
+        truth=one(truth, _lazily),
+        literature=literature or {},
+        importances=one(importances, _table),
+        submission=one(submissions, lambda files: submission_table(files, submission_faults or {})),
+        benchmarks=one(benchmarks, benchmark_table),
+        manifest=one(manifest, lambda path: json.loads(Path(path).read_text())),
+    )
