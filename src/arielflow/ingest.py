@@ -9,7 +9,13 @@ import pandas as pd
 import xarray as xr
 
 from arielflow.editions import Edition
-from arielflow.editions.official_files import PARAMETER_TABLE, TRACE_DATA, read_table, read_traces
+from arielflow.editions.official_files import (
+    PARAMETER_TABLE,
+    RERUN_TRACE_DATA,
+    TRACE_DATA,
+    read_table,
+    read_traces,
+)
 from arielflow.errors import ArielflowError
 from arielflow.priors import prior_box
 from arielflow.schema import (
@@ -168,6 +174,25 @@ def read_truth(
         truth = empty_traces(planets)
     truth["theta"] = (("planet", "target"), theta)
     return describe(validate_traces(truth))
+
+
+def ingest_truth(
+    folder: str | Path, edition: Edition, planets: xr.Dataset
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Truth of the test planets and its independent rerun (without samples where there is none).
+
+    Parameters
+    ----------
+    folder
+        Holds the truth's files, or is the data set's root where the edition keeps theta with it.
+    edition, planets
+        Whose truth it is.
+    """
+    if not (Path(folder) / PARAMETER_TABLE).is_file():
+        labelled, _ = edition.reader(Path(folder), edition, "test")
+        planets = planets.assign(theta=labelled["theta"].variable)
+    truth = read_truth(folder, edition, planets)
+    return truth, read_truth(folder, edition, planets, RERUN_TRACE_DATA)
 
 
 def split_planets(planets: xr.Dataset, validation_fraction: float, seed: int) -> pd.DataFrame:

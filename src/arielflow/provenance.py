@@ -16,6 +16,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 PACKAGES = ["arielflow", "snakemake", "numpy", "scipy", "pandas", "xarray", "scikit-learn", "torch", "lightning", "nflows", "POT", "nautilus-sampler", "h5py"]
@@ -43,6 +44,12 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
     }
     with atomic_path(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as CSV without its index, atomically, floats with all their digits."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
 
 
 def write_json(content: Any, path: str | Path) -> None:

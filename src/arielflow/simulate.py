@@ -17,6 +17,7 @@ import xarray as xr
 from arielflow.editions import Edition
 from arielflow.editions.official_files import (
     PARAMETER_TABLE,
+    RERUN_TRACE_DATA,
     TRACE_DATA,
     write_parameters,
     write_traces,
@@ -39,7 +40,6 @@ from arielflow.truth import Progress, TruthJob, edition_model, sample_truth
 from arielflow.truth_library import TruthLibrary, pack
 
 TEST_TRUTH = "TestTruth"
-RERUN_TRACE_DATA = "TracedataRerun.hdf5"
 N_TRACE_SAMPLES = {"train": 1500, "test": 2000}
 """Equal-weight samples kept of a planet's truth, by split."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import h5py
@@ -21,7 +22,7 @@ from arielflow.editions.official_files import (
 )
 from arielflow.errors import ArielflowError
 from arielflow.posterior import WeightedSamples, weighted_quantiles
-from arielflow.provenance import atomic_path
+from arielflow.provenance import atomic_path, write_json
 from arielflow.schema import trace_of
 from arielflow.scoring import official
 
@@ -61,6 +62,36 @@ def write_submission(
             writers[track](posterior, edition, temporary)
         paths.append(path)
     return paths
+
+
+def submit(
+    posterior: xr.Dataset,
+    edition: Edition,
+    directory: str | Path,
+    model: str,
+    test_folder: str | Path,
+    check: str | Path,
+) -> None:
+    """Write a model's official files and check them; the verdict goes to the JSON file ``check``.
+
+    Raises
+    ------
+    ArielflowError
+        A file that was written is not valid.
+    """
+    paths = write_submission(posterior, edition, directory, model)
+    faults = {str(path): check_submission(path, edition, test_folder) for path in paths}
+    valid = not any(faults.values())
+    write_json({"valid": valid, "faults": faults}, check)
+    if not valid:
+        path, found = next((p, f) for p, f in faults.items() if f)
+        raise ArielflowError(f"{path}: {found[0]} ({len(found)} faults); see {check}")
+
+
+def check_faults(check: str | Path, submissions: dict[str, str]) -> dict[str, list[str]]:
+    """Faults by track out of the file that :func:`submit` wrote, for files by track."""
+    faults = json.loads(Path(check).read_text())["faults"]
+    return {track: faults[str(path)] for track, path in submissions.items()}
 
 
 def _write_regular(posterior: xr.Dataset, edition: Edition, path: Path) -> None:

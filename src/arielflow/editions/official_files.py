@@ -16,7 +16,7 @@ import xarray as xr
 
 from arielflow.editions.base import Edition
 from arielflow.errors import ArielflowError
-from arielflow.provenance import atomic_path
+from arielflow.provenance import atomic_path, write_table
 from arielflow.schema import Quality, describe, trace_of
 
 SPLIT_FOLDERS = {"train": "TrainingData", "test": "TestData"}
@@ -26,6 +26,7 @@ GROUND_TRUTH = "Ground Truth Package"
 PARAMETER_TABLE = "FM_Parameter_Table.csv"
 QUARTILES_TABLE = "QuartilesTable.csv"
 TRACE_DATA = ("Tracedata.hdf5", "TraceData.hdf5")
+RERUN_TRACE_DATA = "TracedataRerun.hdf5"
 QUARTILES = (0.16, 0.5, 0.84)
 
 _GRID, _DEPTH = "instrument_wlgrid", "instrument_spectrum"
@@ -298,28 +299,23 @@ def write_official(
     columns = [column.name for column in edition.auxiliary]
     table = pd.DataFrame(planets["auxiliary_value"].values, columns=columns)
     table.insert(0, "planet_ID", identifiers)
-    write_csv(table, folder / AUXILIARY_TABLE)
+    write_table(table, folder / AUXILIARY_TABLE)
     write_spectra(folder / SPECTRAL_DATA, edition, planets)
     if split == "train":
         truth = folder / GROUND_TRUTH
         truth.mkdir(exist_ok=True)
         write_parameters(truth / PARAMETER_TABLE, planets)
         if traces is not None:
-            write_csv(quartiles_table(edition, traces), truth / QUARTILES_TABLE)
+            write_table(quartiles_table(edition, traces), truth / QUARTILES_TABLE)
             write_traces(truth / TRACE_DATA[0], edition, traces)
-
-
-def write_csv(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
-    """Write a CSV table atomically, floats with all their digits."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=index)
 
 
 def write_parameters(path: Path, planets: xr.Dataset) -> None:
     """Write the forward model's parameters, with the official stray index column."""
     table = pd.DataFrame(planets["theta"].values, columns=list(planets["target"].values))
     table.insert(0, "planet_ID", planets["planet"].values)
-    write_csv(table, path, index=True)
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary)
 
 
 def write_spectra(path: Path, edition: Edition, planets: xr.Dataset) -> None:

@@ -27,6 +27,7 @@ from arielflow.features import (
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.schema import posterior_dataset
 
+IMPORTANCES = "importances.csv"
 _SCALE = 100.0
 
 
@@ -85,15 +86,20 @@ class Estimator(PosteriorEstimator):
     ) -> pd.DataFrame | None:
         if not self.config.importance_trees:
             return None
-        columns = {}
-        for number, name in enumerate(planets["target"].values):
-            forest = _forest(self.config, self.config.importance_trees, seed + 1 + number)
-            columns[str(name)] = forest.fit(features, scaled[:, number]).feature_importances_
         names = context_feature_names(planets)[: features.shape[1]]
-        return pd.DataFrame(columns, index=pd.Index(names, name="feature")).T.rename_axis("target")
+        depths = len(planets["wavelength"])
+        wavelength = np.full(len(names), np.nan)
+        wavelength[:depths] = planets["wavelength"].values
+        tables = []
+        for number, target in enumerate(planets["target"].values):
+            forest = _forest(self.config, self.config.importance_trees, seed + 1 + number)
+            importance = forest.fit(features, scaled[:, number]).feature_importances_
+            columns = {"feature": names, "wavelength": wavelength, "importance": importance}
+            tables.append(pd.DataFrame({"target": str(target)} | columns))
+        return pd.concat(tables, ignore_index=True)
 
     def feature_importances(self) -> pd.DataFrame | None:
-        """Importances (target, feature), each target's summing to one."""
+        """Columns target, feature, wavelength [um] (of depths), importance; one a target in sum."""
         return self.importances
 
     def sample(
@@ -119,7 +125,7 @@ class Estimator(PosteriorEstimator):
         dump(self.forest, directory / "forest.skops")
         save_file(self.arrays, directory / "leaves.safetensors")
         if self.importances is not None:
-            self.importances.to_csv(directory / "importances.csv")
+            self.importances.to_csv(directory / IMPORTANCES, index=False)
 
     def _load_state(self, directory: Path) -> None:
         try:
@@ -129,8 +135,8 @@ class Estimator(PosteriorEstimator):
                 f"{directory / 'forest.skops'}: not a forest of this version ({error}); train again"
             ) from None
         self.arrays = load_file(directory / "leaves.safetensors")
-        path = directory / "importances.csv"
-        self.importances = pd.read_csv(path, index_col=0) if path.is_file() else None
+        path = directory / IMPORTANCES
+        self.importances = pd.read_csv(path) if path.is_file() else None
 
 
 def _features(planets: PlanetTensors) -> np.ndarray:

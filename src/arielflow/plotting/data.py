@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from arielflow.plotting.style import (
     INK,
@@ -25,6 +25,7 @@ from arielflow.schema import Quality, is_usable
 
 _LARGE_RANGE = 30.0
 _LARGE_NUMBER = 1e5
+_FEW_DECADES = 1.8
 
 
 @styled
@@ -70,10 +71,10 @@ def _distribution(axes: Axes, values: Mapping[str, np.ndarray], label: str) -> N
     if logarithmic:
         edges = 10**edges
         axes.set_xscale("log")
-        if high - low > 1:
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        else:
-            axes.xaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1, 0.4)))
+        if high - low < _FEW_DECADES:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.xaxis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.locator_params(axis="x", nbins=5)
     for split, column in finite.items():
@@ -119,8 +120,9 @@ def population(splits: Mapping[str, xr.Dataset]) -> Figure | None:
 
 def _auxiliary_label(quantity: str, unit: str) -> str:
     """``surface_gravity_m_s2`` and ``m s-2`` to a label with the unit in brackets."""
-    words = quantity.split("_")[: -len(unit.split())]
-    return f"{' '.join(words)} [{re.sub(r'(-?[0-9]+)', r'$^{\1}$', unit)}]"
+    words = " ".join(quantity.split("_")[: -len(unit.split())])
+    raised = re.sub(r"(-?[0-9]+)", r"$^{\1}$", unit)
+    return f"{words} [{raised}]"
 
 
 @styled

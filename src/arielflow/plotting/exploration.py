@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from arielflow.plotting.style import (
+    CONTINUOUS,
     GRID,
     INK,
     MUTED,
@@ -93,7 +94,13 @@ def scores_by_target(exploration: xr.Dataset) -> Figure:
     )
     for index, (axes, label) in enumerate(zip(panels, target_labels(train), strict=True)):
         points = axes.scatter(
-            score[:, 0], score[:, second], c=theta[:, index], s=5, linewidths=0, rasterized=True
+            score[:, 0],
+            score[:, second],
+            c=theta[:, index],
+            cmap=CONTINUOUS,
+            s=5,
+            linewidths=0,
+            rasterized=True,
         )
         figure.colorbar(points, ax=axes, label=label, pad=0.02, aspect=28)
         axes.set_xlabel(_component_label(train, 0))
@@ -120,7 +127,7 @@ def mean_versus_scatter(exploration: xr.Dataset) -> Figure:
             PPM * planets["depth_mean"],
             PPM * planets["depth_scatter"],
             s=(5, 9)[index],
-            alpha=(0.35, 0.7)[index],
+            alpha=(0.55, 0.8)[index],
             color=colour(index),
             linewidths=0,
             rasterized=True,

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -22,7 +23,8 @@ MUTED = "#6b7886"
 GRID = "#d9e0e6"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f6bb3", "#8c564b")
 """Distinct colours of models, components and clusters, in the order of use."""
-CONTINUOUS = "viridis"
+CONTINUOUS = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.12, 1, 256)), "viridis_cut")
+"""Viridis without its darkest end, which would vanish on the report's dark page."""
 MAX_POINTS = 3000
 PANEL_INCHES = (2.75, 2.25)
 PPM = 1e6
@@ -57,7 +59,6 @@ _RC = {
     "figure.dpi": 110,
     "savefig.dpi": 130,
     "figure.facecolor": "white",
-    "image.cmap": CONTINUOUS,
     "path.simplify_threshold": 0.5,
 }
 

@@ -36,8 +36,7 @@ def latex_to_html(latex: str) -> Markup:
 
     Understands ``$``, ``\mathrm{}``, sub- and superscripts (nested) and some Greek letters.
     """
-    text, position = _group(latex.replace("$", ""), 0)
-    return text
+    return _group(latex.replace("$", ""), 0)[0]
 
 
 def _group(text: str, position: int) -> tuple[Markup, int]:

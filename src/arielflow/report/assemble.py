@@ -1,0 +1,132 @@
+"""A run's report out of the workflow's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from arielflow.editions import get_edition
+from arielflow.provenance import write_table
+from arielflow.report.build import build_report, write_figures
+from arielflow.report.content import load_content
+from arielflow.report.published import LITERATURE, published_r2
+from arielflow.schema import open_dataset
+from arielflow.scoring.leaderboard import KS_PREFIX, REFERENCE_ROWS
+from arielflow.submission import check_faults
+
+_IMPORTANCES = "importances.csv"
+
+
+def assemble_report(
+    inputs: Mapping[str, Any], config: Mapping[str, Any], benchmarks: str, page: str, figures: str
+) -> None:
+    """Write the page and its figures.
+
+    Parameters
+    ----------
+    inputs
+        The workflow's files by name, one path or a list; empty where the run has none.
+    config
+        The run's configuration.
+    benchmarks
+        Folder of the jobs' benchmark files.
+    page, figures
+        HTML file and folder to write.
+    """
+    edition = get_edition(config["edition"])
+    scratch = Path(page).parent
+    scratch.mkdir(parents=True, exist_ok=True)
+    submissions = dict(zip(edition.tracks, _many(inputs["submission"]), strict=False))
+    check = _one(inputs["submission_check"])
+    content = load_content(
+        title=f"{edition.title}: {config['run']}",
+        run=config["run"],
+        edition_title=edition.title,
+        facts=_facts(inputs, config),
+        config=config,
+        chosen=config["submission"]["model"],
+        train=_one(inputs["train"]),
+        test=_one(inputs["test"]),
+        observed=_one(inputs["observed"]),
+        quality=_many(inputs["quality"]),
+        exploration=_one(inputs["exploration"]),
+        histories=_with_rows(inputs["histories"]),
+        leaderboard=_one(inputs["leaderboard"]),
+        published=published_r2(edition),
+        per_target=_per_target(_many(inputs["planet_scores"]), scratch.parent / "scores"),
+        posteriors=_by_stem(inputs["posteriors"]),
+        observed_posteriors=_by_stem(inputs["observed_posteriors"]),
+        truth=_one(inputs["truth"]),
+        literature=LITERATURE if _one(inputs["observed"]) else None,
+        importances=_importances(_many(inputs["models"])),
+        submissions=submissions or None,
+        submission_faults=check_faults(check, submissions) if check else None,
+        benchmarks=benchmarks,
+        manifest=_one(inputs["manifest"]),
+    )
+    build_report(content, page)
+    write_figures(content, figures)
+
+
+def _many(paths: str | Sequence[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _one(paths: str | Sequence[str]) -> str | None:
+    return next(iter(_many(paths)), None)
+
+
+def _by_stem(paths: str | Sequence[str]) -> dict[str, str]:
+    return {Path(path).stem: path for path in _many(paths)}
+
+
+def _with_rows(paths: str | Sequence[str]) -> dict[str, str]:
+    """Histories by ``model/member``, without those of models that are not trained in epochs."""
+    return {
+        f"{Path(path).parent.name}/{Path(path).stem}": path
+        for path in _many(paths)
+        if len(pd.read_csv(path))
+    }
+
+
+def _importances(models: list[str]) -> str | None:
+    found = (Path(folder) / _IMPORTANCES for folder in models)
+    return next((str(path) for path in found if path.is_file()), None)
+
+
+def _per_target(planet_scores: list[str], folder: Path) -> str | None:
+    """Mean KS distance of every target and model, as a file beside the leaderboard."""
+    rows = []
+    for path in planet_scores:
+        table = pd.read_csv(path)
+        ks = {name: table[name].mean() for name in table if name.startswith(KS_PREFIX)}
+        if ks:
+            row = {name.removeprefix(KS_PREFIX): value for name, value in ks.items()}
+            rows.append({"model": Path(path).stem} | row)
+    if not rows:
+        return None
+    output = folder / "ks_by_target.csv"
+    write_table(pd.DataFrame(rows), output)
+    return str(output)
+
+
+def _facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, object]]:
+    train, test = (open_dataset(_one(inputs[name])) for name in ("train", "test"))
+    own = [name for name in config["models"] if name not in REFERENCE_ROWS]
+    members = {
+        name: config["model_settings"].get(name, {}).get("members", 1) for name in own
+    }
+    source = config["dataset"]["path"] or "simulated by this run"
+    return [
+        ("training planets", train.sizes["planet"]),
+        ("test planets", test.sizes["planet"]),
+        ("training data", source),
+        ("test data", config["dataset"]["test_path"] or source),
+        ("retrieval prior", test.attrs["prior"]),
+        ("models", ", ".join(f"{name} ({n})" if n > 1 else name for name, n in members.items())),
+        ("samples a planet", config["posterior"]["n_samples"]),
+        ("seed", config["seed"]),
+    ]

@@ -1,0 +1,103 @@
+"""One self-contained HTML page a run: no script, no external request, readable offline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from arielflow.provenance import atomic_path
+from arielflow.report import formatting
+from arielflow.report.content import ReportContent
+from arielflow.report.score_tables import score_label
+from arielflow.report.sections import FigureBlock, sections
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number in the page's head."""
+
+    label: str
+    value: str
+    detail: str = ""
+    main: bool = False
+
+
+def headline(content: ReportContent) -> list[Tile]:
+    """The few numbers that a reader wants first: score, share of the ceiling, sizes."""
+    tiles = _score_tiles(content)
+    if content.test is not None:
+        flagged = int((content.test["quality"].values != 0).sum())
+        detail = f"{flagged} flagged" if flagged else "none flagged"
+        tiles.append(Tile("test planets", f"{content.test.sizes['planet']:,}", detail))
+    if content.train is not None:
+        tiles.append(Tile("training spectra", f"{content.train.sizes['planet']:,}"))
+    if content.submission is not None and len(content.submission):
+        first = content.submission.iloc[0]
+        tiles.append(Tile("submission SHA-256", first["sha256"][:10], f"{first['file']}"))
+    return tiles
+
+
+def _score_tiles(content: ReportContent) -> list[Tile]:
+    score = content.main_score
+    if score is None or content.chosen is None:
+        return []
+    board = content.leaderboard.set_index("model")
+    if content.chosen not in board.index or board[score].isna()[content.chosen]:
+        return []
+    row, label = board.loc[content.chosen], score_label(score, content.test)
+    ends = [row.get(f"{score}_{end}") for end in ("low", "high")]
+    texts = [formatting.number(end, label.digits) for end in ends]
+    detail = f"{texts[0]} – {texts[1]}" if all(texts) else ""
+    value = formatting.number(row[score], label.digits)
+    tiles = [Tile(f"{label.name} · {content.chosen}", value, detail, main=True)]
+    if "ceiling" in board.index and board[score].notna()["ceiling"]:
+        ceiling = board[score]["ceiling"]
+        share = f"{100 * row[score] / ceiling:.1f} %"
+        tiles.append(Tile("of the ceiling", share, f"ceiling {ceiling:.{label.digits}f}"))
+    return tiles
+
+
+def build_report(content: ReportContent, output: str | Path) -> None:
+    """Write the report of a run as one HTML file.
+
+    Parameters
+    ----------
+    content
+        What to show; see :class:`arielflow.report.content.ReportContent`.
+    output
+        The HTML file to write.
+    """
+    environment = Environment(
+        loader=PackageLoader("arielflow.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["inline_svg"] = formatting.inline_svg
+    environment.tests["figure"] = lambda block: isinstance(block, FigureBlock)
+    page = environment.get_template("report.html.j2").render(
+        content=content, tiles=headline(content), sections=list(sections(content))
+    )
+    with atomic_path(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def write_figures(content: ReportContent, directory: str | Path) -> list[Path]:
+    """Write every figure of the report as ``{name}.svg``; names are the same for every run.
+
+    Returns
+    -------
+    The files written.
+    """
+    written = []
+    for section in sections(content):
+        for block in section.blocks:
+            if isinstance(block, FigureBlock):
+                path = Path(directory) / f"{block.name}.svg"
+                with atomic_path(path) as temporary:
+                    temporary.write_bytes(formatting.svg_bytes(block.figure, block.name))
+                written.append(path)
+    return written

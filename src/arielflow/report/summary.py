@@ -1,0 +1,48 @@
+"""The few lines that a finished run prints: where things are, and the score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+
+def run_summary(
+    *,
+    page: str,
+    model: str,
+    leaderboard: str | None,
+    submission: Sequence[str],
+    check: str | None,
+) -> str:
+    """Plain text naming the submission, its validity, its score and the report.
+
+    Parameters
+    ----------
+    page, leaderboard, check
+        Files of the run: report, leaderboard and the submission's check; None where there is none.
+    model
+        The model submitted.
+    submission
+        Official files.
+    """
+    lines = []
+    if check is not None:
+        valid = json.loads(Path(check).read_text())["valid"]
+        verdict = "valid" if valid else "NOT VALID"
+        lines += [f"submission   {path}  ({verdict})" for path in submission]
+    if leaderboard is not None:
+        table = pd.read_csv(leaderboard).set_index("model")
+        for key in ("final_score", "posterior_score", "spectral_score", "r2_mean"):
+            if key in table and pd.notna(table.loc[model, key]):
+                value, low, high = table.loc[model, [key, f"{key}_low", f"{key}_high"]]
+                digits = 3 if key.startswith("r2") else 1
+                lines.append(
+                    f"{key.replace('_', ' '):<12} {value:.{digits}f}  "
+                    f"(95 %: {low:.{digits}f} to {high:.{digits}f}; model {model})"
+                )
+        lines.append(f"leaderboard  {leaderboard}")
+    lines.append(f"report       {page}")
+    return "\n".join(lines) + "\n"

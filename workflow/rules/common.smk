@@ -1,0 +1,66 @@
+# Names and small look-ups that the rules share; nothing here reads data.
+from zlib import crc32
+
+EDITIONS_WITHOUT_SUBMISSION = ("wfc3",)
+
+RUN = f"results/{config['run']}"
+EDITION = config["edition"]
+MODELS = config["models"]
+REFERENCES = ["prior"]
+SIMULATED = config["dataset"]["path"] is None
+TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]
+TEST_FOLDER = config["dataset"]["test_path"] or TRAIN_FOLDER
+SIMULATED_TEST = TEST_FOLDER == f"{RUN}/dataset"
+OBSERVED = EDITION == "wfc3"
+# Truth of the test planets is known where they are simulated, and for the labelled WFC3 set.
+TRUTH_FOLDER = f"{TEST_FOLDER}/TestTruth" if SIMULATED_TEST else None
+SCORED = SIMULATED_TEST or EDITION == "wfc3"
+if SIMULATED_TEST:
+    REFERENCES.append("ceiling")
+MOLECULES = ["H2O", "CO2", "CO", "CH4", "NH3"]
+OPACITIES = expand(f"{RUN}/opacities/{{molecule}}.h5", molecule=MOLECULES)
+SPLITS = ["train", "test"] + (["observed"] if OBSERVED else [])
+SUBMITTED = EDITION not in EDITIONS_WITHOUT_SUBMISSION
+SUBMISSION_FILES = (
+    [f"{RUN}/submission/{config['submission']['model']}.hdf5"]
+    + ([f"{RUN}/submission/{config['submission']['model']}.csv"] if EDITION == "adc2022" else [])
+    if SUBMITTED
+    else []
+)
+
+
+wildcard_constraints:
+    split="train|test|observed",
+    model="[a-z0-9_]+",
+    member="[0-9]+",
+
+
+def model_settings(name):
+    """Settings of a model of the run, with the defaults for what is left out."""
+    return {"family": name, "members": 1, "settings": {}} | config["model_settings"].get(name, {})
+
+
+def members(name):
+    """Folders of a model's trained members."""
+    numbers = range(model_settings(name)["members"])
+    return expand(f"{RUN}/models/{name}/{{member}}", member=numbers)
+
+
+def family_sources(wildcards):
+    """Digest of the code that shapes a trained model, so that an edit retrains what it touches."""
+    folder = Path(workflow.basedir) / "src" / "arielflow"
+    names = [f"models/{model_settings(wildcards.model)['family']}.py", "training.py", "features.py"]
+    return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+
+
+def dataset_files(split):
+    """The files that ingesting a split reads."""
+    if EDITION == "wfc3":
+        names = ["testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy"]
+        return [f"{TRAIN_FOLDER}/{name}" for name in names]
+    folder = TRAIN_FOLDER if split == "train" else TEST_FOLDER
+    below = {"train": "TrainingData", "test": "TestData"}[split]
+    # Test data may also lie directly in the folder named.
+    real = folder != f"{RUN}/dataset" and not (Path(folder) / below).is_dir()
+    root = folder if real else f"{folder}/{below}"
+    return [f"{root}/AuxillaryTable.csv", f"{root}/SpectralData.hdf5"]

@@ -1,0 +1,126 @@
+# The official files, the report, the manifest and a few lines that say where they are.
+
+
+if SUBMITTED:
+
+    rule submit:
+        input:
+            posterior=f"{RUN}/posteriors/test/{config['submission']['model']}.nc",
+            test=dataset_files("test"),
+        output:
+            files=SUBMISSION_FILES,
+            check=f"{RUN}/submission_check.json",
+        log:
+            f"{RUN}/logs/submit.log",
+        benchmark:
+            f"{RUN}/benchmarks/submit.tsv"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            edition=EDITION,
+            model=config["submission"]["model"],
+            test_folder=TEST_FOLDER,
+        script:
+            "../scripts/submit.py"
+
+
+REPORT_INPUTS = dict(
+    train=f"{RUN}/ingested/train.nc",
+    test=f"{RUN}/ingested/test.nc",
+    quality=expand(f"{RUN}/ingested/{{split}}_quality.csv", split=SPLITS),
+    exploration=f"{RUN}/exploration.nc",
+    histories=[
+        f"{RUN}/histories/{model}/{member}.csv"
+        for model in MODELS
+        for member in range(model_settings(model)["members"])
+    ],
+    models=[folder for model in MODELS for folder in members(model)],
+    posteriors=expand(f"{RUN}/posteriors/test/{{model}}.nc", model=MODELS),
+    leaderboard=f"{RUN}/scores/leaderboard.csv" if SCORED else [],
+    planet_scores=(
+        expand(f"{RUN}/scores/planets/{{model}}.csv", model=MODELS + REFERENCES) if SCORED else []
+    ),
+    truth=f"{RUN}/truth/truth.nc" if SCORED else [],
+    observed=f"{RUN}/ingested/observed.nc" if OBSERVED else [],
+    observed_posteriors=(
+        expand(f"{RUN}/posteriors/observed/{{model}}.nc", model=MODELS) if OBSERVED else []
+    ),
+    submission=SUBMISSION_FILES,
+    submission_check=f"{RUN}/submission_check.json" if SUBMITTED else [],
+)
+
+
+rule manifest:
+    input:
+        **{name: REPORT_INPUTS[name] for name in ("train", "test", "submission", "leaderboard")},
+        data=[path for split in SPLITS for path in dataset_files(split)],
+    output:
+        manifest=f"{RUN}/manifest.json",
+    log:
+        f"{RUN}/logs/manifest.log",
+    benchmark:
+        f"{RUN}/benchmarks/manifest.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=config,
+    script:
+        "../scripts/manifest.py"
+
+
+rule report:
+    input:
+        **REPORT_INPUTS,
+        manifest=f"{RUN}/manifest.json",
+    output:
+        page=report(
+            f"{RUN}/report/index.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"page": "report"},
+        ),
+        figures=report(
+            directory(f"{RUN}/figures"),
+            patterns=["{name}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
+        ),
+    log:
+        f"{RUN}/logs/report.log",
+    benchmark:
+        f"{RUN}/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=config,
+        edition=EDITION,
+        benchmarks=f"{RUN}/benchmarks",
+    script:
+        "../scripts/report.py"
+
+
+rule summary:
+    input:
+        page=f"{RUN}/report/index.html",
+        leaderboard=REPORT_INPUTS["leaderboard"],
+        submission=SUBMISSION_FILES,
+        check=REPORT_INPUTS["submission_check"],
+    output:
+        summary=f"{RUN}/summary.txt",
+    log:
+        f"{RUN}/logs/summary.log",
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        model=config["submission"]["model"],
+    script:
+        "../scripts/summary.py"

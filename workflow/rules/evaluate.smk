@@ -1,0 +1,60 @@
+# Scores of every model and of the reference rows; the only rules that read the test truth.
+
+
+def posterior_of(wildcards):
+    """Posterior file of a leaderboard row."""
+    if wildcards.model == "ceiling":
+        return f"{RUN}/truth/rerun.nc"
+    if wildcards.model == "prior":
+        return f"{RUN}/posteriors/reference/prior.nc"
+    return f"{RUN}/posteriors/test/{wildcards.model}.nc"
+
+
+if SCORED:
+
+    rule score_model:
+        input:
+            posterior=posterior_of,
+            members=lambda w: members(w.model) if w.model in MODELS else [],
+            planets=f"{RUN}/ingested/test.nc",
+            truth=f"{RUN}/truth/truth.nc",
+            opacities=OPACITIES if EDITION != "wfc3" else [],
+        output:
+            scores=f"{RUN}/scores/planets/{{model}}.csv",
+        log:
+            f"{RUN}/logs/score_{{model}}.log",
+        benchmark:
+            f"{RUN}/benchmarks/score_{{model}}.tsv"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=120,
+        params:
+            edition=EDITION,
+            seed=config["seed"],
+        script:
+            "../scripts/score_model.py"
+
+    rule leaderboard:
+        input:
+            scores=expand(f"{RUN}/scores/planets/{{model}}.csv", model=MODELS + REFERENCES),
+        output:
+            leaderboard=report(
+                f"{RUN}/scores/leaderboard.csv",
+                caption="../report/leaderboard.rst",
+                category="Scores",
+                labels={"table": "leaderboard"},
+            ),
+        log:
+            f"{RUN}/logs/leaderboard.log",
+        benchmark:
+            f"{RUN}/benchmarks/leaderboard.tsv"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            edition=EDITION,
+            seed=config["seed"],
+        script:
+            "../scripts/leaderboard.py"

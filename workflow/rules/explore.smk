@@ -1,0 +1,22 @@
+# PCA, ICA and clusters of the spectra, learnt on the training split.
+
+
+rule explore:
+    input:
+        train=f"{RUN}/ingested/train.nc",
+        test=f"{RUN}/ingested/test.nc",
+    output:
+        exploration=f"{RUN}/exploration.nc",
+    log:
+        f"{RUN}/logs/explore.log",
+    benchmark:
+        f"{RUN}/benchmarks/explore.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=config["explore"],
+        seed=config["seed"],
+    script:
+        "../scripts/explore.py"

@@ -1,0 +1,133 @@
+# Opacities, simulated data in the official layout, and ingestion.
+
+
+rule build_opacities:
+    output:
+        opacities=OPACITIES,
+    log:
+        f"{RUN}/logs/build_opacities.log",
+    benchmark:
+        f"{RUN}/benchmarks/build_opacities.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/build_opacities.py"
+
+
+if SIMULATED:
+
+    rule simulate_dataset:
+        input:
+            opacities=OPACITIES,
+            truth_library=config["simulation"]["truth_library"] or [],
+        output:
+            train=expand(
+                f"{RUN}/dataset/TrainingData/{{name}}",
+                name=["AuxillaryTable.csv", "SpectralData.hdf5"],
+            ),
+            ground_truth=directory(f"{RUN}/dataset/TrainingData/Ground Truth Package"),
+            test=(
+                expand(
+                    f"{RUN}/dataset/TestData/{{name}}",
+                    name=["AuxillaryTable.csv", "SpectralData.hdf5"],
+                )
+                if SIMULATED_TEST
+                else []
+            ),
+            test_truth=directory(f"{RUN}/dataset/TestTruth") if SIMULATED_TEST else [],
+        log:
+            f"{RUN}/logs/simulate_dataset.log",
+        benchmark:
+            f"{RUN}/benchmarks/simulate_dataset.tsv"
+        threads: 2
+        resources:
+            mem_mb=2000,
+            runtime=240,
+        params:
+            edition=EDITION,
+            seed=config["seed"],
+            prior=config["dataset"]["prior"],
+            sizes={key: config["simulation"][key] for key in ("n_train", "n_traces")},
+            n_test=config["simulation"]["n_test"] if SIMULATED_TEST else 0,
+            folder=f"{RUN}/dataset",
+        script:
+            "../scripts/simulate_dataset.py"
+
+
+rule ingest:
+    input:
+        files=lambda w: dataset_files(w.split),
+        ground_truth=lambda w: (
+            f"{RUN}/dataset/TrainingData/Ground Truth Package"
+            if SIMULATED and w.split == "train"
+            else []
+        ),
+    output:
+        planets=f"{RUN}/ingested/{{split}}.nc",
+        traces=f"{RUN}/ingested/{{split}}_traces.nc",
+        quality=report(
+            f"{RUN}/ingested/{{split}}_quality.csv",
+            caption="../report/quality.rst",
+            category="Data",
+            labels={"table": "quality", "split": "{split}"},
+        ),
+    log:
+        f"{RUN}/logs/ingest_{{split}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/ingest_{{split}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        edition=EDITION,
+        folder=lambda w: TRAIN_FOLDER if w.split != "test" or OBSERVED else TEST_FOLDER,
+        prior=config["dataset"]["prior"],
+    script:
+        "../scripts/ingest.py"
+
+
+if SCORED:
+
+    rule ingest_truth:
+        input:
+            files=TRUTH_FOLDER or dataset_files("test"),
+            planets=f"{RUN}/ingested/test.nc",
+        output:
+            truth=f"{RUN}/truth/truth.nc",
+            rerun=f"{RUN}/truth/rerun.nc",
+        log:
+            f"{RUN}/logs/ingest_truth.log",
+        benchmark:
+            f"{RUN}/benchmarks/ingest_truth.tsv"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            edition=EDITION,
+            folder=TRUTH_FOLDER or TEST_FOLDER,
+        script:
+            "../scripts/ingest_truth.py"
+
+
+rule split_planets:
+    input:
+        planets=f"{RUN}/ingested/train.nc",
+    output:
+        split=f"{RUN}/ingested/split.csv",
+    log:
+        f"{RUN}/logs/split_planets.log",
+    benchmark:
+        f"{RUN}/benchmarks/split_planets.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        validation_fraction=config["dataset"]["validation_fraction"],
+        seed=config["seed"],
+    script:
+        "../scripts/split_planets.py"

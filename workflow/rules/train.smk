@@ -1,0 +1,29 @@
+# One job a member of a model's ensemble.
+
+
+rule train_model:
+    input:
+        planets=f"{RUN}/ingested/train.nc",
+        split=f"{RUN}/ingested/split.csv",
+    output:
+        model=directory(f"{RUN}/models/{{model}}/{{member}}"),
+        history=f"{RUN}/histories/{{model}}/{{member}}.csv",
+    log:
+        f"{RUN}/logs/train_{{model}}_{{member}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_{{model}}_{{member}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+        gpu=1 if config["device"] == "cuda" else 0,
+    params:
+        spec=lambda w: model_settings(w.model),
+        sources=family_sources,
+        seed=config["seed"],
+        device=config["device"],
+        # Not an output: Snakemake deletes declared outputs before a rerun, and with them what an
+        # interrupted training resumes from.
+        state_dir=f"{RUN}/state/{{model}}/{{member}}",
+    script:
+        "../scripts/train_model.py"

@@ -1,0 +1,13 @@
+from arielflow.editions import get_edition
+from arielflow.ingest import hide_truth, ingest
+from arielflow.jobs import job
+from arielflow.provenance import write_dataset
+
+with job(snakemake.log[0]):
+    params, output, split = snakemake.params, snakemake.output, snakemake.wildcards.split
+    planets, traces, quality = ingest(
+        params.folder, get_edition(params.edition), split, prior=params.prior
+    )
+    write_dataset(planets if split == "train" else hide_truth(planets), output.planets)
+    write_dataset(traces, output.traces)
+    quality.to_csv(output.quality, index=False)

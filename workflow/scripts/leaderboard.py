@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import pandas as pd
+
+from arielflow.editions import get_edition
+from arielflow.jobs import job
+from arielflow.provenance import write_table
+from arielflow.scoring.leaderboard import leaderboard
+
+with job(snakemake.log[0]):
+    edition = get_edition(snakemake.params.edition)
+    table = leaderboard(
+        {Path(path).stem: pd.read_csv(path) for path in snakemake.input.scores},
+        target_names=edition.target_names,
+        metrics=edition.metrics,
+        seed=snakemake.params.seed,
+    )
+    write_table(table, snakemake.output.leaderboard)

@@ -1,0 +1,17 @@
+from arielflow.jobs import job
+from arielflow.provenance import run_manifest, write_json
+
+
+def as_list(paths):
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+with job(snakemake.log[0]):
+    given = snakemake.input
+    outputs = [path for name in ("submission", "leaderboard") for path in as_list(given[name])]
+    manifest = run_manifest(
+        snakemake.params.config,
+        {path: path for path in as_list(given.data)},
+        {path: path for path in outputs},
+    )
+    write_json(manifest, snakemake.output.manifest)

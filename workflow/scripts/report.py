@@ -1,0 +1,11 @@
+from arielflow.jobs import job
+from arielflow.report.assemble import assemble_report
+
+with job(snakemake.log[0]):
+    assemble_report(
+        {name: snakemake.input.get(name, []) for name in snakemake.input.keys()},
+        snakemake.params.config,
+        snakemake.params.benchmarks,
+        snakemake.output.page,
+        snakemake.output.figures,
+    )

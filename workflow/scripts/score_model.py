@@ -1,0 +1,17 @@
+from arielflow.editions import get_edition
+from arielflow.evaluate import score_posterior
+from arielflow.jobs import job
+from arielflow.provenance import write_table
+from arielflow.schema import open_dataset
+
+with job(snakemake.log[0]):
+    table = score_posterior(
+        get_edition(snakemake.params.edition),
+        open_dataset(snakemake.input.posterior),
+        open_dataset(snakemake.input.planets),
+        open_dataset(snakemake.input.truth),
+        seed=snakemake.params.seed,
+        opacity_files=snakemake.input.get("opacities") or [],
+        members=snakemake.input.get("members") or [],
+    )
+    write_table(table, snakemake.output.scores)

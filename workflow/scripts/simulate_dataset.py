@@ -1,0 +1,22 @@
+import logging
+from pathlib import Path
+
+from arielflow.editions import get_edition
+from arielflow.jobs import job
+from arielflow.simulate import simulate
+
+# Nested sampling spawns processes that import this file; only the job itself simulates.
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        simulate(
+            get_edition(snakemake.params.edition),
+            snakemake.params.folder,
+            **snakemake.params.sizes,
+            n_test=snakemake.params.n_test,
+            seed=snakemake.params.seed,
+            prior=snakemake.params.prior,
+            opacities=Path(snakemake.input.opacities[0]).parent,
+            truth_library=snakemake.input.get("truth_library") or None,
+            workers=snakemake.threads,
+            progress=lambda done, total: logging.info("nested sampling: %d of %d", done, total),
+        )

@@ -1,0 +1,12 @@
+from arielflow.ingest import split_planets
+from arielflow.jobs import job
+from arielflow.provenance import derived_seed
+from arielflow.schema import open_dataset
+
+with job(snakemake.log[0]):
+    split = split_planets(
+        open_dataset(snakemake.input.planets),
+        snakemake.params.validation_fraction,
+        derived_seed(snakemake.params.seed, "split"),
+    )
+    split.to_csv(snakemake.output.split, index=False)

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from arielflow.editions import get_edition
+from arielflow.jobs import job
+from arielflow.schema import open_dataset
+from arielflow.submission import submit
+
+with job(snakemake.log[0]):
+    submit(
+        open_dataset(snakemake.input.posterior),
+        get_edition(snakemake.params.edition),
+        Path(snakemake.output.files[0]).parent,
+        snakemake.params.model,
+        snakemake.params.test_folder,
+        snakemake.output.check,
+    )

@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from arielflow.jobs import job
+from arielflow.report.summary import run_summary
+
+with job(snakemake.log[0]):
+    given = snakemake.input
+    text = run_summary(
+        page=given.page,
+        model=snakemake.params.model,
+        leaderboard=given.get("leaderboard") or None,
+        submission=given.get("submission") or [],
+        check=given.get("check") or None,
+    )
+    Path(snakemake.output.summary).write_text(text)
