@@ -29,6 +29,8 @@ from arielflow.schema import posterior_dataset
 
 IMPORTANCES = "importances.csv"
 _SCALE = 100.0
+# The one type of a forest that skops does not know by itself.
+_TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class Config(EstimatorConfig):
@@ -129,7 +131,7 @@ class Estimator(PosteriorEstimator):
 
     def _load_state(self, directory: Path) -> None:
         try:
-            self.forest = load(directory / "forest.skops")
+            self.forest = load(directory / "forest.skops", trusted=_TRUSTED)
         except Exception as error:
             raise ArielflowError(
                 f"{directory / 'forest.skops'}: not a forest of this version ({error}); train again"

@@ -14,7 +14,6 @@ from arielflow.plotting.exploration import (
 )
 from arielflow.plotting.posteriors import corner_plot, posterior_beside_literature
 from arielflow.plotting.results import (
-    REFERENCES,
     feature_importances,
     leaderboard_chart,
     predicted_versus_true,
@@ -22,7 +21,6 @@ from arielflow.plotting.results import (
 )
 
 __all__ = [
-    "REFERENCES",
     "clusters",
     "corner_plot",
     "explained_variance",

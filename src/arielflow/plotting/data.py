@@ -17,6 +17,7 @@ from arielflow.plotting.style import (
     colour,
     depth_unit,
     grid_of_panels,
+    label_outer,
     styled,
     target_labels,
     wavelength_axis,
@@ -48,7 +49,8 @@ def quality_counts(splits: Mapping[str, xr.Dataset]) -> Figure:
         for row, count in zip(rows, counts, strict=True):
             axes.text(np.sqrt(count) + 0.01 * np.sqrt(largest), row, f"{count:,}", va="center",
                       fontsize=7.5)  # fmt: skip
-    ticks = [t for t in (0, 1, 10, 100, 1000, 10_000, 100_000) if t <= largest]
+    powers = [t for t in (1, 10, 100, 1000, 10_000, 100_000) if largest / 150 < t <= largest]
+    ticks = [0, *powers]
     axes.set_xticks(np.sqrt(ticks), [f"{t:,}" for t in ticks])
     axes.set_yticks(np.arange(len(names)), names)
     axes.set(xlabel="planets [number, square-root scale]", xlim=(0, 1.12 * np.sqrt(largest)))
@@ -140,8 +142,7 @@ def spectra_gallery(planets: xr.Dataset, identifiers: Sequence[str]) -> Figure:
             fmt="o", markersize=2.4, linewidth=0.8, color=colour(0), ecolor=colour(5),
         )  # fmt: skip
         axes.set_title(f"planet {name}".replace("$", r"\$"), color=INK)
-        axes.set_ylabel(f"transit depth [{unit}]" if index % 3 == 0 else "")
+        axes.set_ylabel(f"transit depth [{unit}]")
         wavelength_axis(axes, wavelength)
-        if index + 3 < len(identifiers):
-            axes.set_xlabel("")
+    label_outer(panels)
     return figure

@@ -17,6 +17,7 @@ from arielflow.plotting.style import (
     central_range,
     colour,
     grid_of_panels,
+    label_outer,
     spread_sample,
     styled,
     target_labels,
@@ -24,6 +25,8 @@ from arielflow.plotting.style import (
 )
 
 _MAX_PATTERNS = 6
+_LOGARITHMIC_RANGE = 10.0
+_MANY_PLANETS = 500
 
 
 def _split(exploration: xr.Dataset, split: str) -> xr.Dataset:
@@ -53,16 +56,14 @@ def explained_variance(exploration: xr.Dataset) -> Figure:
 
 
 def _patterns(patterns: np.ndarray, wavelength_um: np.ndarray, names: list[str], unit: str):
-    figure, panels = grid_of_panels(len(names), panel_inches=(3.1, 1.9), sharex=True)
+    figure, panels = grid_of_panels(len(names), panel_inches=(3.1, 1.9))
     for index, (axes, name) in enumerate(zip(panels, names, strict=True)):
         axes.axhline(0, color=MUTED, linewidth=0.7)
         axes.plot(wavelength_um, patterns[index], color=colour(index), marker="o", markersize=2.2)
         axes.set_title(name)
-        axes.set_ylabel(unit if index % 3 == 0 else "")
+        axes.set_ylabel(unit)
         wavelength_axis(axes, wavelength_um)
-        if index + 3 < len(names):
-            axes.set_xlabel("")
-        axes.tick_params(labelbottom=index + 3 >= len(names))
+    label_outer(panels)
     return figure
 
 
@@ -89,9 +90,7 @@ def scores_by_target(exploration: xr.Dataset) -> Figure:
     train = _split(exploration, "train")
     score, theta = train["score"].values, train["theta"].values
     second = min(1, score.shape[1] - 1)
-    figure, panels = grid_of_panels(
-        theta.shape[1], panel_inches=(3.0, 2.3), sharex=True, sharey=True
-    )
+    figure, panels = grid_of_panels(theta.shape[1], panel_inches=(3.0, 2.3))
     for index, (axes, label) in enumerate(zip(panels, target_labels(train), strict=True)):
         points = axes.scatter(
             score[:, 0],
@@ -105,7 +104,7 @@ def scores_by_target(exploration: xr.Dataset) -> Figure:
         figure.colorbar(points, ax=axes, label=label, pad=0.02, aspect=28)
         axes.set_xlabel(_component_label(train, 0))
         axes.set_ylabel(_component_label(train, second))
-        axes.label_outer()
+    label_outer(panels)
     _limit(panels, score[:, 0], score[:, second])
     return figure
 
@@ -126,19 +125,18 @@ def mean_versus_scatter(exploration: xr.Dataset) -> Figure:
         axes.scatter(
             PPM * planets["depth_mean"],
             PPM * planets["depth_scatter"],
-            s=(5, 9)[index],
+            s=5 if planets.sizes["planet"] > _MANY_PLANETS else 9,
             alpha=(0.55, 0.8)[index],
             color=colour(index),
             linewidths=0,
             rasterized=True,
             label=f"{split} ({int((exploration['split'] == split).sum()):,} planets)",
         )
-    axes.set(
-        xlabel="mean transit depth [ppm]",
-        ylabel="scatter over wavelength [ppm]",
-        xscale="log",
-        yscale="log",
-    )
+    axes.set(xlabel="mean transit depth [ppm]", ylabel="scatter over wavelength [ppm]")
+    for name, scale in (("depth_mean", axes.set_xscale), ("depth_scatter", axes.set_yscale)):
+        low, high = np.quantile(exploration[name], [0.01, 0.99])
+        if low > 0 and high / low > _LOGARITHMIC_RANGE:
+            scale("log")
     axes.legend(loc="best", markerscale=2)
     return figure
 
@@ -154,6 +152,7 @@ def silhouettes(exploration: xr.Dataset) -> Figure:
     axes.plot(chosen, best, "o", color=colour(1), markersize=9, label=f"chosen: {chosen} clusters")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="clusters [number]", ylabel="mean silhouette [1]")
+    axes.margins(y=0.15)
     axes.legend(loc="best")
     return figure
 

@@ -17,13 +17,14 @@ from arielflow.plotting.style import (
     central_range,
     colour,
     grid_of_panels,
+    label_outer,
     spread_sample,
     styled,
     target_labels,
     wavelength_axis,
 )
+from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
-REFERENCES = ("prior", "ceiling")
 _MAX_BARS = 500
 _ROBUST_SPAN = 0.97
 
@@ -93,7 +94,7 @@ def leaderboard_chart(leaderboard: pd.DataFrame, score: str, label: str) -> Figu
     figure = Figure(figsize=(7, 0.75 + 0.34 * len(rows)), layout="constrained")
     axes = figure.subplots()
     values = rows[score].to_numpy(dtype=float)
-    reference = rows["model"].isin(REFERENCES).to_numpy()
+    reference = rows["model"].isin(REFERENCE_ROWS).to_numpy()
     axes.barh(np.arange(len(rows)), values, 0.62,
               color=np.where(reference, MUTED, colour(0)).tolist(),
               alpha=0.85)  # fmt: skip
@@ -168,16 +169,16 @@ def feature_importances(importances: pd.DataFrame, targets: xr.Dataset) -> Figur
         wavelength, share = bins["wavelength"].to_numpy(), 100 * bins["importance"].to_numpy()
         axes.fill_between(wavelength, share, step="mid", color=colour(index), alpha=0.3)
         axes.step(wavelength, share, where="mid", color=colour(index))
-        axes.set(title=label, ylabel="importance [%]" if index % 3 == 0 else "", ylim=(0, None))
+        axes.set(title=label, ylabel="importance [%]", ylim=(0, None))
         wavelength_axis(axes, wavelength)
-        if index + 3 < len(labels):
-            axes.set_xlabel("")
         others = rows[rows["wavelength"].isna()].nlargest(3, "importance")
         lines = [
             f"{name.replace('_', ' ')}: {100 * value:.1f} %"
             for name, value in zip(others["feature"].astype(str), others["importance"], strict=True)
         ]
-        axes.text(0.98, 0.97, "\n".join(lines), transform=axes.transAxes, ha="right", va="top",
-                  fontsize=7, bbox={"facecolor": GRID, "alpha": 0.5, "linewidth": 0} if lines else
-                  None)  # fmt: skip
+        if lines:
+            box = {"facecolor": GRID, "alpha": 0.5, "linewidth": 0}
+            axes.text(0.98, 0.96, "\n".join(lines), transform=axes.transAxes, ha="right",
+                      va="top", fontsize=7, bbox=box)  # fmt: skip
+    label_outer(panels)
     return figure

@@ -98,6 +98,15 @@ def grid_of_panels(
     return figure, list(panels[:n_panels])
 
 
+def label_outer(panels: list[Axes], columns: int = 3) -> None:
+    """Keep axis labels of the first column and of the last panel of every column."""
+    for index, axes in enumerate(panels):
+        if index + columns < len(panels):
+            axes.set_xlabel("")
+        if index % columns:
+            axes.set_ylabel("")
+
+
 def target_labels(dataset: xr.Dataset) -> list[str]:
     """Axis labels of the targets, symbol and unit, from the dataset's coordinates."""
     units = [str(u).replace("R_Jup", r"$R_\mathrm{Jup}$") for u in dataset["target_units"].values]

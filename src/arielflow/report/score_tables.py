@@ -9,9 +9,9 @@ import pandas as pd
 import xarray as xr
 from markupsafe import Markup
 
-from arielflow.plotting import REFERENCES
 from arielflow.report.content import ReportContent
 from arielflow.report.formatting import latex_to_html, number
+from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ScoreLabel:
 
 
 _SCORES = {
-    "final_score": ("Final score", "0…1000", "official, 0.8 posterior + 0.2 spectral.", 1),
+    "final_score": ("Final score", "0…1000", "official, what the challenge ranks by.", 1),
     "posterior_score": ("Posterior score", "0…1000", "official; higher is better.", 1),
     "spectral_score": ("Spectral score", "0…1000", "official, on the spectra of samples.", 1),
     "light_score": ("Light-track score", "up to 1000", "official, on quartiles.", 1),
@@ -81,7 +81,7 @@ def leaderboard_table(content: ReportContent) -> dict[str, object]:
     rows, classes = [], []
     for _, row in board.sort_values(score, ascending=False, na_position="last").iterrows():
         rows.append([_model_cell(row["model"], content.chosen), *_cells(row, columns, labels)])
-        reference = row["model"] in REFERENCES
+        reference = row["model"] in REFERENCE_ROWS
         chosen = row["model"] == content.chosen
         classes.append("reference" if reference else "chosen" if chosen else "")
     if content.published is not None:
@@ -105,7 +105,7 @@ def _cells(row: pd.Series, columns: list[str], labels: list[ScoreLabel]) -> list
 
 
 def _model_cell(model: str, chosen: str | None) -> Markup:
-    tag = "reference" if model in REFERENCES else "submitted" if model == chosen else ""
+    tag = "reference" if model in REFERENCE_ROWS else "submitted" if model == chosen else ""
     text = Markup("{}").format(model)
     return text + Markup('<span class="tag">{}</span>').format(tag) if tag else text
 
@@ -119,7 +119,7 @@ def per_target_table(content: ReportContent) -> dict[str, object]:
     columns = [c for c in table.columns if c != "model"]
     header = [latex_to_html(str(known[c])) if c in known else c for c in columns]
     rows = [[row["model"], *(number(row[c], 3) for c in columns)] for _, row in table.iterrows()]
-    classes = ["reference" if row[0] in REFERENCES else "" for row in rows]
+    classes = ["reference" if row[0] in REFERENCE_ROWS else "" for row in rows]
     return {
         "title": "Mean Kolmogorov–Smirnov distance to the true posterior, by target (lower is "
         "better)",

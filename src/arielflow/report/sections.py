@@ -20,6 +20,7 @@ from arielflow.report.content import (
     typical_planets,
 )
 from arielflow.report.score_tables import leaderboard_table, per_target_table, score_label
+from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
 _GALLERY_PLANETS = 6
 _CORNER_PLANETS = 3
@@ -202,7 +203,7 @@ def leaderboard_section(content: ReportContent) -> Section:
         "that score."
     )
     names = set(content.leaderboard["model"])
-    if names & set(plotting.REFERENCES):
+    if names & set(REFERENCE_ROWS):
         intro += (
             " Reference rows: prior (samples of the prior, the floor) and ceiling (the truth "
             "against an independent rerun of itself)."
@@ -261,7 +262,8 @@ def corner_section(content: ReportContent) -> Section:
     planets = content.test
     if content.truth is not None and "row_size" in content.truth:
         annotated = content.truth["planet"].values[content.truth["row_size"].values > 0]
-        planets = planets.isel(planet=np.isin(planets["planet"].values, annotated))
+        if len(annotated):
+            planets = planets.isel(planet=np.isin(planets["planet"].values, annotated))
     theta = content.true_theta()
     models = content.ranked_models[:_CORNER_MODELS]
     blocks = []
@@ -274,8 +276,8 @@ def corner_section(content: ReportContent) -> Section:
             truth,
             None if theta is None else theta[position],
         )
-        overlay = "the true posterior drawn over them" if truth else "whose truth is not known"
-        caption = f"Planet {name}: joint posteriors (contours hold 39 and 86 %), {overlay}."
+        overlay = ", the true posterior drawn over them" if truth is not None else ""
+        caption = f"Planet {name}: joint posteriors (contours hold 39 and 86 %){overlay}."
         blocks.append(FigureBlock(f"corner_{number}", caption, figure))
     intro = "Planets with weak, typical and strong spectral features relative to their error bars."
     return Section("posteriors", title, intro, blocks)
@@ -346,7 +348,7 @@ def submission_section(content: ReportContent) -> Section:
     """Files to hand in."""
     title = "Submission"
     if content.submission is None or not len(content.submission):
-        return Section("submission", title, absent="This edition has no submission file.")
+        return Section("submission", title, absent="This run made no submission file.")
     rows = [
         [row.track, row.file, formatting.size(row.bytes), row.validity, Markup("<code>{}</code>")
          .format(row.sha256)]

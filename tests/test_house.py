@@ -1,0 +1,156 @@
+"""The house's own rules: import directions, versions in step, schema and configurations in step."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from arielflow.editions import NAMES, get_edition
+from arielflow.models import FAMILIES, make_estimator
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "arielflow"
+
+# A module may import modules of its own tier or of a lower one; everyone may import `common`.
+TIERS = [
+    {"schema", "errors", "provenance", "__init__"},
+    {"physics", "editions"},
+    {"training", "features", "posterior", "priors"},
+    {"inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"},
+    {"scoring", "submission", "evaluate"},
+    {"plotting"},
+    {"report"},
+    {"cli", "jobs"},
+]
+FORBIDDEN = {
+    "physics": {"editions"},
+    "editions": {"physics", "features", "models", "scoring"},
+    "models": {"editions"},
+    "scoring": {"models", "editions", "physics"},
+}
+
+
+def _tier(name: str) -> int:
+    return next(number for number, tier in enumerate(TIERS) if name in tier)
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def _package(path: Path) -> str:
+    return path.relative_to(SOURCE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)
+def test_imports_point_downwards(path: Path) -> None:
+    own = _package(path)
+    for name in _imports(path):
+        assert not name.startswith("snakemake"), f"{path.name} imports snakemake"
+        if name.startswith("arielflow."):
+            other = name.split(".")[1]
+            assert _tier(other) <= _tier(own), f"{path.name} ({own}) imports {other}"
+            assert other not in FORBIDDEN.get(own, set()), f"{path.name} ({own}) imports {other}"
+
+
+def test_official_scores_do_not_import_torch() -> None:
+    assert not any(n.startswith("torch") for n in _imports(SOURCE / "scoring" / "official.py"))
+
+
+def _locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = (re.match(r"([A-Za-z0-9_.-]+)==(\S+)$", line) for line in lines)
+    return {m[1].lower().replace("_", "-"): m[2] for m in pins if m}
+
+
+def test_lock_is_portable() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    for unwanted in ("--index-url", "--extra-index-url", "--find-links", "file://", "+cpu", "--hash"):
+        assert unwanted not in text
+    for line in text.splitlines():
+        assert not line or line.startswith(("#", " ")) or re.match(r"\S+==\S+$", line), line
+    assert "torchvision" not in _locked()
+
+
+def test_lock_environment_and_project_name_the_same_packages() -> None:
+    locked = _locked()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = {re.match(r"[A-Za-z0-9-]+", d)[0] for d in project["dependencies"]}
+    assert direct <= set(locked)
+    conda = {"pytorch": "torch"}
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    pins = dict(item.split("=") for item in environment["dependencies"] if isinstance(item, str))
+    pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    pins |= dict(item.split("==") for item in pip)
+    assert pins.pop("python").startswith("3.1")
+    pins.pop("pip")
+    named = {conda.get(name, name): version for name, version in pins.items()}
+    assert set(named) == direct
+    assert named == {name: locked[name] for name in named}
+
+
+def _schema() -> dict:
+    return yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+def _merged(base: dict, update: dict) -> dict:
+    merged = dict(base)
+    for key, value in update.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
+
+
+CONFIGS = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config").glob("*.yaml")])
+
+
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", *CONFIGS], ids=lambda p: p.stem)
+def test_configurations_are_valid(path: Path) -> None:
+    default = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = _merged(default, yaml.safe_load(path.read_text()))
+    Draft202012Validator(_schema()).validate(config)
+    edition = get_edition(config["edition"])
+    assert config["submission"]["model"] in config["models"]
+    assert all(config["dataset"]["prior"] in target.priors for target in edition.targets)
+    low, high = edition.sample_limits
+    assert low <= config["posterior"]["n_samples"] <= high
+    for name in config["models"]:
+        spec = config["model_settings"].get(name, {})
+        make_estimator(spec.get("family", name), spec.get("settings"))
+
+
+def test_schema_describes_every_key_and_forbids_others() -> None:
+    def check(node: dict, path: str) -> None:
+        assert "description" in node, path
+        if node.get("type") == "object" and "properties" in node:
+            assert node.get("additionalProperties") is False or path.endswith("model_settings")
+            for name, child in node["properties"].items():
+                check(child, f"{path}.{name}")
+
+    check(_schema(), "config")
+
+
+def test_families_and_editions_are_the_files_that_exist() -> None:
+    shared = {"__init__", "base", "networks", "ensemble"}
+    assert set(FAMILIES) == {p.stem for p in (SOURCE / "models").glob("*.py")} - shared
+    helpers = {"__init__", "base", "adc", "official_files"}
+    assert set(NAMES) == {p.stem for p in (SOURCE / "editions").glob("*.py")} - helpers
+
+
+def test_source_files_stay_small_and_scripts_thin() -> None:
+    long = [p.name for p in SOURCE.rglob("*.py") if len(p.read_text().splitlines()) > 420]
+    assert not long
+    for script in (ROOT / "workflow/scripts").glob("*.py"):
+        assert len(script.read_text().splitlines()) <= 25, script.name
