@@ -60,8 +60,14 @@ def read_taurex_hdf5(path: str | Path) -> CrossSection:
     try:
         with h5py.File(path, "r") as file:
             name = np.ravel(file["mol_name"][()])[0]
-            units = str(file["p"].attrs["units"]).lower()
-            pressure_pa = file["p"][()] * _PASCAL[units]
+            units = file["p"].attrs["units"]
+            units = units.decode() if isinstance(units, bytes) else str(units)
+            if units.lower() not in _PASCAL:
+                raise ArielflowError(
+                    f"{path}: pressures in {units!r}; expected one of {', '.join(_PASCAL)}; "
+                    "convert the table"
+                )
+            pressure_pa = file["p"][()] * _PASCAL[units.lower()]
             table = CrossSection(
                 name.decode() if isinstance(name, bytes) else str(name),
                 file["bin_edges"][()],
@@ -69,10 +75,28 @@ def read_taurex_hdf5(path: str | Path) -> CrossSection:
                 pressure_pa,
                 file["xsecarr"][()],
             )
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
+        # KeyError's own text is quoted and some of h5py's run over several lines.
+        reason = " ".join(str(error).strip("\"'").split())
         raise ArielflowError(
-            f"{path}: not a readable TauREx cross-section table ({error}); fetch or make it again"
+            f"{path}: not a readable TauREx cross-section table ({reason}); fetch or make it again"
         ) from None
+    _check_arrays(path, table)
+    return table
+
+
+def _check_arrays(path: str | Path, table: CrossSection) -> None:
+    """Refuse axes that cannot be interpolated in, and cross-sections that do not fit them."""
+    for name, axis in (
+        ("bin_edges", table.wavenumber_cm1),
+        ("t", table.temperature_k),
+        ("p", table.pressure_pa),
+    ):
+        # Written so that a NaN fails too: interpolation would go astray without a word.
+        if np.ndim(axis) != 1 or not (np.all(np.diff(axis) > 0) and np.all(axis > 0)):
+            raise ArielflowError(
+                f"{path}: {name} is not one ascending row of positive numbers; sort the table"
+            )
     shape = (len(table.pressure_pa), len(table.temperature_k), len(table.wavenumber_cm1))
     if table.cross_section_cm2.shape != shape:
         raise ArielflowError(
@@ -81,7 +105,6 @@ def read_taurex_hdf5(path: str | Path) -> CrossSection:
         )
     if not np.all(np.isfinite(table.cross_section_cm2)) or np.any(table.cross_section_cm2 < 0):
         raise ArielflowError(f"{path}: negative or non-finite cross-sections; make the table again")
-    return table
 
 
 def load_opacities(folder: str | Path, molecules: Sequence[str]) -> dict[str, CrossSection]:

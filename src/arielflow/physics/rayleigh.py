@@ -28,7 +28,8 @@ def _refractivity(gas: str, wavelength_um: np.ndarray) -> tuple[np.ndarray, np.n
         )
         return sum(a / (b - inverse_square) for a, b in terms), 1.1364
     if gas == "CH4":
-        return 1e-8 * (46662.0 + 4.02 * inverse_square), 1.0
+        # 4.02e-6 a squared wavenumber in cm-1: 402 in um-2.
+        return 1e-8 * (46662.0 + 402.0 * inverse_square), 1.0
     if gas == "CO":
         return 32.7e-5 * (1 + 8.1e-3 * inverse_square), 1.016
     if gas == "NH3":

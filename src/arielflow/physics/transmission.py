@@ -158,8 +158,17 @@ class TransmissionModel:
         arguments = (radius_m, mass_kg, temperature_k, star_radius_m, log_mixing_ratio)
         arguments = [torch.as_tensor(a, dtype=torch.float64, device=self.device) for a in arguments]
         self.calls += len(arguments[0])
-        parts = [self._batch(*part, native=native) for part in self._split(arguments)]
-        return torch.cat(parts) if parts else torch.empty((0, self._bins.shape[1]))
+        # Filled in place: results allocated one by one would fragment the heap by gigabytes.
+        width = len(self.wavenumber_cm1) if native else self._bins.shape[1]
+        depths = torch.empty(
+            (len(arguments[0]), width), dtype=torch.float64, device=self.device
+        )
+        start = 0
+        for part in self._split(arguments):
+            stop = start + len(part[0])
+            depths[start:stop] = self._batch(*part, native=native)
+            start = stop
+        return depths
 
     def _split(self, arguments: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
         return zip(*(argument.split(self.batch_size) for argument in arguments), strict=True)

@@ -1,0 +1,128 @@
+"""The command line: JSON, exit codes, and one-line errors without a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from arielflow.editions import get_edition
+from arielflow.models.ensemble import prior_samples
+from arielflow.schema import open_dataset, posterior_dataset
+from arielflow.submission import write_submission
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "arielflow.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory, opacities) -> Path:
+    """A data set simulated by the command line itself, without nested sampling."""
+    folder = tmp_path_factory.mktemp("cli") / "data"
+    done = run(
+        *("simulate", "--edition", "adc2023", "--output", folder, "--train", 25, "--seed", 9),
+        *("--opacities", opacities, "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert content["planets"] == {"train": 25} and content["prior"] == "matched"
+    # The training planets stand in for test planets, whose truth would take nested sampling.
+    (folder / "TestData").mkdir()
+    for name in ("AuxillaryTable.csv", "SpectralData.hdf5"):
+        (folder / "TestData" / name).write_bytes((folder / "TrainingData" / name).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def submission(dataset, tmp_path_factory) -> Path:
+    """A valid submission for the data set."""
+    output = tmp_path_factory.mktemp("ingested")
+    done = run("ingest", dataset, "--edition", "adc2023", "--output", output, "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["test"]["planets"] == 25 and summary["test"]["flagged"] == {}
+    planets = open_dataset(output / "test.nc")
+    posterior = posterior_dataset(planets, prior_samples(planets, 1100, seed=1))
+    return write_submission(posterior, get_edition("adc2023"), output, "flow")[0]
+
+
+def _one_line_error(done: subprocess.CompletedProcess, *says: str) -> None:
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    for word in says:
+        assert word in done.stderr
+
+
+def test_help_is_quick_and_complete() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("ingest", "simulate", "score", "validate-submission", "info"):
+        assert command in done.stdout
+        assert run(command, "--help").returncode == 0
+
+
+def test_info_as_json() -> None:
+    content = json.loads(run("info", "--json").stdout)
+    assert {"arielflow", "device", "editions", "packages"} <= set(content)
+
+
+def test_validate_submission(submission, dataset, tmp_path) -> None:
+    arguments = ("--edition", "adc2023", "--test", dataset, "--json")
+    done = run("validate-submission", submission, *arguments)
+    assert done.returncode == 0 and json.loads(done.stdout) == {"valid": True, "faults": []}
+    spoilt = tmp_path / "spoilt.hdf5"
+    spoilt.write_bytes(submission.read_bytes())
+    with h5py.File(spoilt, "r+") as file:
+        file["Planet_train3"]["weights"][:] *= 0.9
+        del file["Planet_train5"]
+    done = run("validate-submission", spoilt, *arguments)
+    assert done.returncode == 1
+    assert len(json.loads(done.stdout)["faults"]) == 2
+
+
+def test_score(submission, tmp_path) -> None:
+    truth = tmp_path / "Tracedata.hdf5"
+    with h5py.File(submission) as source, h5py.File(truth, "w") as file:
+        for name in source:
+            file[f"{name}/tracedata"] = source[name]["tracedata"][()]
+            file[f"{name}/weights"] = source[name]["weights"][()]
+        file["Planet_train2/tracedata"][:] += 10.0
+    done = run("score", submission, "--edition", "adc2023", "--truth", truth, "--json")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert content["planets"]["train1"] == pytest.approx(1000)
+    assert content["planets"]["train2"] < 600
+    assert content["posterior_score"] == pytest.approx(np.mean(list(content["planets"].values())))
+
+
+def test_faults_are_one_line(submission, dataset, tmp_path) -> None:
+    _one_line_error(run("ingest", tmp_path / "no", "--edition", "adc2023", "--output", tmp_path))
+    _one_line_error(
+        run("ingest", dataset, "--edition", "adc1999", "--output", tmp_path), "adc1999", "adc2023"
+    )
+    broken = tmp_path / "broken.hdf5"
+    broken.write_bytes(submission.read_bytes()[:400])
+    _one_line_error(
+        run("score", submission, "--edition", "adc2023", "--truth", broken), "broken.hdf5"
+    )
+    _one_line_error(
+        run("score", broken, "--edition", "adc2023", "--truth", submission), "broken.hdf5"
+    )
+    _one_line_error(
+        run("score", submission, "--edition", "adc2022", "--truth", submission), "adc2022"
+    )
+    _one_line_error(
+        run("simulate", "--edition", "wfc3", "--output", tmp_path / "x"), "cannot be simulated"
+    )
