@@ -81,8 +81,10 @@ def main() -> None:
     table.round(3).to_csv(Path(__file__).with_suffix(".csv"), index=False)
     print(table.to_string(index=False))
     cost = table.groupby("sampler")["seconds_per_1000_effective"].median()
-    print(f"time for the same effective samples, UltraNest / nautilus: "
-          f"{cost['ultranest'] / cost['nautilus']:.1f}")
+    print(
+        f"time for the same effective samples, UltraNest / nautilus: "
+        f"{cost['ultranest'] / cost['nautilus']:.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,14 @@ def _locked() -> dict[str, str]:
 
 def test_lock_is_portable() -> None:
     text = (ROOT / "requirements.lock").read_text()
-    for unwanted in ("--index-url", "--extra-index-url", "--find-links", "file://", "+cpu", "--hash"):
+    for unwanted in (
+        "--index-url",
+        "--extra-index-url",
+        "--find-links",
+        "file://",
+        "+cpu",
+        "--hash",
+    ):
         assert unwanted not in text
     for line in text.splitlines():
         assert not line or line.startswith(("#", " ")) or re.match(r"\S+==\S+$", line), line

@@ -67,6 +67,4 @@ def _samples(dataset: xr.Dataset, identifiers: list[str]) -> list[WeightedSample
         return [trace_of(dataset, identifier) for identifier in identifiers]
     order = {str(name): row for row, name in enumerate(dataset["planet"].values)}
     rows = np.array([order[identifier] for identifier in identifiers])
-    return list(
-        zip(dataset["theta"].values[rows], dataset["weight"].values[rows], strict=True)
-    )
+    return list(zip(dataset["theta"].values[rows], dataset["weight"].values[rows], strict=True))

@@ -19,7 +19,21 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-PACKAGES = ["arielflow", "snakemake", "numpy", "scipy", "pandas", "xarray", "scikit-learn", "torch", "lightning", "nflows", "POT", "nautilus-sampler", "h5py"]
+PACKAGES = [
+    "arielflow",
+    "snakemake",
+    "numpy",
+    "scipy",
+    "pandas",
+    "xarray",
+    "scikit-learn",
+    "torch",
+    "lightning",
+    "nflows",
+    "POT",
+    "nautilus-sampler",
+    "h5py",
+]
 
 
 @contextmanager

@@ -40,6 +40,7 @@ from arielflow.truth import Progress, TruthJob, edition_model, sample_truth
 from arielflow.truth_library import TruthLibrary, pack
 
 TEST_TRUTH = "TestTruth"
+SIMULATION_RECORD = "simulation.json"
 N_TRACE_SAMPLES = {"train": 1500, "test": 2000}
 """Equal-weight samples kept of a planet's truth, by split."""
 
@@ -195,7 +196,7 @@ def simulate(
         Training planets, how many of them (the first ones) get nested-sampling traces, and test
         planets (0 for none).
     seed, prior
-        Of the population; the prior is recorded in the manifest.
+        Of the population; recorded in ``simulation.json``.
     opacities
         Folder of the opacity tables; the built-in ones are written there if it has none.
     truth_library
@@ -254,6 +255,16 @@ def simulate(
         write_parameters(output / TEST_TRUTH / PARAMETER_TABLE, planets["test"])
         for run, name in (("truth", TRACE_DATA[0]), ("rerun", RERUN_TRACE_DATA)):
             write_traces(output / TEST_TRUTH / name, edition, traces["test", run])
+    live = sum(path.suffix == ".npz" for path in scratch.iterdir()) if scratch.is_dir() else 0
+    record = {
+        "edition": edition.name,
+        "prior": prior,
+        "seed": seed,
+        "planets": {split: dataset.sizes["planet"] for split, dataset in planets.items()},
+        "traces": n_traces,
+        "truth_runs": {"shipped": len(jobs) - live, "sampled": live},
+    }
+    write_json(record, output / SIMULATION_RECORD)
     shutil.rmtree(scratch, ignore_errors=True)
     return planets
 

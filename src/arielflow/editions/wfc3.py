@@ -13,7 +13,21 @@ from arielflow.errors import ArielflowError
 FILES = ("testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy")
 N_ROWS, N_TRAIN, SPLIT_SEED = 20001, 16000, 0
 WAVELENGTH_UM = np.array(
-    ["0.867", "0.925", "0.983", "1.041", "1.091", "1.147", "1.2165", "1.2855", "1.3545", "1.4235", "1.4925", "1.562", "1.6315"],
+    [
+        "0.867",
+        "0.925",
+        "0.983",
+        "1.041",
+        "1.091",
+        "1.147",
+        "1.2165",
+        "1.2855",
+        "1.3545",
+        "1.4235",
+        "1.4925",
+        "1.562",
+        "1.6315",
+    ],
     dtype=float,
 )
 PERCENT = 0.01

@@ -20,8 +20,8 @@ from nflows.nn.nets import ResidualNet
 from nflows.transforms import (
     CompositeTransform,
     PiecewiseRationalQuadraticCouplingTransform,
-    RandomPermutation,
 )
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -39,8 +39,8 @@ class Config(EstimatorConfig):
 
     Attributes
     ----------
-    layers, bins, hidden, blocks : coupling layers, spline bins, width and residual blocks of each
-        layer's network
+    layer_pairs, bins, hidden, blocks : pairs of coupling layers, spline bins, width and residual
+        blocks of each layer's network
     tail_bound : the splines act within this many standard deviations of the prior
     context_width, context_blocks, embedding : the context's residual network and its output
     dropout : in the context's network
@@ -48,7 +48,7 @@ class Config(EstimatorConfig):
     training : of the optimisation
     """
 
-    layers: int = 5
+    layer_pairs: int = 3
     bins: int = 10
     hidden: int = 96
     blocks: int = 2
@@ -61,6 +61,22 @@ class Config(EstimatorConfig):
     training: TrainingSettings = TrainingSettings()
 
 
+def _masks(n_targets: int, pairs: int) -> list[Tensor]:
+    """Which targets each coupling layer transforms (positive) given the others.
+
+    The two layers of a pair transform complementary halves, so every target is transformed in
+    every pair; the pairs split by the binary digits of the targets' numbers, so that every two
+    targets stand on different sides of some pair.
+    """
+    digits = max(1, (n_targets - 1).bit_length())
+    numbers = torch.arange(n_targets)
+    masks = []
+    for pair in range(pairs):
+        side = 2 * ((numbers >> (pair % digits)) & 1) - 1
+        masks += [side, -side]
+    return masks
+
+
 class _FlowNetwork(nn.Module):
     """Scaler, coordinates and flow in one module, so that they are saved together."""
 
@@ -68,27 +84,7 @@ class _FlowNetwork(nn.Module):
         super().__init__()
         self.context = Context(n_features)
         self.coordinates = TargetCoordinates(n_targets, radius)
-        layers = []
-        for number in range(config.layers):
-            layers.append(RandomPermutation(n_targets))
-            mask = torch.ones(n_targets)
-            mask[number % 2 :: 2] = -1
-            layers.append(
-                PiecewiseRationalQuadraticCouplingTransform(
-                    mask=mask,
-                    transform_net_create_fn=lambda inputs, outputs: ResidualNet(
-                        inputs,
-                        outputs,
-                        hidden_features=config.hidden,
-                        context_features=config.embedding,
-                        num_blocks=config.blocks,
-                        activation=nn.functional.silu,
-                    ),
-                    num_bins=config.bins,
-                    tails="linear",
-                    tail_bound=config.tail_bound,
-                )
-            )
+        layers = [self._coupling(config, mask) for mask in _masks(n_targets, config.layer_pairs)]
         embedding = ResidualMLP(
             n_features,
             config.context_width,
@@ -98,6 +94,23 @@ class _FlowNetwork(nn.Module):
         )
         self.flow = Flow(CompositeTransform(layers), StandardNormal([n_targets]), embedding)
         self.jitter = config.jitter
+
+    @staticmethod
+    def _coupling(config: Config, mask: Tensor) -> PiecewiseRationalQuadraticCouplingTransform:
+        return PiecewiseRationalQuadraticCouplingTransform(
+            mask=mask,
+            transform_net_create_fn=lambda inputs, outputs: ResidualNet(
+                inputs,
+                outputs,
+                hidden_features=config.hidden,
+                context_features=config.embedding,
+                num_blocks=config.blocks,
+                activation=nn.functional.silu,
+            ),
+            num_bins=config.bins,
+            tails="linear",
+            tail_bound=config.tail_bound,
+        )
 
     def loss(self, planets: PlanetTensors, generator: torch.Generator) -> Tensor:
         """Mean negative log-likelihood of the coordinates, of planets with noise drawn here."""
@@ -201,8 +214,6 @@ class Estimator(PosteriorEstimator):
         save_file(state, directory / "flow.safetensors", {k: str(v) for k, v in shape.items()})
 
     def _load_state(self, directory: Path) -> None:
-        from safetensors import safe_open
-
         path = directory / "flow.safetensors"
         with safe_open(path, "pt") as file:
             shape = {name: int(value) for name, value in file.metadata().items()}

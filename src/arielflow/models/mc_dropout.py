@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -202,8 +203,6 @@ class Estimator(PosteriorEstimator):
         save_file(state, directory / "network.safetensors", n_bins)
 
     def _load_state(self, directory: Path) -> None:
-        from safetensors import safe_open
-
         path = directory / "network.safetensors"
         with safe_open(path, "pt") as file:
             self.n_bins = int(file.metadata()["n_bins"])

@@ -160,9 +160,7 @@ class TransmissionModel:
         self.calls += len(arguments[0])
         # Filled in place: results allocated one by one would fragment the heap by gigabytes.
         width = len(self.wavenumber_cm1) if native else self._bins.shape[1]
-        depths = torch.empty(
-            (len(arguments[0]), width), dtype=torch.float64, device=self.device
-        )
+        depths = torch.empty((len(arguments[0]), width), dtype=torch.float64, device=self.device)
         start = 0
         for part in self._split(arguments):
             stop = start + len(part[0])

@@ -116,9 +116,7 @@ def _per_target(planet_scores: list[str], folder: Path) -> str | None:
 def _facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, object]]:
     train, test = (open_dataset(_one(inputs[name])) for name in ("train", "test"))
     own = [name for name in config["models"] if name not in REFERENCE_ROWS]
-    members = {
-        name: config["model_settings"].get(name, {}).get("members", 1) for name in own
-    }
+    members = {name: config["model_settings"].get(name, {}).get("members", 1) for name in own}
     source = config["dataset"]["path"] or "simulated by this run"
     return [
         ("training planets", train.sizes["planet"]),
