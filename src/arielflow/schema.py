@@ -3,9 +3,10 @@
 Three kinds of dataset pass between the steps of the workflow, all NetCDF files:
 
 *planets*
-    ``transit_depth(planet, wavelength)``, ``transit_depth_error``, ``wavelength_width(wavelength)``,
-    ``auxiliary_value(planet, auxiliary)``, ``theta(planet, target)`` (NaN where unknown), the retrieval
-    prior's box ``prior_low/prior_high(planet, target)``, the official score bounds
+    ``transit_depth(planet, wavelength)``, ``transit_depth_error``,
+    ``wavelength_width(wavelength)``, ``auxiliary_value(planet, auxiliary)`` (xarray forbids naming
+    it like its dimension), ``theta(planet, target)`` (NaN where unknown), the retrieval prior's
+    box ``prior_low/prior_high(planet, target)``, the official score bounds
     ``score_low/score_high(target)`` and the bit mask ``quality(planet)``.
 *traces*
     Ragged weighted samples: ``row_size(planet)``, ``trace(obs, target)``, ``weight(obs)``.

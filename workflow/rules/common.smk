@@ -64,3 +64,12 @@ def dataset_files(split):
     real = folder != f"{RUN}/dataset" and not (Path(folder) / below).is_dir()
     root = folder if real else f"{folder}/{below}"
     return [f"{root}/AuxillaryTable.csv", f"{root}/SpectralData.hdf5"]
+
+
+def posterior_of(wildcards):
+    """Posterior file of a leaderboard row."""
+    if wildcards.model == "ceiling":
+        return f"{RUN}/truth/rerun.nc"
+    if wildcards.model == "prior":
+        return f"{RUN}/posteriors/reference/prior.nc"
+    return f"{RUN}/posteriors/test/{wildcards.model}.nc"

@@ -14,6 +14,8 @@ if SUBMITTED:
             f"{RUN}/logs/submit.log",
         benchmark:
             f"{RUN}/benchmarks/submit.tsv"
+        conda:
+            "../../environment.yml"
         threads: 1
         resources:
             mem_mb=2000,
@@ -21,7 +23,7 @@ if SUBMITTED:
         params:
             edition=EDITION,
             model=config["submission"]["model"],
-            test_folder=TEST_FOLDER,
+            test_folder=lambda w: TEST_FOLDER,
         script:
             "../scripts/submit.py"
 
@@ -62,6 +64,8 @@ rule manifest:
         f"{RUN}/logs/manifest.log",
     benchmark:
         f"{RUN}/benchmarks/manifest.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -94,6 +98,8 @@ rule report:
         f"{RUN}/logs/report.log",
     benchmark:
         f"{RUN}/benchmarks/report.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -101,7 +107,7 @@ rule report:
     params:
         config=config,
         edition=EDITION,
-        benchmarks=f"{RUN}/benchmarks",
+        benchmarks=lambda w: f"{RUN}/benchmarks",
     script:
         "../scripts/report.py"
 
@@ -116,6 +122,8 @@ rule summary:
         summary=f"{RUN}/summary.txt",
     log:
         f"{RUN}/logs/summary.log",
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=500,

@@ -1,15 +1,6 @@
 # Scores of every model and of the reference rows; the only rules that read the test truth.
 
 
-def posterior_of(wildcards):
-    """Posterior file of a leaderboard row."""
-    if wildcards.model == "ceiling":
-        return f"{RUN}/truth/rerun.nc"
-    if wildcards.model == "prior":
-        return f"{RUN}/posteriors/reference/prior.nc"
-    return f"{RUN}/posteriors/test/{wildcards.model}.nc"
-
-
 if SCORED:
 
     rule score_model:
@@ -25,6 +16,8 @@ if SCORED:
             f"{RUN}/logs/score_{{model}}.log",
         benchmark:
             f"{RUN}/benchmarks/score_{{model}}.tsv"
+        conda:
+            "../../environment.yml"
         threads: 1
         resources:
             mem_mb=2000,
@@ -49,6 +42,8 @@ if SCORED:
             f"{RUN}/logs/leaderboard.log",
         benchmark:
             f"{RUN}/benchmarks/leaderboard.tsv"
+        conda:
+            "../../environment.yml"
         threads: 1
         resources:
             mem_mb=1000,

@@ -11,6 +11,8 @@ rule explore:
         f"{RUN}/logs/explore.log",
     benchmark:
         f"{RUN}/benchmarks/explore.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,

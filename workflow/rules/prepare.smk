@@ -8,6 +8,8 @@ rule build_opacities:
         f"{RUN}/logs/build_opacities.log",
     benchmark:
         f"{RUN}/benchmarks/build_opacities.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -41,6 +43,8 @@ if SIMULATED:
             f"{RUN}/logs/simulate_dataset.log",
         benchmark:
             f"{RUN}/benchmarks/simulate_dataset.tsv"
+        conda:
+            "../../environment.yml"
         threads: 2
         resources:
             mem_mb=2000,
@@ -51,7 +55,7 @@ if SIMULATED:
             prior=config["dataset"]["prior"],
             sizes={key: config["simulation"][key] for key in ("n_train", "n_traces")},
             n_test=config["simulation"]["n_test"] if SIMULATED_TEST else 0,
-            folder=f"{RUN}/dataset",
+            folder=lambda w: f"{RUN}/dataset",
         script:
             "../scripts/simulate_dataset.py"
 
@@ -77,6 +81,8 @@ rule ingest:
         f"{RUN}/logs/ingest_{{split}}.log",
     benchmark:
         f"{RUN}/benchmarks/ingest_{{split}}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -102,13 +108,15 @@ if SCORED:
             f"{RUN}/logs/ingest_truth.log",
         benchmark:
             f"{RUN}/benchmarks/ingest_truth.tsv"
+        conda:
+            "../../environment.yml"
         threads: 1
         resources:
             mem_mb=2000,
             runtime=30,
         params:
             edition=EDITION,
-            folder=TRUTH_FOLDER or TEST_FOLDER,
+            folder=lambda w: TRUTH_FOLDER or TEST_FOLDER,
         script:
             "../scripts/ingest_truth.py"
 
@@ -122,6 +130,8 @@ rule split_planets:
         f"{RUN}/logs/split_planets.log",
     benchmark:
         f"{RUN}/benchmarks/split_planets.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,

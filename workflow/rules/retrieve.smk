@@ -11,6 +11,8 @@ rule sample_posterior:
         f"{RUN}/logs/sample_{{split}}_{{model}}.log",
     benchmark:
         f"{RUN}/benchmarks/sample_{{split}}_{{model}}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=3000,
@@ -33,6 +35,8 @@ rule sample_prior:
         f"{RUN}/logs/sample_prior.log",
     benchmark:
         f"{RUN}/benchmarks/sample_prior.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,

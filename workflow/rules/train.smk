@@ -12,6 +12,8 @@ rule train_model:
         f"{RUN}/logs/train_{{model}}_{{member}}.log",
     benchmark:
         f"{RUN}/benchmarks/train_{{model}}_{{member}}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -24,6 +26,6 @@ rule train_model:
         device=config["device"],
         # Not an output: Snakemake deletes declared outputs before a rerun, and with them what an
         # interrupted training resumes from.
-        state_dir=f"{RUN}/state/{{model}}/{{member}}",
+        state_dir=lambda w: f"{RUN}/state/{w.model}/{w.member}",
     script:
         "../scripts/train_model.py"

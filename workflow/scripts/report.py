@@ -3,7 +3,7 @@ from arielflow.report.assemble import assemble_report
 
 with job(snakemake.log[0]):
     assemble_report(
-        {name: snakemake.input.get(name, []) for name in snakemake.input.keys()},
+        {name: snakemake.input.get(name, []) for name in dict(snakemake.input.items())},
         snakemake.params.config,
         snakemake.params.benchmarks,
         snakemake.output.page,

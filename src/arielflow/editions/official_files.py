@@ -223,8 +223,8 @@ def _read_vector(
         ) from None
     if np.shape(vector) != (n_bins,):
         raise ArielflowError(
-            f"{path}: {name} has {np.size(vector)} values, edition {edition_name} expects {n_bins}; "
-            "choose the edition that fits, or mend the planet"
+            f"{path}: {name} has {np.size(vector)} values, edition {edition_name} expects "
+            f"{n_bins}; choose the edition that fits, or mend the planet"
         )
     if vector.dtype.kind not in "fiu":
         raise ArielflowError(f"{path}: {name} does not hold numbers; mend the planet")

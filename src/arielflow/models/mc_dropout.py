@@ -8,6 +8,7 @@ leaderboard; its spread is not a posterior's.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -84,7 +85,7 @@ class _Network(nn.Module):
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         widths = [channels * length + n_extra, *config.dense]
         dense: list[nn.Module] = []
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        for inputs, outputs in pairwise(widths):
             dense += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.dropout)]
         self.dense = nn.Sequential(*dense, nn.Linear(widths[-1], n_targets))
 

@@ -45,7 +45,7 @@ class Molecule:
     rotation_cm1 : (B, A - B) of a symmetric top, 0 for the second of linear and spherical ones
     shape : ``linear``, ``spherical`` or ``symmetric``
     modes : frequency [cm-1] and degeneracy of each vibration
-    shift_cm1 : red shift of a band per quantum already excited in each mode, per quantum of the band
+    shift_cm1 : red shift of a band per quantum excited in each mode and quantum of the band
     stretch : relative change of B per quantum of the band
     broadening_cm1 : Lorentz half-width at 1 bar of H2/He and 296 K [cm-1], falling as T^-0.6
     """
