@@ -91,7 +91,7 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "unknown units": (lambda f: f["p"].attrs.__setitem__("units", "furlong"), "furlong"),
     "shape": (lambda f: _replace(f, "t", [200.0, 400.0]), "shape"),
     "scalar axis": (lambda f: _replace(f, "t", 200.0), "t is not one ascending row"),
-    "descending": (lambda f: _replace(f, "bin_edges", f["bin_edges"][::-1]), "bin_edges"),
+    "descending": (lambda f: _replace(f, "bin_edges", f["bin_edges"][()][::-1]), "bin_edges"),
     "NaN on an axis": (lambda f: _replace(f, "t", [200.0, np.nan, 900.0]), "t is not"),
     "zero pressure": (lambda f: _replace(f, "p", [0.0, 1e3]), "p is not"),
     "negative": (lambda f: _replace(f, "xsecarr", -f["xsecarr"][()]), "negative"),
@@ -228,7 +228,9 @@ def test_heat_widens_bands_and_keeps_their_strength(tables: dict, name: str) -> 
 def test_pressure_fills_windows_and_keeps_bands(tables: dict, name: str) -> None:
     table = tables[name]
     values = table.cross_section_cm2[:, list(table.temperature_k).index(400.0)].astype(float)
-    windows = values[0] < np.quantile(values[0], 0.3)
+    # Below 1e-30 cm2 lie the rounding of the convolution and the tables' floor.
+    absorbing = values[-1] > 1e-30
+    windows = absorbing & (values[0] < np.quantile(values[0, absorbing], 0.3))
     in_windows = [np.log10(v[windows]).mean() for v in values]
     assert np.all(np.diff(in_windows) >= 0) and in_windows[-1] - in_windows[0] > 0.5
     total = np.trapezoid(values, table.wavenumber_cm1, axis=1)
