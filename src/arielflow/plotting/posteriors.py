@@ -28,6 +28,8 @@ with warnings.catch_warnings():
 _LEVELS = (0.393, 0.865)
 """Probability inside the one- and two-sigma contour of a two-dimensional Gaussian."""
 _SMOOTHING_BINS = 1.0
+_VIEW_MARGIN = 0.2
+_LEAST_VISIBLE = 0.05
 _REFERENCE_STYLE = {"linestyle": (0, (4, 2))}
 
 
@@ -41,6 +43,9 @@ def corner_plot(
 ) -> Figure:
     """Joint posteriors of one planet from several models over each other.
 
+    The first model and the reference set the view; broader models run out of it, and one that has
+    next to nothing inside is only named.
+
     Parameters
     ----------
     targets
@@ -53,14 +58,19 @@ def corner_plot(
         True parameters (target,), marked by lines; NaN where unknown.
     """
     layers = [(name, value, colour(i)) for i, (name, value) in enumerate(samples.items())]
+    leading = layers[:1]
     if reference is not None:
         layers.append((reference_name, reference, INK))
+        leading.append(layers[-1])
     labels = target_labels(targets)
     known = theta is not None and np.isfinite(theta).any()
-    limits = _common_limits([value for _, value, _ in layers], theta if known else None)
+    limits = _common_limits([value for _, value, _ in leading], theta if known else None)
+    hidden = [name for name, value, _ in layers if _least_visible(*value, limits) < _LEAST_VISIBLE]
     size = 1.45 * len(labels) + 0.7
     figure = Figure(figsize=(size, size))
-    for index, (_, (theta_samples, weight), shade) in enumerate(layers):
+    for index, (name, (theta_samples, weight), shade) in enumerate(layers):
+        if name in hidden:
+            continue
         corner.corner(
             theta_samples,
             weights=weight / weight.sum(),
@@ -85,7 +95,7 @@ def corner_plot(
         )
     _finish_corner(figure, labels, theta if known else None)
     handles = [Line2D([], [], color=shade, linewidth=2.5) for _, _, shade in layers]
-    names = [name for name, _, _ in layers]
+    names = [f"{name} (outside the view)" if name in hidden else name for name, _, _ in layers]
     if known:
         handles.append(Line2D([], [], color=INK, **_REFERENCE_STYLE))
         names.append("true value")
@@ -99,7 +109,19 @@ def _common_limits(
     edges = np.concatenate([weighted_quantiles(*value, [0.003, 0.997]) for value in values])
     if theta is not None:
         edges = np.concatenate([edges, np.where(np.isfinite(theta), theta, edges[0])[np.newaxis]])
-    return [central_range(column, inside=1.0) for column in edges.T]
+    low, high = np.array([central_range(column, inside=1.0) for column in edges.T]).T
+    return list(
+        zip(low - _VIEW_MARGIN * (high - low), high + _VIEW_MARGIN * (high - low), strict=True)
+    )
+
+
+def _least_visible(
+    theta: np.ndarray, weight: np.ndarray, limits: Sequence[tuple[float, float]]
+) -> float:
+    """Smallest share of a posterior inside any of the panels."""
+    low, high = np.array(limits).T
+    inside = ((theta >= low) & (theta <= high)).astype(float)
+    return float((inside.T @ (inside * weight[:, np.newaxis])).min() / weight.sum())
 
 
 def _finish_corner(figure: Figure, labels: list[str], theta: np.ndarray | None) -> None:

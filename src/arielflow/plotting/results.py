@@ -27,6 +27,7 @@ from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
 _MAX_BARS = 500
 _ROBUST_SPAN = 0.97
+_ROOM_FOR_TEXT = 1.6
 
 
 @styled
@@ -177,6 +178,7 @@ def feature_importances(importances: pd.DataFrame, targets: xr.Dataset) -> Figur
             for name, value in zip(others["feature"].astype(str), others["importance"], strict=True)
         ]
         if lines:
+            axes.set_ylim(0, _ROOM_FOR_TEXT * share.max())
             box = {"facecolor": GRID, "alpha": 0.5, "linewidth": 0}
             axes.text(0.98, 0.96, "\n".join(lines), transform=axes.transAxes, ha="right",
                       va="top", fontsize=7, bbox=box)  # fmt: skip

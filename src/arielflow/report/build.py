@@ -9,9 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from arielflow.provenance import atomic_path
 from arielflow.report import formatting
+from arielflow.report.blocks import FigureBlock
 from arielflow.report.content import ReportContent
 from arielflow.report.score_tables import score_label
-from arielflow.report.sections import FigureBlock, sections
+from arielflow.report.sections import sections
 
 
 @dataclass(frozen=True)

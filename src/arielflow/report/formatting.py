@@ -119,13 +119,17 @@ def svg_bytes(figure: Figure, name: str) -> bytes:
 def inline_svg(figure: Figure, name: str, label: str) -> Markup:
     """A figure as an ``<svg>`` element for a page that holds several and has a dark mode.
 
-    Identifiers are prefixed with the figure's name, since they must differ over the whole page,
-    and the style's colours become CSS variables.
+    Identifiers that nothing in the figure refers to are dropped and the others prefixed with the
+    figure's name, since they must differ over the whole page; the style's colours become CSS
+    variables.
     """
     text = svg_bytes(figure, name).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
+    referred = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
+    kept = {identifier for pair in referred for identifier in pair}
+    text = re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in kept else "", text)
+    text = re.sub(r' id="', f' id="{name}-', text)
     text = re.sub(r'href="#', f'href="#{name}-', text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)
     for colour, variable in THEMED_COLOURS.items():

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import io
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from report_content import make_content
+
+from arielflow import plotting
+from arielflow.plotting import style
+from arielflow.report.content import planet_samples, true_samples
+
+CONTENT = make_content()
+WITHOUT_UNIT = {"quality flag", "model"}
+
+
+def one_planet(posteriors):
+    return {name: planet_samples(posterior, "public4") for name, posterior in posteriors.items()}
+
+
+FIGURES = {
+    "quality_counts": lambda c: plotting.quality_counts({"train": c.train, "test": c.test}),
+    "population": lambda c: plotting.population({"train": c.train, "test": c.test}),
+    "spectra_gallery": lambda c: plotting.spectra_gallery(c.test, ["public3", "public4"]),
+    "explained_variance": lambda c: plotting.explained_variance(c.exploration),
+    "loadings": lambda c: plotting.loadings(c.exploration),
+    "independent_components": lambda c: plotting.independent_components(c.exploration),
+    "scores_by_target": lambda c: plotting.scores_by_target(c.exploration),
+    "mean_versus_scatter": lambda c: plotting.mean_versus_scatter(c.exploration),
+    "silhouettes": lambda c: plotting.silhouettes(c.exploration),
+    "clusters": lambda c: plotting.clusters(c.exploration),
+    "training_curves": lambda c: plotting.training_curves(c.histories),
+    "leaderboard_chart": lambda c: plotting.leaderboard_chart(
+        c.leaderboard, "final_score", "Final score [0…1000]"
+    ),
+    "predicted_versus_true": lambda c: plotting.predicted_versus_true(
+        c.test,
+        np.quantile(c.posteriors["flow"]["theta"].values, [0.16, 0.5, 0.84], 1).swapaxes(0, 1),
+        c.test["theta"].values,
+    ),
+    "feature_importances": lambda c: plotting.feature_importances(c.importances, c.test),
+    "corner_plot": lambda c: plotting.corner_plot(
+        c.test,
+        one_planet(c.posteriors),
+        true_samples(c.truth, "public4"),
+        c.test["theta"].sel(planet="public4").values,
+    ),
+    "posterior_beside_literature": lambda c: plotting.posterior_beside_literature(
+        c.test, one_planet(c.posteriors), next(iter(c.literature.values()))
+    ),
+}
+
+
+def test_every_public_figure_is_drawn_here():
+    assert set(FIGURES) == set(plotting.__all__)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_are_labelled_with_units(name):
+    figure = FIGURES[name](CONTENT)
+    labels = [axes.get_xlabel() for axes in figure.axes] + [
+        axes.get_ylabel() for axes in figure.axes
+    ]
+    labels = [label for label in labels if label]
+    assert any(axes.get_xlabel() for axes in figure.axes)
+    assert any(axes.get_ylabel() for axes in figure.axes)
+    for label in labels:
+        assert label in WITHOUT_UNIT or re.search(r"\[.+\]", label), label
+    figure.savefig(io.BytesIO(), format="png", dpi=30)
+
+
+def test_style_leaves_global_settings_alone():
+    before = dict(mpl.rcParams)
+    FIGURES["loadings"](CONTENT)
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("wavelength", "scale", "ticks"),
+    [((0.55, 7.28), "log", {0.5, 1, 2, 3, 5, 7}), ((0.87, 1.63), "linear", None)],
+)
+def test_wavelength_axis_is_logarithmic_only_over_a_large_range(wavelength, scale, ticks):
+    _figure, (axes,) = style.grid_of_panels(1)
+    style.wavelength_axis(axes, np.linspace(*wavelength, 20))
+    assert axes.get_xscale() == scale
+    assert axes.get_xlim()[0] < wavelength[0] and axes.get_xlim()[1] > wavelength[1]
+    if ticks:
+        assert set(axes.get_xticks()) >= ticks
+
+
+def test_models_that_are_not_trained_in_epochs_give_no_curves():
+    history = next(iter(CONTENT.histories.values())).iloc[:0]
+    assert plotting.training_curves({"random_forest/0": history}) is None
+    assert plotting.training_curves({}) is None
+
+
+def test_leaderboard_rows_without_the_score_are_left_out():
+    board = CONTENT.leaderboard
+    figure = plotting.leaderboard_chart(board, "log_prob", "log p [nat]")
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["flow"]
+    everything = plotting.leaderboard_chart(board, "final_score", "score [1]").axes[0]
+    lengths = [bar.get_width() for bar in everything.patches]
+    assert lengths == sorted(board["final_score"])
+
+
+def test_corner_plot_marks_the_true_value_and_survives_a_constant_target():
+    theta = np.random.default_rng(0).normal(size=(200, CONTENT.test.sizes["target"]))
+    theta[:, 1] = 1000.0
+    truth = theta.mean(axis=0)
+    figure = plotting.corner_plot(
+        CONTENT.test, {"flow": (theta, np.full(200, 1 / 200))}, theta=truth
+    )
+    first = figure.axes[0]
+    assert any(np.allclose(line.get_xdata(), truth[0]) for line in first.lines)
+
+
+def test_large_scatters_are_thinned_evenly():
+    rows = style.spread_sample(50_000)
+    assert len(rows) <= style.MAX_POINTS
+    assert rows[0] == 0 and rows[-1] == 49_999
+    assert len(style.spread_sample(0)) == 0
+
+
+def test_corner_plot_names_a_model_that_lies_outside_the_view():
+    rng = np.random.default_rng(0)
+    theta, weight = rng.normal(size=(500, CONTENT.test.sizes["target"])), np.full(500, 1 / 500)
+    samples = {"flow": (theta, weight), "near": (theta + 1, weight), "far": (theta + 90, weight)}
+    figure = plotting.corner_plot(CONTENT.test, samples)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["flow", "near", "far (outside the view)"]
+    assert figure.axes[0].get_xlim()[1] < 20

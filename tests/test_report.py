@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from report_content import HOSTILE_NAME, make_content
+
+from arielflow.errors import ArielflowError
+from arielflow.provenance import write_dataset
+from arielflow.report import ReportContent, build_report, load_content, write_figures
+from arielflow.report.content import true_samples, typical_planets
+from arielflow.report.formatting import duration, flatten, latex_to_html, size
+from arielflow.schema import is_usable
+
+SECTIONS = [
+    *("run", "leaderboard", "submission", "quality", "data", "exploration", "training"),
+    *("predictions", "posteriors", "observed", "importances", "benchmarks", "manifest"),
+]
+
+
+class Page(HTMLParser):
+    """Identifiers, links and tags of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.identifiers: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name == "id":
+                self.identifiers.append(value)
+            if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+                self.links.append(value)
+
+
+@pytest.fixture(scope="module")
+def content() -> ReportContent:
+    return make_content()
+
+
+@pytest.fixture(scope="module")
+def text(content, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    build_report(content, path)
+    return path.read_text()
+
+
+def build(content: ReportContent, folder) -> str:
+    build_report(content, folder / "page.html")
+    return (folder / "page.html").read_text()
+
+
+def test_page_fetches_nothing(text):
+    page = Page(text)
+    assert page.links
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert not re.search(r"url\((?![#'\"]?#)(?!['\"]?data:)", text)
+    assert "@import" not in text
+    assert not {"script", "link-stylesheet", "iframe"} & set(page.tags)
+
+
+def test_every_section_is_there_and_identifiers_are_unique(text):
+    page = Page(text)
+    assert [i for i in page.identifiers if i in SECTIONS] == SECTIONS
+    assert len(page.identifiers) == len(set(page.identifiers))
+    local = {link[1:] for link in page.links if link.startswith("#")}
+    assert local <= set(page.identifiers)
+
+
+def test_names_are_escaped(text):
+    assert HOSTILE_NAME not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_page_shows_score_share_of_the_ceiling_and_checksum(text):
+    assert "912.5" in text and "903.5 – 920.5" in text
+    assert "94.0 %" in text  # 912.5 / 971
+    assert "ab" * 32 in text
+    assert "c0ffee" in text
+
+
+def test_missing_inputs_are_explained(content, tmp_path):
+    bare = ReportContent("A run", "bare", content.edition_title)
+    text = build(bare, tmp_path)
+    page = Page(text)
+    assert [i for i in page.identifiers if i in SECTIONS] == SECTIONS
+    assert text.count('<p class="absent">') == len(SECTIONS)
+    assert "svg" not in page.tags
+    assert write_figures(bare, tmp_path / "figures") == []
+
+
+def test_real_data_without_truth_show_posteriors_but_no_scores(content, tmp_path):
+    test = content.test.assign(theta=content.test["theta"] * np.nan)
+    text = build(replace(content, test=test, truth=None, leaderboard=None), tmp_path)
+    assert "only the organisers" in text
+    assert 'id="figure-corner_1"' in text and 'id="figure-test_spectra"' in text
+    assert 'id="figure-predicted_flow"' not in text
+
+
+def test_truth_that_holds_only_theta_still_gives_corner_plots(content, tmp_path):
+    none = content.truth.isel(obs=slice(0, 0))
+    none["row_size"] = none["row_size"] * 0
+    text = build(replace(content, truth=none), tmp_path)
+    assert 'id="figure-corner_3"' in text
+    assert "the true posterior drawn" not in text
+
+
+def test_published_rows_stand_below_the_runs_own(content, tmp_path):
+    published = content.leaderboard.iloc[:1][["model", "final_score"]].assign(
+        model="their network", reference="Someone 2020"
+    )
+    light = replace(content, exploration=None, posteriors={}, observed=None, train=None)
+    text = build(replace(light, published=published), tmp_path)
+    assert "their network" in text and "Someone 2020" in text
+    assert text.index("their network") > text.index("prior<span")
+
+
+def test_same_content_gives_the_same_bytes(content, text, tmp_path):
+    assert build(content, tmp_path) == text
+
+
+def test_figures_have_stable_names(content, tmp_path):
+    written = write_figures(content, tmp_path)
+    names = {path.name for path in written}
+    assert {"explained_variance.svg", "loadings.svg", "leaderboard.svg", "corner_1.svg"} <= names
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert all(b"<svg" in path.read_bytes() for path in written)
+
+
+def test_content_loads_from_files(content, tmp_path):
+    for name in ("train", "test", "exploration", "truth"):
+        write_dataset(getattr(content, name), tmp_path / f"{name}.nc")
+    write_dataset(content.posteriors["flow"], tmp_path / "flow.nc")
+    content.leaderboard.to_csv(tmp_path / "leaderboard.csv", index=False)
+    content.quality.to_csv(tmp_path / "quality.csv", index=False)
+    (tmp_path / "manifest.json").write_text(json.dumps(content.manifest))
+    (tmp_path / "flow.hdf5").write_bytes(b"submission")
+    (tmp_path / "benchmarks" / "train").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "train" / "flow.tsv").write_text("s\tmax_rss\n12.5\t-\n")
+    loaded = load_content(
+        title="A run",
+        run="tiny",
+        edition_title="edition",
+        chosen="flow",
+        train=tmp_path / "train.nc",
+        test=tmp_path / "test.nc",
+        exploration=tmp_path / "exploration.nc",
+        truth=tmp_path / "truth.nc",
+        posteriors={"flow": tmp_path / "flow.nc"},
+        leaderboard=tmp_path / "leaderboard.csv",
+        quality=[tmp_path / "quality.csv"],
+        manifest=tmp_path / "manifest.json",
+        submissions={"regular": tmp_path / "flow.hdf5"},
+        submission_faults={"regular": ["planet 3: NaN"]},
+        benchmarks=tmp_path / "benchmarks",
+    )
+    text = build(loaded, tmp_path)
+    assert "planet 3: NaN" in text and "12.5 s" in text and "train/flow" in text
+    assert 'id="figure-corner_1"' in text
+    samples, weight = true_samples(loaded.truth, "public4")
+    expected = content.posteriors["flow"].sizes["sample"]
+    assert samples.shape == (expected, content.test.sizes["target"]) and len(weight) == expected
+
+
+def test_missing_and_broken_files_are_one_line_faults(tmp_path):
+    words = {"title": "A run", "run": "tiny", "edition_title": "edition"}
+    with pytest.raises(ArielflowError, match=r"none\.nc: no such file"):
+        load_content(**words, posteriors={"flow": tmp_path / "none.nc"})
+    (tmp_path / "broken.nc").write_bytes(b"not a NetCDF file")
+    with pytest.raises(ArielflowError, match="not a readable NetCDF"):
+        load_content(**words, truth=tmp_path / "broken.nc")
+
+
+def test_typical_planets_are_usable_and_ordered_by_strength(content):
+    names = typical_planets(content.test, 3)
+    usable = set(content.test["planet"].values[is_usable(content.test)])
+    assert len(set(names)) == 3 and set(names) <= usable
+    depth = content.test["transit_depth"].sel(planet=names).values
+    assert (np.diff(np.ptp(depth, axis=1)) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("latex", "html"),
+    [
+        (r"$T_\mathrm{p}$", "T<sub>p</sub>"),
+        (
+            r"$\log_{10} X_{\mathrm{H_{2}O}}$",
+            "log<sub>10</sub> X<sub>H<sub>2</sub>O</sub>",
+        ),
+        (r"$\log_{10} \kappa_0$", "log<sub>10</sub> κ<sub>0</sub>"),
+        ("$a<b^2$", "a&lt;b<sup>2</sup>"),
+    ],
+)
+def test_latex_symbols_become_html(latex, html):
+    assert latex_to_html(latex) == html
+
+
+def test_numbers_for_people():
+    assert [size(n) for n in (12, 5_300_000)] == ["12 B", "5.3 MB"]
+    assert [duration(s) for s in (12.34, 75, 7384)] == ["12.3 s", "1 min 15 s", "2 h 3 min"]
+    assert flatten({"a": {"b": [1, 2]}, "c": [{"d": None}]}) == [("a.b", "1, 2"), ("c[0].d", "")]
