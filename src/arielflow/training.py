@@ -92,12 +92,14 @@ class _Batches(IterableDataset):
         return -(-self.n_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
+        # A generator, so that the epoch is read at the first batch: Lightning makes the iterator
+        # of a resumed epoch before it says which epoch that is.
         order = torch.arange(self.n_rows)
         if self.seed is not None:
             order = torch.from_numpy(
                 np.random.default_rng([self.seed, self.epoch]).permutation(self.n_rows)
             )
-        return iter(order.split(self.batch_size))
+        yield from order.split(self.batch_size)
 
 
 class _Task(lightning.LightningModule):

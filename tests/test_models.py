@@ -1,0 +1,216 @@
+"""One contract for every family of models, and problems whose posterior is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from arielflow.editions import get_edition
+from arielflow.errors import ArielflowError
+from arielflow.features import TargetCoordinates, context_features, planet_tensors
+from arielflow.models import FAMILIES, flow, load_estimator, make_estimator
+from arielflow.models.ensemble import ensemble_log_prob, sample_ensemble
+from arielflow.schema import Quality
+from arielflow.training import resolve_device
+
+FAST = {"epochs": 3, "batch_size": 64, "learning_rate": 2e-3}
+SETTINGS = {
+    "flow": {"layer_pairs": 1, "hidden": 16, "context_width": 16, "training": FAST},
+    "mc_dropout": {"n_rows": 100, "training": FAST | {"schedule": "constant", "batch_size": 32}},
+    "random_forest": {"trees": 20, "importance_trees": 3},
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def trained(request, simulated, tmp_path_factory):
+    """Family, trained estimator and its folder."""
+    estimator = make_estimator(request.param, SETTINGS[request.param])
+    parts = simulated.isel(planet=slice(0, 240)), simulated.isel(planet=slice(240, 300))
+    history = estimator.fit(*parts, seed=4)
+    assert list(history.columns) == ["epoch", "train_loss", "valid_loss"]
+    folder = tmp_path_factory.mktemp(request.param)
+    estimator.save(folder)
+    return request.param, estimator, folder
+
+
+def test_contract(trained, simulated) -> None:
+    _, estimator, folder = trained
+    planets = simulated.isel(planet=slice(250, 260))
+    first, same, other = (estimator.sample(planets, 300, seed=s)["theta"] for s in (1, 1, 2))
+    assert first.shape == (10, 300, 7)
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+    assert (first >= planets["prior_low"].values[:, None]).all()
+    assert (first <= planets["prior_high"].values[:, None]).all()
+    loaded = load_estimator(folder).sample(planets, 300, seed=1)["theta"]
+    np.testing.assert_array_equal(first, loaded)
+
+
+def test_density_of_own_samples(trained, simulated) -> None:
+    _, estimator, folder = trained
+    planets = simulated.isel(planet=slice(250, 260))
+    posterior = estimator.sample(planets, 20, seed=1)
+    mixture = ensemble_log_prob([folder, folder], planets, posterior["theta"].values[:, 0])
+    if not estimator.has_log_prob:
+        assert mixture is None and "log_prob" not in posterior
+        with pytest.raises(NotImplementedError):
+            estimator.log_prob(planets, posterior["theta"].values)
+        return
+    again = estimator.log_prob(planets, posterior["theta"].values)
+    np.testing.assert_allclose(again, posterior["log_prob"], atol=0.02)
+    np.testing.assert_allclose(mixture, again[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_unknown_settings_are_errors_that_list_the_valid_ones(family) -> None:
+    with pytest.raises(ArielflowError, match="valid settings are") as caught:
+        make_estimator(family, {"colour": "red"})
+    assert "colour" in str(caught.value)
+    with pytest.raises(ArielflowError, match="random_forest"):
+        make_estimator("oracle")
+
+
+def test_an_unusable_planet_gets_its_prior(trained, simulated) -> None:
+    _, _, folder = trained
+    planets = simulated.isel(planet=slice(250, 253)).copy(deep=True)
+    planets["quality"].values[1] = int(Quality.NON_FINITE_SPECTRUM)
+    planets["transit_depth"].values[1] = np.nan
+    theta = sample_ensemble([folder, folder], planets, 1000, seed=3)["theta"].values
+    assert np.isfinite(theta).all()
+    low, high = planets["prior_low"].values[1], planets["prior_high"].values[1]
+    unit = (theta[1] - low) / (high - low)
+    np.testing.assert_allclose(unit.mean(axis=0), 0.5, atol=0.05)
+    np.testing.assert_allclose(unit.std(axis=0), 1 / np.sqrt(12), atol=0.03)
+
+
+def linear_planets(n: int, seed: int) -> xr.Dataset:
+    """Two targets, uniform on the unit square, seen through a linear map with Gaussian noise."""
+    rng = np.random.default_rng(seed)
+    edition = get_edition("wfc3")
+    theta = rng.random((n, 2))
+    signal = np.stack([np.linspace(0, 1, 13), np.linspace(1, 0, 13) ** 2])
+    depth = 0.01 + 0.001 * theta @ signal
+    error = np.full_like(depth, 1.2e-4)
+    coordinates = {"planet": [f"p{i}" for i in range(n)], "wavelength": edition.wavelength_um}
+    for name in ("target", "target_quantity", "target_units", "target_latex"):
+        coordinates[name] = ("target", ["a", "b"])
+    planets = xr.Dataset(
+        {
+            "transit_depth": (("planet", "wavelength"), depth),
+            "transit_depth_error": (("planet", "wavelength"), error),
+            "auxiliary_value": (("planet", "auxiliary"), np.empty((n, 0))),
+            "theta": (("planet", "target"), theta),
+            "prior_low": (("planet", "target"), np.zeros((n, 2))),
+            "prior_high": (("planet", "target"), np.ones((n, 2))),
+        },
+        coords=coordinates | {"auxiliary_quantity": ("auxiliary", np.empty(0, dtype=object))},
+        attrs={"noise": "free"},
+    )
+    planets.attrs["covariance"] = np.linalg.inv(1e-6 * signal @ signal.T / 1.2e-4**2)
+    return planets
+
+
+def test_a_known_posterior_is_recovered() -> None:
+    train, valid, test = (linear_planets(n, s) for n, s in ((4000, 0), (400, 1), (60, 2)))
+    inner = (np.abs(test["theta"].values - 0.5) < 0.25).all(axis=1)
+    training = {"epochs": 20, "batch_size": 128, "learning_rate": 5e-3}
+    estimator = make_estimator(
+        "flow", {"layer_pairs": 1, "hidden": 32, "context_width": 64, "training": training}
+    )
+    estimator.fit(train, valid, seed=1)
+    theta = estimator.sample(test, 1500, seed=1)["theta"].values[inner]
+    expected = np.sqrt(np.diag(test.attrs["covariance"]))
+    bias = (theta.mean(axis=1) - test["theta"].values[inner]) / expected
+    assert np.abs(bias).mean() < 0.35
+    np.testing.assert_allclose(np.median(theta.std(axis=1), axis=0), expected, rtol=0.2)
+    forest = make_estimator("random_forest", {"trees": 60, "importance_trees": 0})
+    forest.fit(train, valid, seed=1)
+    mean = forest.sample(test, 500, seed=1)["theta"].values.mean(axis=1)
+    for target in range(2):
+        assert np.corrcoef(mean[:, target], test["theta"].values[:, target])[0, 1] > 0.85
+
+
+def test_coordinates_are_a_bijection_with_the_stated_slope(simulated) -> None:
+    data = planet_tensors(simulated)
+    coordinates = TargetCoordinates.fitted(data, radius=0)
+    z, log_slope = coordinates(data, data.theta)
+    torch.testing.assert_close(coordinates.inverse(data, z), data.theta, rtol=1e-8, atol=1e-8)
+    one = data.rows(torch.tensor([5]))
+    jacobian = torch.autograd.functional.jacobian(
+        lambda theta: coordinates(one, theta[None])[0][0], one.theta[0]
+    )
+    assert float(torch.logdet(jacobian.abs())) == pytest.approx(float(log_slope[5]), rel=1e-6)
+
+
+def test_atoms_are_spread_and_clipped_back() -> None:
+    planets = linear_planets(500, 0)
+    planets["theta"].values[:200, 1] = 0.0
+    data = planet_tensors(planets)
+    coordinates = TargetCoordinates.fitted(data, radius=None)
+    spread = coordinates.dequantise(data, data.theta, torch.Generator().manual_seed(0))
+    assert coordinates.slab_below[1] > 0 and coordinates.slab_below[0] == 0
+    assert len(spread[:200, 1].unique()) == 200 and (spread[:200, 1] < 0).all()
+    back = coordinates.inverse(data, coordinates(data, spread)[0])
+    assert (back[:200, 1] == 0).all()
+    torch.testing.assert_close(back[200:], data.theta[200:], rtol=1e-6, atol=1e-6)
+
+
+def test_gravity_does_not_leak_the_radius(simulated) -> None:
+    changed = simulated.copy(deep=True)
+    column = list(changed["auxiliary_quantity"].values).index("surface_gravity_m_s2")
+    changed["auxiliary_value"].values[:, column] *= 3
+    first, second = (context_features(planet_tensors(p)) for p in (simulated, changed))
+    assert torch.equal(first, second)
+
+
+class _InterruptedError(Exception):
+    pass
+
+
+def test_an_interrupted_training_resumes_to_the_same_model(
+    simulated, tmp_path, monkeypatch
+) -> None:
+    parts = simulated.isel(planet=slice(0, 240)), simulated.isel(planet=slice(240, 300))
+    whole = make_estimator("flow", SETTINGS["flow"])
+    history = whole.fit(*parts, seed=4)
+    broken = make_estimator("flow", SETTINGS["flow"])
+    original, calls = flow._FlowNetwork.loss, []
+
+    def failing(self, *arguments):
+        calls.append(1)
+        if len(calls) > 10:
+            raise _InterruptedError
+        return original(self, *arguments)
+
+    monkeypatch.setattr(flow._FlowNetwork, "loss", failing)
+    with pytest.raises(_InterruptedError):
+        broken.fit(*parts, seed=4, state_dir=tmp_path)
+    monkeypatch.setattr(flow._FlowNetwork, "loss", original)
+    resumed = make_estimator("flow", SETTINGS["flow"])
+    pd.testing.assert_frame_equal(resumed.fit(*parts, seed=4, state_dir=tmp_path), history)
+    planets = simulated.isel(planet=slice(250, 255))
+    np.testing.assert_array_equal(
+        whole.sample(planets, 50, seed=1)["theta"], resumed.sample(planets, 50, seed=1)["theta"]
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_fails_loudly_where_there_is_none() -> None:
+    with pytest.raises(ArielflowError, match="finds no CUDA device"):
+        resolve_device("cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cpu_and_gpu_agree(trained, simulated) -> None:
+    _, estimator, _ = trained
+    planets = simulated.isel(planet=slice(250, 260))
+    means = [
+        estimator.sample(planets, 4000, seed=1, device=device)["theta"].mean("sample")
+        for device in ("cpu", "cuda")
+    ]
+    scatter = estimator.sample(planets, 4000, seed=1)["theta"].std("sample")
+    assert (np.abs(means[0] - means[1]) < 0.1 * scatter).all()

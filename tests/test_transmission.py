@@ -1,0 +1,127 @@
+"""The forward model against a plain loop of the same physics, and its derivatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
+from arielflow.errors import ArielflowError
+from arielflow.physics.binning import binning_matrix
+from arielflow.physics.forward import transmission_model
+from arielflow.physics.opacity import load_opacities
+from arielflow.physics.rayleigh import rayleigh_cross_section_cm2
+from arielflow.physics.system import (
+    ATOMIC_MASS_UNIT_KG,
+    BOLTZMANN_CONSTANT,
+    GRAVITATIONAL_CONSTANT,
+    MOLECULAR_MASS_U,
+)
+
+MOLECULES = ("H2O", "CO2", "CO", "CH4", "NH3")
+PLANETS = {
+    "hot Jupiter": (9e7, 1.9e27, 1450.0, 8e8, [-4.0, -6.0, -3.5, -5.0, -7.0]),
+    "sub-Neptune": (1.6e7, 5e25, 620.0, 4e8, [-3.0, -5.0, -6.0, -3.0, -4.0]),
+    "beyond the cold edge": (7e7, 1e27, 150.0, 7e8, [-5.0, -8.0, -4.0, -4.0, -6.0]),
+}
+
+
+@pytest.fixture(scope="module")
+def model(opacities):
+    return transmission_model(MOLECULES, opacities, WAVELENGTH_UM, WAVELENGTH_WIDTH_UM)
+
+
+def evaluate(model, *planets, **options) -> torch.Tensor:
+    columns = [torch.tensor(column, dtype=torch.float64) for column in zip(*planets, strict=True)]
+    return model(*columns, **options)
+
+
+def by_loops(tables, radius, mass, temperature, star_radius, log_x) -> np.ndarray:
+    """Native-grid transit depth, layer by layer and chord by chord, in double precision."""
+    x = 10.0 ** np.array(log_x)
+    rest = 1 - x.sum()
+    gases = {**dict(zip(MOLECULES, x, strict=True)), "H2": rest / 1.17, "He": rest * 0.17 / 1.17}
+    mu = sum(gases[g] * MOLECULAR_MASS_U[g] for g in gases) * ATOMIC_MASS_UNIT_KG
+    levels = np.logspace(6, -5, 101)
+    z = [0.0]
+    for i in range(100):
+        gravity = GRAVITATIONAL_CONSTANT * mass / (radius + z[i]) ** 2
+        height = BOLTZMANN_CONSTANT * temperature / (mu * gravity)
+        z.append(z[i] + height * np.log(levels[i] / levels[i + 1]))
+    z, dz = np.array(z), np.diff(z)
+    pressure = np.sqrt(levels[1:] * levels[:-1])
+    density = pressure / (BOLTZMANN_CONSTANT * temperature)
+    first = tables["H2O"]
+    wavelength_um = 1e4 / first.wavenumber_cm1
+    sigma = np.zeros((100, len(wavelength_um)))
+    for gas, fraction in gases.items():
+        sigma += fraction * rayleigh_cross_section_cm2(gas, wavelength_um)
+    for gas in MOLECULES:
+        t_nodes, p_nodes = first.temperature_k, np.log10(first.pressure_pa)
+        t = np.clip(temperature, t_nodes[0], t_nodes[-1])
+        j = min(max(np.searchsorted(t_nodes, t), 1), len(t_nodes) - 1)
+        f = (t - t_nodes[j - 1]) / (t_nodes[j] - t_nodes[j - 1])
+        table = tables[gas].cross_section_cm2.astype(float)
+        at_t = (1 - f) * table[:, j - 1] + f * table[:, j]
+        for layer in range(100):
+            logp = np.log10(pressure[layer])
+            column = [np.interp(logp, p_nodes, at_t[:, w]) for w in range(len(wavelength_um))]
+            sigma[layer] += gases[gas] * np.array(column)
+    tangent = radius + dz[0] / 2 + z[:-1]
+    edge = radius + dz[0] / 2 + z[:-1] + dz / 2
+    depth = np.full(len(wavelength_um), radius**2)
+    for layer in range(100):
+        q = np.sqrt(np.maximum(edge[layer:] ** 2 - tangent[layer] ** 2, 0))
+        chord = 2 * np.diff(q, prepend=0)
+        tau = (density[layer:] * chord) @ sigma[layer:] * 1e-4
+        depth += 2 * (radius + z[layer]) * dz[layer] * (1 - np.exp(-tau))
+    return depth / star_radius**2
+
+
+@pytest.mark.parametrize("name", PLANETS)
+def test_agrees_with_plain_loops(model, opacities, name) -> None:
+    expected = by_loops(load_opacities(opacities, MOLECULES), *PLANETS[name])
+    found = evaluate(model, PLANETS[name], native=True)[0].numpy()
+    assert np.abs(found - expected).max() < 0.01e-6
+    bins = binning_matrix(model.wavenumber_cm1, WAVELENGTH_UM, WAVELENGTH_WIDTH_UM)
+    np.testing.assert_allclose(evaluate(model, PLANETS[name])[0], bins @ expected, atol=1e-8)
+
+
+def test_batches_do_not_change_the_result(model) -> None:
+    planets = list(PLANETS.values())
+    together = evaluate(model, *(planets * 15))
+    alone = torch.cat([evaluate(model, planet) for planet in planets])
+    assert torch.allclose(together[:3], alone, rtol=1e-6)
+    assert torch.allclose(together[42:], alone, rtol=1e-6)
+
+
+def test_gradients_agree_with_central_differences(model) -> None:
+    radius, mass, temperature, star, log_x = PLANETS["hot Jupiter"]
+    point = torch.tensor([radius, temperature, *log_x], dtype=torch.float64, requires_grad=True)
+
+    def mean_depth(p: torch.Tensor) -> torch.Tensor:
+        fixed = [torch.tensor([v], dtype=torch.float64) for v in (mass, star)]
+        return model(p[:1], fixed[0], p[1:2], fixed[1], p[None, 2:]).mean()
+
+    mean_depth(point).backward()
+    steps = torch.tensor([1e4, 2.0, *[0.02] * 5], dtype=torch.float64)
+    for i, step in enumerate(steps):
+        shift = torch.zeros_like(steps)
+        shift[i] = step
+        with torch.no_grad():
+            numeric = (mean_depth(point + shift) - mean_depth(point - shift)) / (2 * step)
+        assert float(point.grad[i]) == pytest.approx(float(numeric), rel=0.01)
+
+
+def test_a_runaway_atmosphere_is_not_finite_or_absurd(model) -> None:
+    planet = (7e7, 5e24, 2500.0, 7e8, [-9.0, -9.0, -6.0, -9.0, -9.0])
+    depth = evaluate(model, planet)
+    assert not torch.isfinite(depth).all() or depth.max() > 1
+
+
+def test_binning_conserves_and_refuses_uncovered_bins(model) -> None:
+    bins = binning_matrix(model.wavenumber_cm1, WAVELENGTH_UM, WAVELENGTH_WIDTH_UM)
+    np.testing.assert_allclose(bins.sum(axis=1), 1)
+    with pytest.raises(ArielflowError, match="reaches beyond"):
+        binning_matrix(model.wavenumber_cm1, np.array([9.0]), np.array([0.1]))
