@@ -14,7 +14,16 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "config.yaml", "config", "workflow", "src", "data", "tests/config")
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "environment.yml",
+    "config",
+    "workflow",
+    "src",
+    "data",
+    "tests/config",
+)
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
