@@ -1,4 +1,6 @@
-from snakemake.utils import min_version, validate
+from arielflow.config import config_faults
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
 
 min_version("9.0")
 
@@ -6,7 +8,8 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
-validate(config, "workflow/schemas/config.schema.yaml")
+if faults := config_faults(config, workflow.source_path("workflow/schemas/config.schema.yaml")):
+    raise WorkflowError("\n".join(faults))
 
 
 include: "workflow/rules/common.smk"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
 
+from arielflow.config import config_faults
 from arielflow.editions import NAMES, get_edition
 from arielflow.models import FAMILIES, make_estimator
 
@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "arielflow"
 
 # A module may import modules of its own tier or of a lower one; everyone may import `common`.
 TIERS = [
-    {"schema", "errors", "provenance", "__init__"},
+    {"schema", "errors", "provenance", "config", "__init__"},
     {"physics", "editions"},
     {"training", "features", "posterior", "priors"},
     {"inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"},
@@ -108,8 +108,11 @@ def test_lock_environment_and_project_name_the_same_packages() -> None:
     assert named == {name: locked[name] for name in named}
 
 
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+
+
 def _schema() -> dict:
-    return yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    return yaml.safe_load(SCHEMA.read_text())
 
 
 def _merged(base: dict, update: dict) -> dict:
@@ -127,15 +130,33 @@ CONFIGS = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config").gl
 def test_configurations_are_valid(path: Path) -> None:
     default = yaml.safe_load((ROOT / "config.yaml").read_text())
     config = _merged(default, yaml.safe_load(path.read_text()))
-    Draft202012Validator(_schema()).validate(config)
+    assert config_faults(config, SCHEMA) == []
     edition = get_edition(config["edition"])
-    assert config["submission"]["model"] in config["models"]
     assert all(config["dataset"]["prior"] in target.priors for target in edition.targets)
     low, high = edition.sample_limits
     assert low <= config["posterior"]["n_samples"] <= high
     for name in config["models"]:
         spec = config["model_settings"].get(name, {})
         make_estimator(spec.get("family", name), spec.get("settings"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sede": 3}, ["top level", "unknown key 'sede'", "seed"]),
+        ({"simulation": {"n_trian": 5}}, ["simulation", "n_trian", "n_train"]),
+        ({"edition": "adc1999"}, ["edition", "adc1999", "adc2023"]),
+        ({"simulation": {"n_test": "many"}}, ["simulation.n_test", "many", "integer"]),
+        ({"submission": {"model": "oracle"}}, ["submission.model", "oracle", "random_forest"]),
+        ({"models": ["flow", "oracle"]}, ["models", "oracle", "mc_dropout"]),
+        ({"explore": {"clusters": [9, 3]}}, ["explore.clusters", "9", "3"]),
+    ],
+)
+def test_each_fault_of_a_configuration_is_one_telling_line(change, words) -> None:
+    default = yaml.safe_load((ROOT / "config.yaml").read_text())
+    (fault,) = config_faults(_merged(default, change), SCHEMA)
+    assert "\n" not in fault
+    assert all(word in fault for word in words), fault
 
 
 def test_schema_describes_every_key_and_forbids_others() -> None:
@@ -151,6 +172,8 @@ def test_schema_describes_every_key_and_forbids_others() -> None:
 
 def test_families_and_editions_are_the_files_that_exist() -> None:
     shared = {"__init__", "base", "networks", "ensemble"}
+    settings = _schema()["properties"]["model_settings"]["additionalProperties"]["properties"]
+    assert settings["family"]["enum"] == list(FAMILIES)
     assert set(FAMILIES) == {p.stem for p in (SOURCE / "models").glob("*.py")} - shared
     helpers = {"__init__", "base", "adc", "official_files"}
     assert set(NAMES) == {p.stem for p in (SOURCE / "editions").glob("*.py")} - helpers

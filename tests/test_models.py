@@ -11,7 +11,7 @@ import xarray as xr
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.features import TargetCoordinates, context_features, planet_tensors
-from arielflow.models import FAMILIES, flow, load_estimator, make_estimator
+from arielflow.models import FAMILIES, flow, load_estimator, make_estimator, mc_dropout
 from arielflow.models.ensemble import ensemble_log_prob, sample_ensemble
 from arielflow.schema import Quality
 from arielflow.training import resolve_device
@@ -214,3 +214,14 @@ def test_cpu_and_gpu_agree(trained, simulated) -> None:
     ]
     scatter = estimator.sample(planets, 4000, seed=1)["theta"].std("sample")
     assert (np.abs(means[0] - means[1]) < 0.1 * scatter).all()
+
+
+def test_mc_dropout_starts_from_the_baseline_s_initial_weights() -> None:
+    """Keras' defaults; PyTorch's own leave the trained network blind to all but the radius."""
+    network = mc_dropout._Network(mc_dropout.Config(), n_bins=52, n_targets=7)
+    layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv1d | torch.nn.Linear)]
+    assert len(layers) == 9
+    for layer in layers:
+        fans = torch.tensor(layer.weight.shape[:2]).float() * layer.weight[0, 0].numel()
+        assert not layer.bias.any()
+        assert layer.weight.abs().max() == pytest.approx(float((6 / fans.sum()) ** 0.5), rel=0.05)

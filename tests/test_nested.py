@@ -11,6 +11,7 @@ from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
 from arielflow.schema import auxiliary_values
 from arielflow.simulate import simulate_planets
+from arielflow.truth import TruthJob, sample_truth
 
 QUICK = NestedSettings(n_live=200, n_effective=1000)
 
@@ -70,3 +71,25 @@ def test_error_bars_follow_the_scale_height() -> None:
         for s in (systems, hotter)
     ]
     np.testing.assert_allclose(errors[1], 2 * errors[0])
+
+
+@pytest.mark.slow
+def test_a_planet_that_cannot_be_sampled_leaves_the_others_their_truth(
+    simulated, opacities, tmp_path, caplog
+) -> None:
+    planets = simulated.isel(planet=slice(0, 2)).copy(deep=True)
+    # One bin far below the rest: no radius in the box that this bin allows explains the others.
+    planets["transit_depth"].values[0, 3] *= 0.3
+    jobs = [TruthJob("train", position, "truth", 100) for position in range(2)]
+    paths = sample_truth(
+        get_edition("adc2023"),
+        {"train": planets},
+        jobs,
+        seed=1,
+        opacities=opacities,
+        directory=tmp_path,
+        settings=NestedSettings(n_live=100, n_effective=300),
+    )
+    assert paths[0] is None
+    assert np.load(paths[1])["theta"].shape == (100, 7)
+    assert str(planets["planet"].values[0]) in caplog.text

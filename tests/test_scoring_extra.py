@@ -16,6 +16,7 @@ from arielflow.scoring.extra import (
     r2_score,
     weighted_ks_score,
 )
+from arielflow.scoring.leaderboard import ks_by_target, score_planets
 
 LOW, HIGH = np.array([0.0, -12.0]), np.array([10.0, -1.0])
 
@@ -209,3 +210,24 @@ def test_bootstrap_refuses_what_it_cannot_do() -> None:
         bootstrap_interval(np.ones((3, 2)), seed=0)
     with pytest.raises(ArielflowError, match="no planets"):
         bootstrap_statistic(lambda rows: rows.mean(), 0, seed=0)
+
+
+def test_a_planet_without_prediction_or_truth_has_no_scores(rng: np.random.Generator) -> None:
+    def samples(n: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.uniform(LOW, HIGH, (n, 2)), np.full(n, 1 / max(n, 1))
+
+    table = score_planets(
+        ["whole", "no prediction", "no truth"],
+        [samples(200), samples(0), samples(200)],
+        [samples(200), samples(200), samples(0)],
+        np.stack([LOW, HIGH, LOW]),
+        target_names=["x", "y"],
+        bounds=(LOW, HIGH),
+        metrics=("adc2023_posterior",),
+        seed=1,
+    ).set_index("planet_ID")
+    assert table["posterior_score"].notna().tolist() == [True, False, False]
+    assert table["energy_score"].notna().tolist() == [True, False, True]
+    assert table["mean_x"].notna().tolist() == [True, False, True]
+    (row,) = ks_by_target({"flow": table}).to_dict("records")
+    assert row == {"model": "flow", "x": table["ks_x"]["whole"], "y": table["ks_y"]["whole"]}

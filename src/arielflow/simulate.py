@@ -22,6 +22,7 @@ from arielflow.editions.official_files import (
     write_parameters,
     write_traces,
 )
+from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedSettings
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel
@@ -136,7 +137,10 @@ def _truths(
     library: TruthLibrary,
     **options: object,
 ) -> dict[TruthJob, np.ndarray]:
-    """Samples of every job, from the library where it applies, sampled live otherwise."""
+    """Samples of every job, from the library where it applies, sampled live otherwise.
+
+    A planet of which one run failed has none of the others either: they are scored together.
+    """
     found = {
         job: library.look_up(planets[job.split].isel(planet=[job.position]), job.split, job.run)
         for job in jobs
@@ -144,8 +148,14 @@ def _truths(
     todo = [job for job in jobs if found[job] is None]
     if todo:
         paths = sample_truth(edition, planets, todo, **options)
-        found |= {job: np.load(path)["theta"] for job, path in zip(todo, paths, strict=True)}
-    return {job: theta.astype(float) for job, theta in found.items()}
+        made = zip(todo, paths, strict=True)
+        found |= {job: None if path is None else np.load(path)["theta"] for job, path in made}
+    failed = {(job.split, job.position) for job, theta in found.items() if theta is None}
+    return {
+        job: theta.astype(float)
+        for job, theta in found.items()
+        if (job.split, job.position) not in failed
+    }
 
 
 def _traces_dataset(planets: xr.Dataset, samples: dict[int, np.ndarray]) -> xr.Dataset:
@@ -240,6 +250,8 @@ def simulate(
         workers=workers,
         progress=progress,
     )
+    failed = [job for job in jobs if job not in truths]
+    without_truth = {str(planets[job.split]["planet"].values[job.position]) for job in failed}
     traces = {
         (split, run): _traces_dataset(
             planets[split],
@@ -262,6 +274,7 @@ def simulate(
         "seed": seed,
         "planets": {split: dataset.sizes["planet"] for split, dataset in planets.items()},
         "traces": n_traces,
+        "without_truth": sorted(without_truth),
         "truth_runs": {"shipped": len(jobs) - live, "sampled": live},
     }
     write_json(record, output / SIMULATION_RECORD)
@@ -317,6 +330,10 @@ def make_truth_library(
         workers=workers,
         progress=progress,
     )
+    if None in paths:
+        raise ArielflowError(
+            f"{paths.count(None)} of {len(paths)} planets could not be sampled; see the log"
+        )
     remaining = iter(paths)
     files = {"/".join(run): [next(remaining) for _ in jobs[run]] for run in runs}
     identifiers = {"/".join(run): list(planets[run[0]]["planet"].values) for run in runs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ import torch
 import xarray as xr
 
 from arielflow.editions import Edition, get_edition
+from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
 from arielflow.physics.forward import ForwardModel, transmission_model
 from arielflow.physics.transmission import TransmissionModel
 from arielflow.posterior import resample
 from arielflow.provenance import atomic_path, derived_seed
 from arielflow.schema import MOLECULES
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with the number of planets done and of all."""
@@ -66,8 +70,10 @@ def sample_truth(
     settings: NestedSettings | None = None,
     workers: int = 1,
     progress: Progress | None = None,
-) -> list[Path]:
+) -> list[Path | None]:
     """Nested-sample planets in parallel, one file each, so that an interrupted call resumes.
+
+    A planet that cannot be sampled is logged and left out; the others go on.
 
     Parameters
     ----------
@@ -82,17 +88,18 @@ def sample_truth(
 
     Returns
     -------
-    list of pathlib.Path
-        The files, in the order of ``jobs``.
+    list
+        The files, in the order of ``jobs``; None for a planet that could not be sampled.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     paths = [_truth_path(directory, planets, job) for job in jobs]
     todo = [(job, path) for job, path in zip(jobs, paths, strict=True) if not path.exists()]
+    failed: set[Path] = set()
     done = len(jobs) - len(todo)
     shared = (edition.name, str(opacities), settings or NestedSettings())
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [
+        futures = {
             pool.submit(
                 _run_truth_job,
                 shared,
@@ -100,15 +107,19 @@ def sample_truth(
                 job,
                 derived_seed(seed, f"{job.split}/{job.run}", job.position),
                 path,
-            )
+            ): path
             for job, path in todo
-        ]
+        }
         for future in as_completed(futures):
-            future.result()
+            try:
+                future.result()
+            except ArielflowError as error:
+                log.warning("%s: left without truth: %s", futures[future].stem, error)
+                failed.add(futures[future])
             done += 1
             if progress:
                 progress(done, len(jobs))
-    return paths
+    return [None if path in failed else path for path in paths]
 
 
 def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob) -> Path:

@@ -41,9 +41,7 @@ REPORT_INPUTS = dict(
     models=[folder for model in MODELS for folder in members(model)],
     posteriors=expand(f"{RUN}/posteriors/test/{{model}}.nc", model=MODELS),
     leaderboard=f"{RUN}/scores/leaderboard.csv" if SCORED else [],
-    planet_scores=(
-        expand(f"{RUN}/scores/planets/{{model}}.csv", model=MODELS + REFERENCES) if SCORED else []
-    ),
+    ks_by_target=f"{RUN}/scores/ks_by_target.csv" if SCORED else [],
     truth=f"{RUN}/truth/truth.nc" if SCORED else [],
     observed=f"{RUN}/ingested/observed.nc" if OBSERVED else [],
     observed_posteriors=(

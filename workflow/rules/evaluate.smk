@@ -38,6 +38,7 @@ if SCORED:
                 category="Scores",
                 labels={"table": "leaderboard"},
             ),
+            ks_by_target=f"{RUN}/scores/ks_by_target.csv",
         log:
             f"{RUN}/logs/leaderboard.log",
         benchmark:

@@ -5,14 +5,16 @@ import pandas as pd
 from arielflow.editions import get_edition
 from arielflow.jobs import job
 from arielflow.provenance import write_table
-from arielflow.scoring.leaderboard import leaderboard
+from arielflow.scoring.leaderboard import ks_by_target, leaderboard
 
 with job(snakemake.log[0]):
     edition = get_edition(snakemake.params.edition)
-    table = leaderboard(
-        {Path(path).stem: pd.read_csv(path) for path in snakemake.input.scores},
+    tables = {Path(path).stem: pd.read_csv(path) for path in snakemake.input.scores}
+    board = leaderboard(
+        tables,
         target_names=edition.target_names,
         metrics=edition.metrics,
         seed=snakemake.params.seed,
     )
-    write_table(table, snakemake.output.leaderboard)
+    write_table(board, snakemake.output.leaderboard)
+    write_table(ks_by_target(tables), snakemake.output.ks_by_target)

@@ -88,6 +88,7 @@ class _Network(nn.Module):
         for inputs, outputs in pairwise(widths):
             dense += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.dropout)]
         self.dense = nn.Sequential(*dense, nn.Linear(widths[-1], n_targets))
+        self.apply(_initialise_as_baseline)
 
     def standardise(self, name: str, values: Tensor) -> Tensor:
         mean, deviation = getattr(self, f"{name}_mean"), getattr(self, f"{name}_deviation")
@@ -103,6 +104,17 @@ class _Network(nn.Module):
         """What the dense layers see; free of dropout, so computed once a planet."""
         convolved = self.convolutions(self.standardise("depth", depth)[:, None, :])
         return torch.cat([convolved, self.standardise("extra", extra)], dim=1)
+
+
+def _initialise_as_baseline(layer: nn.Module) -> None:
+    """Glorot-uniform weights and zero biases, the defaults of the baseline's Keras layers.
+
+    It matters: spectral features are small beside the spread of depths over planets, and PyTorch's
+    own smaller weights and random biases bury them (the network then learns the radius alone).
+    """
+    if isinstance(layer, nn.Conv1d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
 
 
 class Estimator(PosteriorEstimator):

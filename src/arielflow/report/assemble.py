@@ -9,12 +9,11 @@ from typing import Any
 import pandas as pd
 
 from arielflow.editions import get_edition
-from arielflow.provenance import write_table
 from arielflow.report.build import build_report, write_figures
 from arielflow.report.content import load_content
 from arielflow.report.published import LITERATURE, published_r2
 from arielflow.schema import open_dataset
-from arielflow.scoring.leaderboard import KS_PREFIX, REFERENCE_ROWS
+from arielflow.scoring.leaderboard import REFERENCE_ROWS
 from arielflow.submission import check_faults
 
 _IMPORTANCES = "importances.csv"
@@ -37,8 +36,7 @@ def assemble_report(
         HTML file and folder to write.
     """
     edition = get_edition(config["edition"])
-    scratch = Path(page).parent
-    scratch.mkdir(parents=True, exist_ok=True)
+    Path(page).parent.mkdir(parents=True, exist_ok=True)
     submissions = dict(zip(edition.tracks, _many(inputs["submission"]), strict=False))
     check = _one(inputs["submission_check"])
     content = load_content(
@@ -56,7 +54,7 @@ def assemble_report(
         histories=_with_rows(inputs["histories"]),
         leaderboard=_one(inputs["leaderboard"]),
         published=published_r2(edition),
-        per_target=_per_target(_many(inputs["planet_scores"]), scratch.parent / "scores"),
+        per_target=_one(inputs["ks_by_target"]),
         posteriors=_by_stem(inputs["posteriors"]),
         observed_posteriors=_by_stem(inputs["observed_posteriors"]),
         truth=_one(inputs["truth"]),
@@ -95,22 +93,6 @@ def _with_rows(paths: str | Sequence[str]) -> dict[str, str]:
 def _importances(models: list[str]) -> str | None:
     found = (Path(folder) / _IMPORTANCES for folder in models)
     return next((str(path) for path in found if path.is_file()), None)
-
-
-def _per_target(planet_scores: list[str], folder: Path) -> str | None:
-    """Mean KS distance of every target and model, as a file beside the leaderboard."""
-    rows = []
-    for path in planet_scores:
-        table = pd.read_csv(path)
-        ks = {name: table[name].mean() for name in table if name.startswith(KS_PREFIX)}
-        if ks:
-            row = {name.removeprefix(KS_PREFIX): value for name, value in ks.items()}
-            rows.append({"model": Path(path).stem} | row)
-    if not rows:
-        return None
-    output = folder / "ks_by_target.csv"
-    write_table(pd.DataFrame(rows), output)
-    return str(output)
 
 
 def _facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, object]]:

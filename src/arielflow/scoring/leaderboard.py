@@ -47,7 +47,8 @@ def score_planets(
     planet_ids
         Identifiers of the planets.
     predictions, truths
-        Weighted samples a planet; an empty truth gives no posterior or spectral score.
+        Weighted samples a planet; an empty truth gives no posterior or spectral score, an empty
+        prediction (a rerun of the truth that failed) no score at all.
     theta_true
         The forward model's parameters (planet, target), NaN where unknown.
     target_names
@@ -63,12 +64,16 @@ def score_planets(
     log_prob
         The model's log-density at theta_true, shape (planet,).
     """
-    annotated = [len(weight) > 0 for _, weight in truths]
+    given = np.array([len(weight) > 0 for _, weight in predictions])
+    truths = [
+        truth if ok else (truth[0][:0], truth[1][:0])
+        for truth, ok in zip(truths, given, strict=True)
+    ]
     table = pd.DataFrame({"planet_ID": list(planet_ids)})
     scores = np.full((len(table), len(SCORES)), np.nan)
     table[list(SCORES)] = scores
     low, high = bounds
-    if any(annotated):
+    if any(len(weight) for _, weight in truths):
         ks = _posterior_columns(table, predictions, truths, low, high, metrics, seed)
         for column, name in enumerate(target_names):
             table[KS_PREFIX + name] = ks[:, column]
@@ -80,7 +85,7 @@ def score_planets(
                 official.final_score(p, s)
                 for p, s in zip(table["posterior_score"], table["spectral_score"], strict=True)
             ]
-    known = np.isfinite(theta_true).all(axis=1)
+    known = given & np.isfinite(theta_true).all(axis=1)
     table["energy_score"] = [
         energy_score(theta, weight, true, low, high) if ok else np.nan
         for (theta, weight), true, ok in zip(predictions, theta_true, known, strict=True)
@@ -88,6 +93,7 @@ def score_planets(
     if log_prob is not None:
         table["log_prob"] = log_prob
     means = np.stack([weight @ theta for theta, weight in predictions])
+    means[~given] = np.nan
     for column, name in enumerate(target_names):
         table[_MEAN_PREFIX + name] = means[:, column]
         table[_TRUE_PREFIX + name] = theta_true[:, column]
@@ -140,6 +146,22 @@ def leaderboard(
     ]
     key = f"{R2_PREFIX}mean" if "r2" in metrics else "final_score"
     return pd.DataFrame(rows).sort_values(key, ascending=False, kind="stable", ignore_index=True)
+
+
+def ks_by_target(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Mean KS distance to the truth: a row a model, a column a target.
+
+    Parameters
+    ----------
+    tables
+        As for :func:`leaderboard`; the result has no rows where no planet has a true posterior.
+    """
+    rows = []
+    for name, table in tables.items():
+        ks = table.filter(regex=f"^{KS_PREFIX}").mean()
+        if len(ks):
+            rows.append({"model": name} | ks.rename(lambda c: c.removeprefix(KS_PREFIX)).to_dict())
+    return pd.DataFrame(rows, columns=None if rows else ["model"])
 
 
 def _score_row(table: pd.DataFrame, target_names: list[str], seed: int) -> dict[str, float]:

@@ -1,0 +1,58 @@
+"""A run's configuration, checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+
+def config_faults(config: Mapping[str, Any], schema: str | Path) -> list[str]:
+    """What is wrong with a configuration, one line a fault; empty if nothing is.
+
+    Light on purpose: the Snakefile calls it, and every job parses the Snakefile.
+
+    Parameters
+    ----------
+    config
+        The merged configuration.
+    schema
+        YAML file of its JSON schema.
+    """
+    rules = yaml.safe_load(Path(schema).read_text())
+    faults = [_line(error) for error in Draft202012Validator(rules).iter_errors(config)]
+    settings = rules["properties"]["model_settings"]["additionalProperties"]["properties"]
+    return sorted(faults) or list(_cross_faults(config, settings["family"]["enum"]))
+
+
+def _line(error: ValidationError) -> str:
+    where = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        valid = sorted(error.schema["properties"])
+        unknown = ", ".join(sorted(repr(key) for key in set(error.instance) - set(valid)))
+        return f"config: {where or 'top level'}: unknown key {unknown}; choose {', '.join(valid)}"
+    meaning = error.schema.get("description", "")
+    return f"config: {where or 'top level'}: {error.message}" + (f" ({meaning})" if meaning else "")
+
+
+def _cross_faults(config: Mapping[str, Any], families: list[str]) -> Iterator[str]:
+    """What a schema cannot say: entries that must fit one another."""
+    models, chosen = config["models"], config["submission"]["model"]
+    for name in models:
+        family = config["model_settings"].get(name, {}).get("family", name)
+        if family not in families:
+            yield (
+                f"config: models: {name!r} is of the unknown family {family!r}; choose "
+                f"{', '.join(families)}"
+            )
+    if chosen not in models:
+        yield (
+            f"config: submission.model: {chosen!r} is none of the run's models; choose "
+            f"{', '.join(models)}"
+        )
+    smallest, largest = config["explore"]["clusters"]
+    if smallest > largest:
+        yield f"config: explore.clusters: {smallest} is above {largest}; write the smaller first"
