@@ -147,6 +147,7 @@ def test_configurations_are_valid(path: Path) -> None:
         ({"simulation": {"n_trian": 5}}, ["simulation", "n_trian", "n_train"]),
         ({"edition": "adc1999"}, ["edition", "adc1999", "adc2023"]),
         ({"simulation": {"n_test": "many"}}, ["simulation.n_test", "many", "integer"]),
+        ({"posterior": {"n_samples": 500}}, ["posterior.n_samples", "500", "1001"]),
         ({"submission": {"model": "oracle"}}, ["submission.model", "oracle", "random_forest"]),
         ({"models": ["flow", "oracle"]}, ["models", "oracle", "mc_dropout"]),
         ({"explore": {"clusters": [9, 3]}}, ["explore.clusters", "9", "3"]),

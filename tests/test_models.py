@@ -222,6 +222,7 @@ def test_mc_dropout_starts_from_the_baseline_s_initial_weights() -> None:
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv1d | torch.nn.Linear)]
     assert len(layers) == 9
     for layer in layers:
-        fans = torch.tensor(layer.weight.shape[:2]).float() * layer.weight[0, 0].numel()
+        fans = torch.tensor(layer.weight.shape[:2]) * layer.weight[0, 0].numel()
         assert not layer.bias.any()
-        assert layer.weight.abs().max() == pytest.approx(float((6 / fans.sum()) ** 0.5), rel=0.05)
+        bound = (6 / float(fans.sum())) ** 0.5
+        assert float(layer.weight.abs().max()) == pytest.approx(bound, rel=0.05)

@@ -306,6 +306,7 @@ def make_truth_library(
         Of the run: ``n_traces`` and ``n_test`` planets.
     """
     scratch, output = Path(scratch), Path(output)
+    code = code_version()  # before the library, itself a tracked file, changes
     opacities = ensure_builtin_opacities(scratch / "opacities")
     counts = {"train": sizes["n_traces"], "test": sizes["n_test"]}
     planets = {
@@ -339,7 +340,7 @@ def make_truth_library(
     identifiers = {"/".join(run): list(planets[run[0]]["planet"].values) for run in runs}
     pack(files, identifiers, output)
     manifest = {
-        "code": code_version(),
+        "code": code,
         "edition": edition.name,
         "prior": prior,
         "seed": seed,
