@@ -43,7 +43,7 @@ def test_checksum_and_size() -> None:
     manifest = json.loads(LIBRARY.with_suffix(".json").read_text())
     assert manifest["sha256"] == sha256(LIBRARY)
     assert manifest["seed"] == CONFIG["seed"] and manifest["prior"] == CONFIG["dataset"]["prior"]
-    assert manifest["code"]["commit"]
+    assert manifest["code"]["commit"] and not manifest["code"]["dirty"]
     assert LIBRARY.stat().st_size < 20e6
 
 
