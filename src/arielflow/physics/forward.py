@@ -23,10 +23,11 @@ def transmission_model(
     wavelength_width_um: np.ndarray,
     *,
     device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> TransmissionModel:
     """The reference forward model on the tables of a folder, for these molecules and bins."""
     tables = load_opacities(opacities, molecules)
-    return TransmissionModel(tables, wavelength_um, wavelength_width_um, device=device)
+    return TransmissionModel(tables, wavelength_um, wavelength_width_um, device=device, dtype=dtype)
 
 
 class ForwardModel:

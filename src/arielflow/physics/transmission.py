@@ -61,6 +61,8 @@ class TransmissionModel:
         Torch device that the tables live on.
     batch_size
         Planets computed at once; bounds the memory.
+    dtype
+        Of cross-sections and optical depths; the geometry is in double precision always.
 
     Raises
     ------
@@ -79,10 +81,12 @@ class TransmissionModel:
         he_h2_ratio: float = HE_H2_RATIO,
         device: str = "cpu",
         batch_size: int = 32,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.molecules = tuple(cross_sections)
         self.batch_size = batch_size
         self.device = torch.device(device)
+        self.dtype = dtype
         self.calls = 0
         tables = list(cross_sections.values())
         self._check_grids(tables)
@@ -95,8 +99,8 @@ class TransmissionModel:
         scale = _M2_PER_CM2 / _CROSS_SECTION_UNIT_M2
         # (temperature, molecule, pressure x wavenumber): one row of the first axis a table node.
         stacked = np.stack([table.cross_section_cm2 for table in tables]).transpose(2, 0, 1, 3)
-        self._sigma = self._single(stacked.reshape(*stacked.shape[:2], -1) * scale)
-        self._rayleigh = self._single(rayleigh * scale)
+        self._sigma = self._optical(stacked.reshape(*stacked.shape[:2], -1) * scale)
+        self._rayleigh = self._optical(rayleigh * scale)
         self._table_temperature = self._double(first.temperature_k)
         self._mass = self._double([MOLECULAR_MASS_U[gas] for gas in gases]) * ATOMIC_MASS_UNIT_KG
         self._fill = self._double([1 / (1 + he_h2_ratio), he_h2_ratio / (1 + he_h2_ratio)])
@@ -112,8 +116,8 @@ class TransmissionModel:
         bins = binning_matrix(first.wavenumber_cm1, wavelength_um, wavelength_width_um)
         self._bins = self._double(bins.T)
 
-    def _single(self, values: np.ndarray) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32).to(self.device)
+    def _optical(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(values), dtype=self.dtype).to(self.device)
 
     def _double(self, values: object) -> Tensor:
         return torch.as_tensor(np.asarray(values, dtype=float)).to(self.device)
@@ -178,9 +182,9 @@ class TransmissionModel:
             radius, mass, temperature, mean_mass
         )
         paths = self._path_matrix(tangent, upper_edge, temperature)
-        tau = paths.float() @ self._nodes(temperature, mixing)
+        tau = paths.to(self.dtype) @ self._nodes(temperature, mixing)
         ring = 2 * bottom * thickness / star_radius[:, None] ** 2
-        absorbed = (ring.float()[:, None, :] @ -torch.expm1(-tau)).squeeze(1).double()
+        absorbed = (ring.to(self.dtype)[:, None, :] @ -torch.expm1(-tau)).squeeze(1).double()
         depth = (radius / star_radius)[:, None] ** 2 + absorbed
         return depth if native else depth @ self._bins
 
@@ -221,9 +225,9 @@ class TransmissionModel:
         upper = torch.searchsorted(nodes, temperature.detach()).clamp(1, len(nodes) - 1)
         fraction = (temperature - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
         absorbers = mixing[:, : len(self.molecules)]
-        low = (absorbers * (1 - fraction[:, None])).float()[:, None, :]
-        high = (absorbers * fraction[:, None]).float()[:, None, :]
+        low = (absorbers * (1 - fraction[:, None])).to(self.dtype)[:, None, :]
+        high = (absorbers * fraction[:, None]).to(self.dtype)[:, None, :]
         mixed = low @ self._sigma[upper - 1] + high @ self._sigma[upper]
-        scattered = mixing.float() @ self._rayleigh
+        scattered = mixing.to(self.dtype) @ self._rayleigh
         shape = (len(mixing), -1, self._rayleigh.shape[1])
         return torch.cat([mixed.reshape(shape), scattered[:, None, :]], dim=1)
