@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from scipy.signal import fftconvolve
 
+from arielflow.errors import ArielflowError
 from arielflow.physics.binning import grid_edges
 from arielflow.physics.molecular_bands import MOLECULES, Band, Molecule
 from arielflow.physics.opacity import CrossSection, write_taurex_hdf5
@@ -172,7 +173,16 @@ def generate(
         Of the native grid.
     temperature_k, pressure_pa
         Nodes of the table.
+
+    Raises
+    ------
+    ArielflowError
+        There are no built-in bands of the molecule.
     """
+    if molecule not in MOLECULES:
+        raise ArielflowError(
+            f"{molecule}: no built-in opacity; choose {', '.join(MOLECULES)} or bring a table"
+        )
     constants = MOLECULES[molecule]
     native = native_grid_cm1(resolving_power, wavelength_range_um)
     fine = np.arange(native[0] - _FINE_MARGIN_CM1, native[-1] + _FINE_MARGIN_CM1, _FINE_STEP_CM1)
