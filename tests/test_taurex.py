@@ -64,7 +64,7 @@ def test_gradients_agree_with_central_differences(taurex_opacities: Path, number
     depth = model(*arguments, native=True).mean()
     gradients = torch.autograd.grad(depth, arguments)
     # Chain rule from the model's SI arguments back to the planet's own units.
-    units = [float(a) / p for a, p in zip(arguments[:4], PLANETS[number, :4], strict=True)]
+    units = [a.item() / p for a, p in zip(arguments[:4], PLANETS[number, :4], strict=True)]
     found = [float(g) * u for g, u in zip(gradients[:4], units, strict=True)]
     found += gradients[4][0].tolist()
     steps = np.array([1e-5, 1e-5, 1e-2, 1e-5, *[1e-4] * 5])
