@@ -31,7 +31,8 @@ if SUBMITTED:
 REPORT_INPUTS = dict(
     train=f"{RUN}/ingested/train.nc",
     test=f"{RUN}/ingested/test.nc",
-    quality=expand(f"{RUN}/ingested/{{split}}_quality.csv", split=SPLITS),
+    # Test planets first: the page cuts a long table.
+    quality=expand(f"{RUN}/ingested/{{split}}_quality.csv", split=SPLITS[::-1]),
     exploration=f"{RUN}/exploration.nc",
     histories=[
         f"{RUN}/histories/{model}/{member}.csv"
