@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from taurex.binning import FluxBinner
 from taurex.cache import OpacityCache
 from taurex.chemistry import ConstantGas, TaurexChemistry
 from taurex.contributions import AbsorptionContribution, RayleighContribution
@@ -70,3 +71,18 @@ def taurex_model(planet: Sequence[float]) -> TransmissionModel:
 def taurex_depth(planet: Sequence[float]) -> np.ndarray:
     """Transit depths of one planet on the tables' grid, ascending wavenumber."""
     return taurex_model(planet).model()[1]
+
+
+def taurex_binned(
+    wavenumber_cm1: np.ndarray,
+    depth: np.ndarray,
+    wavelength_um: np.ndarray,
+    wavelength_width_um: np.ndarray,
+) -> np.ndarray:
+    """Depths (..., wavenumber) averaged over wavelength bins by TauREx's own flux binner."""
+    low = 1e4 / (wavelength_um + 0.5 * wavelength_width_um)
+    high = 1e4 / (wavelength_um - 0.5 * wavelength_width_um)
+    order = np.argsort(low)
+    binner = FluxBinner(0.5 * (low + high)[order], (high - low)[order])
+    binned = binner.bindown(wavenumber_cm1, depth)[1]
+    return binned[..., np.argsort(order)]

@@ -12,7 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from taurex_peer import MOLECULES, model_arguments, random_planets, taurex_depth, use_opacities
+from taurex_peer import (
+    MOLECULES,
+    model_arguments,
+    random_planets,
+    taurex_binned,
+    taurex_depth,
+    use_opacities,
+)
 
 from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
 from arielflow.physics.forward import transmission_model
@@ -55,6 +62,12 @@ def test_native_spectra_agree(model: TransmissionModel, taurex_depths: np.ndarra
     found = model(*model_arguments(PLANETS), native=True).numpy()
     assert np.isfinite(found).all()
     assert 1e6 * np.abs(found - taurex_depths).max() < TOLERANCE_PPM[model.dtype]
+
+
+def test_binned_spectra_agree(model: TransmissionModel, taurex_depths: np.ndarray) -> None:
+    expected = taurex_binned(model.wavenumber_cm1, taurex_depths, *BINS)
+    found = model(*model_arguments(PLANETS)).numpy()
+    assert 1e6 * np.abs(found - expected).max() < TOLERANCE_PPM[model.dtype]
 
 
 @pytest.mark.parametrize("number", [0, 1, 10])

@@ -18,8 +18,10 @@ def binning_matrix(
 ) -> np.ndarray:
     """Weights that average a spectrum on a wavenumber grid over wavelength bins.
 
-    Each native cell counts with its overlap with the bin, measured in wavenumber, as in TauREx 3's
-    flux binner.
+    Each native cell counts with its overlap with the bin, measured in wavenumber. The cells are
+    those of TauREx 3's flux binner, centred on their points and as wide as the distance between
+    the neighbouring midpoints: on a grid of growing steps they overlap by a hair, where midpoints
+    as edges would partition the axis (up to 2.6 ppm of depth apart at a resolving power of 300).
 
     Parameters
     ----------
@@ -38,15 +40,16 @@ def binning_matrix(
     ArielflowError
         A bin is not covered by the native grid.
     """
-    edges = grid_edges(wavenumber_cm1)
+    half_width = 0.5 * np.diff(grid_edges(wavenumber_cm1))
+    cell_low, cell_high = wavenumber_cm1 - half_width, wavenumber_cm1 + half_width
     low = 1e4 / (wavelength_um + 0.5 * wavelength_width_um)
     high = 1e4 / (wavelength_um - 0.5 * wavelength_width_um)
-    outside = (low < edges[0]) | (high > edges[-1])
+    outside = (low < cell_low[0]) | (high > cell_high[-1])
     if outside.any():
         raise ArielflowError(
-            f"opacity grid covers {1e4 / edges[-1]:.3f}-{1e4 / edges[0]:.3f} um, the bin at "
+            f"opacity grid covers {1e4 / cell_high[-1]:.3f}-{1e4 / cell_low[0]:.3f} um, the bin at "
             f"{wavelength_um[outside][0]:.3f} um reaches beyond it; use tables that cover all bins"
         )
-    overlap = np.minimum(high[:, None], edges[1:]) - np.maximum(low[:, None], edges[:-1])
+    overlap = np.minimum(high[:, None], cell_high) - np.maximum(low[:, None], cell_low)
     overlap = np.clip(overlap, 0, None)
     return overlap / overlap.sum(axis=1, keepdims=True)
