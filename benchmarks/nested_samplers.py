@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 import ultranest
 
+from arielflow.edition_physics import edition_model
 from arielflow.editions import get_edition
 from arielflow.inference.nested import (
     NestedSettings,
@@ -22,10 +23,9 @@ from arielflow.inference.nested import (
     sampling_box,
 )
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
-from arielflow.physics.forward import ForwardModel
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.posterior import effective_sample_size
 from arielflow.simulate import simulate_planets
-from arielflow.truth import edition_model
 
 ROOT = Path(__file__).parents[1]
 N_PLANETS, SEED = 3, 2026
@@ -56,11 +56,12 @@ def run_ultranest(log_likelihood, box: np.ndarray, names: list[str]) -> dict[str
 def main() -> None:
     torch.set_num_threads(1)
     edition = get_edition("adc2023")
-    opacities = ensure_builtin_opacities(ROOT / "results" / "benchmark_opacities")
+    folder = ensure_builtin_opacities(ROOT / "results" / "benchmark_opacities")
+    physics = PhysicsSettings(str(folder))
     planets = simulate_planets(
-        edition, N_PLANETS, seed=SEED, split="test", prior="matched", opacities=opacities
+        edition, N_PLANETS, seed=SEED, split="test", prior="matched", physics=physics
     )
-    forward = ForwardModel(edition_model(edition, opacities), planets)
+    forward = ForwardModel(edition_model(edition, physics), planets)
     rows = []
     for planet, name in enumerate(planets["planet"].values):
         log_likelihood = gaussian_log_likelihood(forward, planets, planet)

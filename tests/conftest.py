@@ -11,9 +11,18 @@ import xarray as xr
 
 from arielflow.editions import get_edition
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
+from arielflow.physics.forward import PhysicsSettings
 from arielflow.simulate import simulate_planets
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Converted opacities stay out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +48,14 @@ def opacities(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def simulated(opacities: Path) -> xr.Dataset:
+def physics(opacities: Path) -> PhysicsSettings:
+    """The reference mode on the built-in opacities."""
+    return PhysicsSettings(str(opacities))
+
+
+@pytest.fixture(scope="session")
+def simulated(physics: PhysicsSettings) -> xr.Dataset:
     """Training planets of the 2023 edition."""
     return simulate_planets(
-        get_edition("adc2023"), 300, seed=1, split="train", prior="matched", opacities=opacities
+        get_edition("adc2023"), 300, seed=1, split="train", prior="matched", physics=physics
     )

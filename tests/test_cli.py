@@ -32,7 +32,7 @@ def dataset(tmp_path_factory, opacities) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "data"
     done = run(
         *("simulate", "--edition", "adc2023", "--output", folder, "--train", 25, "--seed", 9),
-        *("--opacities", opacities, "--json"),
+        *("--opacities", str(opacities), "--json"),
     )
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)

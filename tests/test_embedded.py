@@ -23,7 +23,7 @@ RUNS = [("train", "truth"), ("test", "truth"), ("test", "rerun")]
 
 
 @pytest.fixture(scope="module")
-def planets(opacities) -> dict[str, xr.Dataset]:
+def planets(physics) -> dict[str, xr.Dataset]:
     """The default run's planets that the library has the truth of."""
     sizes = {"train": CONFIG["simulation"]["n_traces"], "test": CONFIG["simulation"]["n_test"]}
     return {
@@ -33,7 +33,7 @@ def planets(opacities) -> dict[str, xr.Dataset]:
             seed=CONFIG["seed"],
             split=split,
             prior=CONFIG["dataset"]["prior"],
-            opacities=opacities,
+            physics=physics,
         )
         for split, count in sizes.items()
     }
@@ -70,14 +70,14 @@ def test_runs_have_enough_samples_and_agree_on_the_evidence() -> None:
 
 
 @pytest.mark.slow
-def test_remade_planets_agree(planets, opacities, tmp_path) -> None:
+def test_remade_planets_agree(planets, physics, tmp_path) -> None:
     jobs = [TruthJob("test", position, "truth", 2000) for position in (0, 17, 42)]
     paths = sample_truth(
         get_edition(CONFIG["edition"]),
         planets,
         jobs,
         seed=CONFIG["seed"] + 1,
-        opacities=opacities,
+        physics=physics,
         directory=tmp_path,
         workers=2,
     )

@@ -40,14 +40,12 @@ def _traces(planets: xr.Dataset, annotated: int) -> xr.Dataset:
 
 
 @pytest.fixture(scope="module", params=["adc2023", "adc2022"])
-def dataset(request, tmp_path_factory, opacities) -> tuple[str, Path, dict[str, xr.Dataset]]:
+def dataset(request, tmp_path_factory, physics) -> tuple[str, Path, dict[str, xr.Dataset]]:
     """A ten-planet data set in the official layout."""
     edition = get_edition(request.param)
     folder = tmp_path_factory.mktemp(request.param)
     planets = {
-        split: simulate_planets(
-            edition, 10, seed=5, split=split, prior="matched", opacities=opacities
-        )
+        split: simulate_planets(edition, 10, seed=5, split=split, prior="matched", physics=physics)
         for split in ("train", "test")
     }
     write_official(folder, edition, "train", planets["train"], _traces(planets["train"], 4))

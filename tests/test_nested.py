@@ -35,9 +35,9 @@ def test_analytic_evidence_and_moments() -> None:
 
 
 @pytest.mark.parametrize("name", ["adc2022", "adc2023"])
-def test_population(name, opacities) -> None:
+def test_population(name, physics) -> None:
     edition = get_edition(name)
-    options = {"seed": 3, "split": "train", "prior": "matched", "opacities": opacities}
+    options = {"seed": 3, "split": "train", "prior": "matched", "physics": physics}
     many, few = (simulate_planets(edition, n, **options) for n in (400, 60))
     for variable in ("theta", "transit_depth_error", "auxiliary_value"):
         np.testing.assert_array_equal(many[variable][:60], few[variable])
@@ -75,7 +75,7 @@ def test_error_bars_follow_the_scale_height() -> None:
 
 @pytest.mark.slow
 def test_a_planet_that_cannot_be_sampled_leaves_the_others_their_truth(
-    simulated, opacities, tmp_path, caplog
+    simulated, physics, tmp_path, caplog
 ) -> None:
     planets = simulated.isel(planet=slice(0, 2)).copy(deep=True)
     # One bin far below the rest: no radius in the box that this bin allows explains the others.
@@ -86,7 +86,7 @@ def test_a_planet_that_cannot_be_sampled_leaves_the_others_their_truth(
         {"train": planets},
         jobs,
         seed=1,
-        opacities=opacities,
+        physics=physics,
         directory=tmp_path,
         settings=NestedSettings(n_live=100, n_effective=300),
     )

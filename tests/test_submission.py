@@ -18,13 +18,11 @@ from arielflow.submission import check_submission, score_submission, write_submi
 
 
 @pytest.fixture(scope="module", params=["adc2023", "adc2022"])
-def case(request, tmp_path_factory, opacities):
+def case(request, tmp_path_factory, physics):
     """Edition, data set's folder, posterior of six test planets, folder with its files."""
     edition = get_edition(request.param)
     folder = tmp_path_factory.mktemp("submission")
-    planets = simulate_planets(
-        edition, 6, seed=5, split="test", prior="matched", opacities=opacities
-    )
+    planets = simulate_planets(edition, 6, seed=5, split="test", prior="matched", physics=physics)
     write_official(folder, edition, "test", planets)
     posterior = posterior_dataset(planets, prior_samples(planets, 1200, seed=1))
     return edition, folder, posterior, planets

@@ -22,8 +22,9 @@ from taurex_peer import (
 )
 
 from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
-from arielflow.physics.forward import transmission_model
-from arielflow.physics.opacity import load_opacities, write_taurex_hdf5
+from arielflow.physics.forward import PhysicsSettings, transmission_model
+from arielflow.physics.opacity_cache import load_opacities
+from arielflow.physics.opacity_files import write_taurex_hdf5
 from arielflow.physics.transmission import TransmissionModel
 
 BINS = WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
@@ -38,23 +39,23 @@ TOLERANCE_PPM = {torch.float64: 1e-6, torch.float32: 0.05}
 
 
 @pytest.fixture(scope="module")
-def taurex_opacities(opacities: Path, tmp_path_factory) -> Path:
+def taurex_opacities(opacities: Path, tmp_path_factory) -> PhysicsSettings:
     """The built-in tables in double precision: TauREx interpolates in the file's own."""
     folder = tmp_path_factory.mktemp("taurex")
-    for molecule, table in load_opacities(opacities, MOLECULES).items():
+    for molecule, table in load_opacities(opacities, MOLECULES, *BINS).items():
         exact = replace(table, cross_section_cm2=table.cross_section_cm2.astype(float))
         write_taurex_hdf5(folder / f"{molecule}.h5", exact)
     use_opacities(folder)
-    return folder
+    return PhysicsSettings(str(folder))
 
 
 @pytest.fixture(scope="module")
-def taurex_depths(taurex_opacities: Path) -> np.ndarray:
+def taurex_depths(taurex_opacities: PhysicsSettings) -> np.ndarray:
     return np.stack([taurex_depth(planet) for planet in PLANETS])
 
 
 @pytest.fixture(scope="module", params=[torch.float64, torch.float32], ids=str)
-def model(request, taurex_opacities: Path) -> TransmissionModel:
+def model(request, taurex_opacities: PhysicsSettings) -> TransmissionModel:
     return transmission_model(MOLECULES, taurex_opacities, *BINS, dtype=request.param)
 
 
@@ -71,7 +72,9 @@ def test_binned_spectra_agree(model: TransmissionModel, taurex_depths: np.ndarra
 
 
 @pytest.mark.parametrize("number", [0, 1, 10])
-def test_gradients_agree_with_central_differences(taurex_opacities: Path, number: int) -> None:
+def test_gradients_agree_with_central_differences(
+    taurex_opacities: PhysicsSettings, number: int
+) -> None:
     model = transmission_model(MOLECULES, taurex_opacities, *BINS, dtype=torch.float64)
     arguments = [a.requires_grad_() for a in model_arguments(PLANETS[[number]])]
     depth = model(*arguments, native=True).mean()

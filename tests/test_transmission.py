@@ -9,8 +9,8 @@ import torch
 from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
 from arielflow.errors import ArielflowError
 from arielflow.physics.binning import binning_matrix
-from arielflow.physics.forward import transmission_model
-from arielflow.physics.opacity import load_opacities
+from arielflow.physics.forward import PhysicsSettings, transmission_model
+from arielflow.physics.opacity_cache import load_opacities
 from arielflow.physics.rayleigh import rayleigh_cross_section_cm2
 from arielflow.physics.system import (
     ATOMIC_MASS_UNIT_KG,
@@ -18,7 +18,9 @@ from arielflow.physics.system import (
     GRAVITATIONAL_CONSTANT,
     MOLECULAR_MASS_U,
 )
+from arielflow.physics.transmission import Flag
 
+BINS = WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
 MOLECULES = ("H2O", "CO2", "CO", "CH4", "NH3")
 PLANETS = {
     "hot Jupiter": (9e7, 1.9e27, 1450.0, 8e8, [-4.0, -6.0, -3.5, -5.0, -7.0]),
@@ -28,8 +30,8 @@ PLANETS = {
 
 
 @pytest.fixture(scope="module")
-def model(opacities):
-    return transmission_model(MOLECULES, opacities, WAVELENGTH_UM, WAVELENGTH_WIDTH_UM)
+def model(physics: PhysicsSettings):
+    return transmission_model(MOLECULES, physics, *BINS)
 
 
 def evaluate(model, *planets, **options) -> torch.Tensor:
@@ -81,7 +83,7 @@ def by_loops(tables, radius, mass, temperature, star_radius, log_x) -> np.ndarra
 
 @pytest.mark.parametrize("name", PLANETS)
 def test_agrees_with_plain_loops(model, opacities, name) -> None:
-    expected = by_loops(load_opacities(opacities, MOLECULES), *PLANETS[name])
+    expected = by_loops(load_opacities(opacities, MOLECULES, *BINS), *PLANETS[name])
     found = evaluate(model, PLANETS[name], native=True)[0].numpy()
     assert np.abs(found - expected).max() < 0.01e-6
     bins = binning_matrix(model.wavenumber_cm1, WAVELENGTH_UM, WAVELENGTH_WIDTH_UM)
@@ -114,10 +116,51 @@ def test_gradients_agree_with_central_differences(model) -> None:
         assert float(point.grad[i]) == pytest.approx(float(numeric), rel=0.01)
 
 
-def test_a_runaway_atmosphere_is_not_finite_or_absurd(model) -> None:
-    planet = (7e7, 5e24, 2500.0, 7e8, [-9.0, -9.0, -6.0, -9.0, -9.0])
-    depth = evaluate(model, planet)
-    assert not torch.isfinite(depth).all() or depth.max() > 1
+GOOD = PLANETS["hot Jupiter"]
+FAULTY = {
+    "NaN temperature": ((9e7, 1.9e27, np.nan, 8e8, GOOD[4]), Flag.NON_FINITE),
+    "infinite abundance": ((9e7, 1.9e27, 900.0, 8e8, [np.inf] * 5), Flag.NON_FINITE),
+    "negative mass, so gravity": ((9e7, -1.9e27, 900.0, 8e8, GOOD[4]), Flag.OUT_OF_RANGE),
+    "more than all": ((9e7, 1.9e27, 900.0, 8e8, [-0.1, -0.1, -4, -4, -4]), Flag.OUT_OF_RANGE),
+    "runaway": ((7e7, 5e24, 2500.0, 7e8, [-9.0, -9.0, -6.0, -9.0, -9.0]), Flag.DIVERGED),
+}
+
+
+@pytest.mark.parametrize("case", FAULTY)
+def test_a_faulty_planet_is_flagged_and_leaves_the_others_alone(model, case) -> None:
+    faulty, flag = FAULTY[case]
+    columns = [
+        torch.tensor(c, dtype=torch.float64).requires_grad_()
+        for c in zip(GOOD, faulty, PLANETS["sub-Neptune"], strict=True)
+    ]
+    depths = model(*columns)
+    assert depths[1].isnan().all() and depths[[0, 2]].isfinite().all()
+    flags = model.flags(model.planets(*columns))
+    assert flags[[0, 2]].tolist() == [0, 0] and int(flags[1]) & flag
+    expected = evaluate(model, GOOD, PLANETS["sub-Neptune"])
+    torch.testing.assert_close(depths[[0, 2]], expected)
+    for gradient in torch.autograd.grad(depths.nansum(), columns):
+        assert gradient.isfinite().all()
+        assert gradient[[0, 2]].abs().min() > 0 and not gradient[1].any()
+
+
+def test_an_absent_molecule_is_minus_infinity(model) -> None:
+    absent, trace = (
+        (*GOOD[:4], [-np.inf if v is None else v for v in (None, *GOOD[4][1:])]),
+        (*GOOD[:4], [-30.0, *GOOD[4][1:]]),
+    )
+    torch.testing.assert_close(evaluate(model, absent), evaluate(model, trace))
+
+
+def test_wrong_number_of_molecules_is_one_line(model) -> None:
+    with pytest.raises(ArielflowError, match=r"expected \(planet, 5\): H2O, CO2"):
+        evaluate(model, (*GOOD[:4], [-4.0, -4.0]))
+
+
+def test_temperatures_beyond_the_tables_are_clamped_and_counted(physics) -> None:
+    model = transmission_model(MOLECULES, physics, *BINS)
+    evaluate(model, GOOD, (*GOOD[:2], 150.0, *GOOD[3:]), (*GOOD[:2], 2900.0, *GOOD[3:]))
+    assert (model.calls, model.clamped) == (3, 2)
 
 
 def test_binning_conserves_and_refuses_uncovered_bins(model) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -28,11 +28,35 @@ app = typer.Typer(
 console, errors = Console(), Console(stderr=True, soft_wrap=True)
 
 EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(NAMES)}.")]
+Mode = Literal["reference", "fast"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
 
 
-def _opacities_default() -> Path:
-    return Path.home() / ".cache" / "arielflow" / "opacities"
+Opacities = Annotated[str, typer.Option(help="builtin, or a folder with one table a molecule.")]
+
+
+def _builtin_folder() -> Path:
+    from arielflow.physics.opacity_cache import cache_folder
+
+    return cache_folder() / "opacities"
+
+
+def _physics(opacities: str, cia: bool = False) -> Any:
+    """Settings of the forward model; writes the built-in tables if they are asked for."""
+    from arielflow.physics.builtin_opacity import ensure_builtin_opacities
+    from arielflow.physics.forward import PhysicsSettings
+
+    if opacities == "builtin":
+        opacities = str(ensure_builtin_opacities(_builtin_folder()))
+    return PhysicsSettings(opacities, cia=cia)
+
+
+_TASKS = ("choosing the fast mode's nodes", "spectra")
+
+
+def _shown(bar: Any, task: Any) -> Any:
+    """A progress callback that shows its bar once it is called."""
+    return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
 def _say(as_json: bool, content: dict[str, Any], *lines: str) -> None:
@@ -96,7 +120,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the data set.")] = 2026,
     prior: Annotated[str, typer.Option(help="matched or wide.")] = "matched",
     workers: Annotated[int, typer.Option(min=1, help="Processes for nested sampling.")] = 2,
-    opacities: Annotated[Path | None, typer.Option(help="Folder of opacity tables.")] = None,
+    opacities: Opacities = "builtin",
     truth_library: Annotated[Path | None, typer.Option(help="Shipped truth to draw on.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -118,7 +142,7 @@ def simulate(
             n_test=test,
             seed=seed,
             prior=prior,
-            opacities=opacities or _opacities_default(),
+            physics=_physics(opacities),
             truth_library=truth_library,
             workers=workers,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -126,6 +150,62 @@ def simulate(
     sizes = {split: dataset.sizes["planet"] for split, dataset in planets.items()}
     content = {"output": str(output), "prior": prior, "seed": seed, "planets": sizes}
     _say(as_json, content, f"{output}: " + ", ".join(f"{n} {s} planets" for s, n in sizes.items()))
+
+
+@app.command()
+def spectrum(
+    planets: Annotated[Path, typer.Argument(help="CSV: id, star, planet, targets by name.")],
+    output: Annotated[Path, typer.Option(help="CSV file to write: id and one column a bin.")],
+    edition: EditionName = "adc2023",
+    opacities: Opacities = "builtin",
+    mode: Annotated[
+        Mode, typer.Option(help="Every wavelength, or nodes (made once).")
+    ] = "reference",
+    cia: Annotated[bool, typer.Option(help="Collision-induced absorption (.cia files).")] = False,
+    native: Annotated[bool, typer.Option(help="On the tables' own grid.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Transmission spectra of a table of planets; a faulty planet gets an empty row."""
+    import pandas as pd
+    from rich.progress import Progress
+
+    from arielflow.provenance import write_table
+    from arielflow.spectrum import compute_spectra
+    from arielflow.training import resolve_device
+
+    try:
+        table = pd.read_csv(planets, dtype={0: str})
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ArielflowError(f"{planets}: not a readable CSV table ({error})") from None
+    with Progress(console=errors, transient=True) as bar:
+        building, computing = (bar.add_task(t, total=None, visible=False) for t in _TASKS)
+        found = compute_spectra(
+            table,
+            get_edition(edition),
+            _physics(opacities, cia),
+            fast=mode == "fast",
+            native=native,
+            device=resolve_device(device),
+            building=_shown(bar, building),
+            progress=_shown(bar, computing),
+        )
+    write_table(found.table, output)
+    content = {
+        "output": str(output),
+        "planets": len(found.table),
+        "faults": found.faults,
+        "clamped": found.clamped,
+        "outside": found.outside,
+    }
+    _say(
+        as_json,
+        content,
+        f"{output}: {len(found.table)} planets, {found.table.shape[1] - 1} wavelengths",
+        *(f"{name}: no spectrum ({fault})" for name, fault in found.faults.items()),
+        *([f"{found.clamped} beyond a table's temperatures, clamped"] * bool(found.clamped)),
+        *([f"{found.outside} outside the fast mode's range"] * bool(found.outside)),
+    )
 
 
 @app.command()
@@ -214,7 +294,7 @@ def info(as_json: Json = False) -> None:
         "device": torch.cuda.get_device_name(0) if cuda else "cpu",
         "editions": list(NAMES),
         "models": list(FAMILIES),
-        "opacities": str(_opacities_default()),
+        "opacities": str(_builtin_folder()),
         "packages": package_versions(),
         "python": sys.version.split()[0],
     }

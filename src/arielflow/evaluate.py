@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from arielflow.edition_physics import edition_model
 from arielflow.editions import Edition
 from arielflow.models.ensemble import ensemble_log_prob
-from arielflow.physics.forward import ForwardModel
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.posterior import WeightedSamples
 from arielflow.schema import trace_of
 from arielflow.scoring.leaderboard import Forward, score_planets
-from arielflow.truth import edition_model
 
 
 def score_posterior(
@@ -25,7 +24,7 @@ def score_posterior(
     truth: xr.Dataset,
     *,
     seed: int,
-    opacity_files: Sequence[str] = (),
+    physics: PhysicsSettings | None = None,
     members: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Scores of one posterior, a row a planet; see :func:`scoring.leaderboard.score_planets`.
@@ -36,17 +35,16 @@ def score_posterior(
         A posterior dataset, or ragged traces (the rerun of the truth).
     planets, truth
         Test planets, and their traces and theta.
-    opacity_files
-        Tables of the forward model in one folder; none for editions without a spectral score.
+    physics
+        Opacities and mode of the forward model; None for editions without a spectral score.
     members
         Folders of the model's members, for the log-probability of the true theta.
     """
     identifiers = [str(name) for name in planets["planet"].values]
     theta_true = truth["theta"].values
     forward: Forward | None = None
-    if opacity_files:
-        model = edition_model(edition, Path(opacity_files[0]).parent)
-        forward = ForwardModel(model, planets).spectra
+    if physics is not None:
+        forward = ForwardModel(edition_model(edition, physics), planets).spectra
     log_prob = ensemble_log_prob(members, planets, theta_true) if members else None
     return score_planets(
         identifiers,

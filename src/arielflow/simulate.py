@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
+from arielflow.edition_physics import Progress, edition_model
 from arielflow.editions import Edition
 from arielflow.editions.official_files import (
     PARAMETER_TABLE,
@@ -25,7 +26,7 @@ from arielflow.editions.official_files import (
 from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedSettings
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
-from arielflow.physics.forward import ForwardModel
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
 from arielflow.priors import prior_box
@@ -37,7 +38,7 @@ from arielflow.schema import (
     target_index,
     validate_planets,
 )
-from arielflow.truth import Progress, TruthJob, edition_model, sample_truth
+from arielflow.truth import TruthJob, sample_truth
 from arielflow.truth_library import TruthLibrary, pack
 
 TEST_TRUTH = "TestTruth"
@@ -51,7 +52,7 @@ _TABULATED_JUPITER_RADIUS_M = 6.9911e7
 
 
 def simulate_planets(
-    edition: Edition, n_planets: int, *, seed: int, split: str, prior: str, opacities: str | Path
+    edition: Edition, n_planets: int, *, seed: int, split: str, prior: str, physics: PhysicsSettings
 ) -> xr.Dataset:
     """Draw planets of one split and compute their spectra.
 
@@ -67,8 +68,8 @@ def simulate_planets(
         Seed of the data set; every split has its own stream.
     prior
         Name of the prior that theta is drawn from.
-    opacities
-        Folder of opacity tables.
+    physics
+        Opacities and mode of the forward model.
     """
     radius = next((t for t in edition.targets if t.quantity == "planet_radius"), None)
     span = radius.priors[prior] if radius else None
@@ -93,7 +94,7 @@ def simulate_planets(
     planets["prior_low"] = (("planet", "target"), low)
     planets["prior_high"] = (("planet", "target"), high)
     planets.attrs["prior"] = prior
-    forward = ForwardModel(edition_model(edition, opacities), planets)
+    forward = ForwardModel(edition_model(edition, physics), planets)
     planets["transit_depth"].values[:] = forward.spectra(np.arange(n_planets), theta)
     depth = planets["transit_depth"].values
     with np.errstate(invalid="ignore"):
@@ -184,7 +185,7 @@ def simulate(
     n_test: int,
     seed: int,
     prior: str,
-    opacities: str | Path,
+    physics: PhysicsSettings,
     truth_library: str | Path | None = None,
     workers: int = 1,
     settings: NestedSettings | None = None,
@@ -207,8 +208,8 @@ def simulate(
         planets (0 for none).
     seed, prior
         Of the population; recorded in ``simulation.json``.
-    opacities
-        Folder of the opacity tables; the built-in ones are written there if it has none.
+    physics
+        Opacities and mode of the forward model.
     truth_library
         Shipped truth, used for the planets that it was made from.
     workers
@@ -222,10 +223,9 @@ def simulate(
         The planets datasets by split.
     """
     output = Path(output)
-    ensure_builtin_opacities(opacities)
     planets = {
         split: simulate_planets(
-            edition, count, seed=seed, split=split, prior=prior, opacities=opacities
+            edition, count, seed=seed, split=split, prior=prior, physics=physics
         )
         for split, count in (("train", n_train), ("test", n_test))
         if count
@@ -244,7 +244,7 @@ def simulate(
         planets,
         TruthLibrary(truth_library),
         seed=seed,
-        opacities=opacities,
+        physics=physics,
         directory=scratch,
         settings=settings,
         workers=workers,
@@ -307,11 +307,11 @@ def make_truth_library(
     """
     scratch, output = Path(scratch), Path(output)
     code = code_version()  # before the library, itself a tracked file, changes
-    opacities = ensure_builtin_opacities(scratch / "opacities")
+    physics = PhysicsSettings(str(ensure_builtin_opacities(scratch / "opacities")))
     counts = {"train": sizes["n_traces"], "test": sizes["n_test"]}
     planets = {
         split: simulate_planets(
-            edition, count, seed=seed, split=split, prior=prior, opacities=opacities
+            edition, count, seed=seed, split=split, prior=prior, physics=physics
         )
         for split, count in counts.items()
     }
@@ -325,7 +325,7 @@ def make_truth_library(
         planets,
         [job for run in runs for job in jobs[run]],
         seed=seed,
-        opacities=opacities,
+        physics=physics,
         directory=scratch / "planets",
         settings=settings,
         workers=workers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -13,33 +13,15 @@ import numpy as np
 import torch
 import xarray as xr
 
+from arielflow.edition_physics import Progress, edition_model
 from arielflow.editions import Edition, get_edition
 from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
-from arielflow.physics.forward import ForwardModel, transmission_model
-from arielflow.physics.transmission import TransmissionModel
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.posterior import resample
 from arielflow.provenance import atomic_path, derived_seed
-from arielflow.schema import MOLECULES
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
-"""Called with the number of planets done and of all."""
-
-
-def edition_model(
-    edition: Edition, opacities: str | Path, *, device: str = "cpu"
-) -> TransmissionModel:
-    """The reference forward model for an edition's molecules and bins."""
-    molecules = [target.quantity for target in edition.targets if target.quantity in MOLECULES]
-    return transmission_model(
-        molecules,
-        opacities,
-        edition.wavelength_um,
-        edition.wavelength_width_um,
-        device=device,
-    )
 
 
 @dataclass(frozen=True)
@@ -65,7 +47,7 @@ def sample_truth(
     jobs: Sequence[TruthJob],
     *,
     seed: int,
-    opacities: str | Path,
+    physics: PhysicsSettings,
     directory: str | Path,
     settings: NestedSettings | None = None,
     workers: int = 1,
@@ -97,7 +79,7 @@ def sample_truth(
     todo = [(job, path) for job, path in zip(jobs, paths, strict=True) if not path.exists()]
     failed: set[Path] = set()
     done = len(jobs) - len(todo)
-    shared = (edition.name, str(opacities), settings or NestedSettings())
+    shared = (edition.name, physics, settings or NestedSettings())
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = {
             pool.submit(
@@ -128,15 +110,15 @@ def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob) 
 
 
 def _run_truth_job(
-    shared: tuple[str, str, NestedSettings],
+    shared: tuple[str, PhysicsSettings, NestedSettings],
     planet: xr.Dataset,
     job: TruthJob,
     seed: int,
     path: Path,
 ) -> None:
     torch.set_num_threads(1)
-    edition_name, opacities, settings = shared
-    forward = ForwardModel(edition_model(get_edition(edition_name), opacities), planet)
+    edition_name, physics, settings = shared
+    forward = ForwardModel(edition_model(get_edition(edition_name), physics), planet)
     result = retrieve(forward, planet, 0, seed=seed, settings=settings)
     _save_truth(result, planet, job, seed, path)
 

@@ -17,8 +17,15 @@ TRUTH_FOLDER = f"{TEST_FOLDER}/TestTruth" if SIMULATED_TEST else None
 SCORED = SIMULATED_TEST or EDITION == "wfc3"
 if SIMULATED_TEST:
     REFERENCES.append("ceiling")
-MOLECULES = ["H2O", "CO2", "CO", "CH4", "NH3"]
-OPACITIES = expand(f"{RUN}/opacities/{{molecule}}.h5", molecule=MOLECULES)
+BUILTIN = config["physics"]["opacities"] == "builtin"
+FAST = config["physics"]["mode"] == "fast"
+PHYSICS = {
+    "opacities": f"{RUN}/opacities" if BUILTIN else config["physics"]["opacities"],
+    "nodes": f"{RUN}/nodes.npz" if FAST else None,
+    "cia": config["physics"]["cia"],
+}
+# What a job that calls the forward model waits for; the record also tells which tables they were.
+PHYSICS_FILES = [f"{RUN}/opacities.json"] + ([PHYSICS["nodes"]] if FAST else [])
 SPLITS = ["train", "test"] + (["observed"] if OBSERVED else [])
 SUBMITTED = EDITION not in EDITIONS_WITHOUT_SUBMISSION
 SUBMISSION_FILES = (
@@ -51,6 +58,17 @@ def family_sources(wildcards):
     folder = Path(workflow.basedir) / "src" / "arielflow"
     names = [f"models/{model_settings(wildcards.model)['family']}.py", "training.py", "features.py"]
     return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+
+
+def opacity_files(wildcards):
+    """The user's opacity tables, so that a changed one reruns what it shapes."""
+    return sorted(str(path) for path in Path(PHYSICS["opacities"]).glob("*") if path.is_file())
+
+
+def physics_sources(wildcards):
+    """Digest of the forward model's code, which nodes belong to."""
+    folder = Path(workflow.basedir) / "src" / "arielflow" / "physics"
+    return "".join(f"{crc32(path.read_bytes()):08x}" for path in sorted(folder.glob("*.py")))
 
 
 def dataset_files(split):

@@ -57,6 +57,7 @@ rule manifest:
     input:
         **{name: REPORT_INPUTS[name] for name in ("train", "test", "submission", "leaderboard")},
         data=[path for split in SPLITS for path in dataset_files(split)],
+        physics=PHYSICS_FILES if SCORED and EDITION != "wfc3" else [],
     output:
         manifest=f"{RUN}/manifest.json",
     log:

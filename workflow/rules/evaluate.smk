@@ -9,7 +9,7 @@ if SCORED:
             members=lambda w: members(w.model) if w.model in MODELS else [],
             planets=f"{RUN}/ingested/test.nc",
             truth=f"{RUN}/truth/truth.nc",
-            opacities=OPACITIES if EDITION != "wfc3" else [],
+            physics=PHYSICS_FILES if EDITION != "wfc3" else [],
         output:
             scores=f"{RUN}/scores/planets/{{model}}.csv",
         log:
@@ -24,6 +24,7 @@ if SCORED:
             runtime=120,
         params:
             edition=EDITION,
+            physics=PHYSICS if EDITION != "wfc3" else None,
             seed=config["seed"],
         script:
             "../scripts/score_model.py"

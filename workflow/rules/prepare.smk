@@ -1,28 +1,61 @@
 # Opacities, simulated data in the official layout, and ingestion.
 
 
-rule build_opacities:
+rule prepare_opacities:
+    input:
+        tables=[] if BUILTIN else opacity_files,
     output:
-        opacities=OPACITIES,
+        record=f"{RUN}/opacities.json",
     log:
-        f"{RUN}/logs/build_opacities.log",
+        f"{RUN}/logs/prepare_opacities.log",
     benchmark:
-        f"{RUN}/benchmarks/build_opacities.tsv"
+        f"{RUN}/benchmarks/prepare_opacities.tsv"
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=4000,
+        runtime=60,
+    params:
+        edition=EDITION,
+        physics=PHYSICS,
+        builtin=BUILTIN,
     script:
-        "../scripts/build_opacities.py"
+        "../scripts/prepare_opacities.py"
+
+
+if FAST:
+
+    rule build_nodes:
+        input:
+            opacities=f"{RUN}/opacities.json",
+        output:
+            nodes=PHYSICS["nodes"],
+        log:
+            f"{RUN}/logs/build_nodes.log",
+        benchmark:
+            f"{RUN}/benchmarks/build_nodes.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 2
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            edition=EDITION,
+            physics=PHYSICS,
+            sources=physics_sources,
+            seed=config["seed"],
+            device=config["device"],
+        script:
+            "../scripts/build_nodes.py"
 
 
 if SIMULATED:
 
     rule simulate_dataset:
         input:
-            opacities=OPACITIES,
+            physics=PHYSICS_FILES,
             truth_library=config["simulation"]["truth_library"] or [],
         output:
             train=expand(
@@ -52,6 +85,7 @@ if SIMULATED:
         params:
             edition=EDITION,
             seed=config["seed"],
+            physics=PHYSICS,
             prior=config["dataset"]["prior"],
             sizes={key: config["simulation"][key] for key in ("n_train", "n_traces")},
             n_test=config["simulation"]["n_test"] if SIMULATED_TEST else 0,

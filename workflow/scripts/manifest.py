@@ -11,7 +11,7 @@ with job(snakemake.log[0]):
     outputs = [path for name in ("submission", "leaderboard") for path in as_list(given[name])]
     manifest = run_manifest(
         snakemake.params.config,
-        {path: path for path in as_list(given.data)},
+        {path: path for path in as_list(given.data) + as_list(given.physics)},
         {path: path for path in outputs},
     )
     write_json(manifest, snakemake.output.manifest)

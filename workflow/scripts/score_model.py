@@ -1,6 +1,7 @@
 from arielflow.editions import get_edition
 from arielflow.evaluate import score_posterior
 from arielflow.jobs import job
+from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import write_table
 from arielflow.schema import open_dataset
 
@@ -11,7 +12,7 @@ with job(snakemake.log[0]):
         open_dataset(snakemake.input.planets),
         open_dataset(snakemake.input.truth),
         seed=snakemake.params.seed,
-        opacity_files=snakemake.input.get("opacities") or [],
+        physics=PhysicsSettings(**snakemake.params.physics) if snakemake.params.physics else None,
         members=snakemake.input.get("members") or [],
     )
     write_table(table, snakemake.output.scores)

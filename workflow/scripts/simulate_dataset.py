@@ -1,8 +1,8 @@
 import logging
-from pathlib import Path
 
 from arielflow.editions import get_edition
 from arielflow.jobs import job
+from arielflow.physics.forward import PhysicsSettings
 from arielflow.simulate import simulate
 
 # Nested sampling spawns processes that import this file; only the job itself simulates.
@@ -15,7 +15,7 @@ if __name__ == "__main__":
             n_test=snakemake.params.n_test,
             seed=snakemake.params.seed,
             prior=snakemake.params.prior,
-            opacities=Path(snakemake.input.opacities[0]).parent,
+            physics=PhysicsSettings(**snakemake.params.physics),
             truth_library=snakemake.input.get("truth_library") or None,
             workers=snakemake.threads,
             progress=lambda done, total: logging.info("nested sampling: %d of %d", done, total),

@@ -20,7 +20,8 @@ from scipy.signal import fftconvolve
 from arielflow.errors import ArielflowError
 from arielflow.physics.binning import grid_edges
 from arielflow.physics.molecular_bands import MOLECULES, Band, Molecule
-from arielflow.physics.opacity import CrossSection, write_taurex_hdf5
+from arielflow.physics.opacity import OpacityTable
+from arielflow.physics.opacity_files import write_taurex_hdf5
 from arielflow.provenance import source_digest
 
 RESOLVING_POWER = 300.0
@@ -32,9 +33,11 @@ _HC_OVER_K_CM_K = 1.438776877
 _REFERENCE_TEMPERATURE_K = 296.0
 _REFERENCE_PRESSURE_PA = 1e5
 _BROADENING_EXPONENT = 0.6
-_WING_CM1 = 100
-_FINE_STEP_CM1 = 1.0
+_WING_CM1 = 100.0
+_COARSEST_STEP_CM1 = 1.0
+_STEPS_PER_CELL = 4
 _FINE_MARGIN_CM1 = 400.0
+_LARGEST_SHIFT_CM1 = 2000.0
 _MAX_J = 70
 _CONTINUUM_FLOOR_CM2 = 1e-40
 
@@ -47,6 +50,12 @@ def native_grid_cm1(
     low, high = 1e4 / wavelength_range_um[1], 1e4 / wavelength_range_um[0]
     n_points = int(np.ceil(np.log(high / low) * resolving_power)) + 1
     return np.geomspace(low, high, n_points)
+
+
+def _fine_step_cm1(native: np.ndarray) -> float:
+    """Step of the grid that lines are put on: a quarter of the native one at least, so that tables
+    of high resolving power hold resolved lines."""
+    return min(_COARSEST_STEP_CM1, float(native[1] - native[0]) / _STEPS_PER_CELL)
 
 
 def _rotor(molecule: Molecule, band: Band, temperature_k: float) -> tuple[np.ndarray, np.ndarray]:
@@ -102,9 +111,11 @@ def _line_factor(molecule, band, j, k, delta_j, delta_k) -> np.ndarray:
     return np.clip({-1: p_branch, 0: q_branch, 1: r_branch}[delta_j], 0, None)
 
 
-def _hot_shifts(molecule: Molecule, band: Band, temperature_k: float) -> np.ndarray:
+def _hot_shifts(
+    molecule: Molecule, band: Band, temperature_k: float, step_cm1: float
+) -> np.ndarray:
     """Probability of each red shift, in steps of the fine grid from zero, from thermal quanta."""
-    n_steps = 2000
+    n_steps = round(_LARGEST_SHIFT_CM1 / step_cm1)
     probability = np.zeros(n_steps)
     probability[0] = 1.0
     for (frequency, degeneracy), shift in zip(molecule.modes, molecule.shift_cm1, strict=True):
@@ -112,7 +123,7 @@ def _hot_shifts(molecule: Molecule, band: Band, temperature_k: float) -> np.ndar
         mode = np.zeros(n_steps)
         weight = (1 - ratio) ** degeneracy
         for quanta in range(60):
-            position = quanta * shift * band.quanta / _FINE_STEP_CM1
+            position = quanta * shift * band.quanta / step_cm1
             # Half the shift is scattered: levels of one energy are displaced differently.
             low, high = int(0.5 * position), int(1.5 * position) + 1
             if high >= n_steps or weight < 1e-10:
@@ -127,10 +138,11 @@ def _band_profile(
     molecule: Molecule, band: Band, temperature_k: float, fine: np.ndarray
 ) -> np.ndarray:
     """Strength per fine cell [cm per molecule], summing to the band's at this temperature."""
+    step = fine[1] - fine[0]
     offsets, weights = _rotor(molecule, band, temperature_k)
-    shifts = _hot_shifts(molecule, band, temperature_k)
+    shifts = _hot_shifts(molecule, band, temperature_k, step)
     first = fine[0]
-    position = np.rint((band.centre_cm1 + offsets - first) / _FINE_STEP_CM1).astype(int)
+    position = np.rint((band.centre_cm1 + offsets - first) / step).astype(int)
     # Lines beyond the grid still count through hot bands only within its margin.
     inside = (position >= 0) & (position < len(fine))
     cold = np.bincount(position[inside], weights[inside], minlength=len(fine))
@@ -140,17 +152,19 @@ def _band_profile(
     return band.intensity_cm * excited * np.clip(hot, 0, None)
 
 
-def _lorentz_kernel(half_width_cm1: float) -> np.ndarray:
+def _lorentz_kernel(half_width_cm1: float, step_cm1: float) -> np.ndarray:
     """Lorentz profile integrated over fine cells out to the wing's cut-off."""
-    edges = (np.arange(-_WING_CM1, _WING_CM1 + 2) - 0.5) * _FINE_STEP_CM1
+    n_cells = round(_WING_CM1 / step_cm1)
+    edges = (np.arange(-n_cells, n_cells + 2) - 0.5) * step_cm1
     kernel = np.diff(np.arctan(edges / half_width_cm1)) / np.pi
     return kernel / kernel.sum()
 
 
 def _rebin(fine: np.ndarray, values: np.ndarray, native: np.ndarray) -> np.ndarray:
-    """Mean of ``values`` per cm-1 over the native cells."""
+    """Mean over the native cells of ``values``, strengths summed over each fine cell."""
     cumulative = np.concatenate([[0], np.cumsum(values)])
-    fine_edges = np.append(fine - 0.5 * _FINE_STEP_CM1, fine[-1] + 0.5 * _FINE_STEP_CM1)
+    half = 0.5 * (fine[1] - fine[0])
+    fine_edges = np.append(fine - half, fine[-1] + half)
     edges = grid_edges(native)
     return np.diff(np.interp(edges, fine_edges, cumulative)) / np.diff(edges)
 
@@ -162,7 +176,7 @@ def generate(
     wavelength_range_um: tuple[float, float] = WAVELENGTH_RANGE_UM,
     temperature_k: np.ndarray = TEMPERATURE_K,
     pressure_pa: np.ndarray = PRESSURE_PA,
-) -> CrossSection:
+) -> OpacityTable:
     """Compute the cross-section table of a molecule.
 
     Parameters
@@ -185,17 +199,18 @@ def generate(
         )
     constants = MOLECULES[molecule]
     native = native_grid_cm1(resolving_power, wavelength_range_um)
-    fine = np.arange(native[0] - _FINE_MARGIN_CM1, native[-1] + _FINE_MARGIN_CM1, _FINE_STEP_CM1)
+    step = _fine_step_cm1(native)
+    fine = np.arange(native[0] - _FINE_MARGIN_CM1, native[-1] + _FINE_MARGIN_CM1, step)
     table = np.empty((len(pressure_pa), len(temperature_k), len(native)), dtype=np.float32)
     for column, temperature in enumerate(temperature_k):
         strength = sum(_band_profile(constants, b, temperature, fine) for b in constants.bands)
         cooling = (_REFERENCE_TEMPERATURE_K / temperature) ** _BROADENING_EXPONENT
         for row, pressure in enumerate(pressure_pa):
             width = constants.broadening_cm1 * pressure / _REFERENCE_PRESSURE_PA * cooling
-            broadened = fftconvolve(strength, _lorentz_kernel(width), mode="same")
+            broadened = fftconvolve(strength, _lorentz_kernel(width, step), mode="same")
             mean = _rebin(fine, np.clip(broadened, 0, None), native)
             table[row, column] = np.maximum(mean, _CONTINUUM_FLOOR_CM2)
-    return CrossSection(molecule, native, np.asarray(temperature_k), np.asarray(pressure_pa), table)
+    return OpacityTable(molecule, native, np.asarray(temperature_k), np.asarray(pressure_pa), table)
 
 
 def builtin_version() -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +13,108 @@ import torch
 import xarray as xr
 
 from arielflow.errors import ArielflowError
-from arielflow.physics.opacity import load_opacities
-from arielflow.physics.system import JUPITER_RADIUS_M, radius_from_gravity_m
+from arielflow.physics.atmosphere import Pressures
+from arielflow.physics.binning import binning_matrix
+from arielflow.physics.cia import load_cia
+from arielflow.physics.nodes import FastTransmission, read_nodes
+from arielflow.physics.opacity_cache import describe_opacities, load_opacities
+from arielflow.physics.system import HE_H2_RATIO, JUPITER_RADIUS_M, radius_from_gravity_m
 from arielflow.physics.transmission import TransmissionModel
+from arielflow.provenance import sha256, source_digest
 from arielflow.schema import auxiliary_values, target_index
+
+
+@dataclass(frozen=True)
+class PhysicsSettings:
+    """Which opacities and which mode of the forward model; small, so that jobs can be sent it.
+
+    Attributes
+    ----------
+    opacities : folder of opacity tables
+    nodes : file of the fast mode's nodes; None for the reference mode
+    cia : collision-induced absorption, from the folder's ``.cia`` files
+    """
+
+    opacities: str
+    nodes: str | None = None
+    cia: bool = False
 
 
 def transmission_model(
     molecules: Sequence[str],
-    opacities: str | Path,
+    settings: PhysicsSettings,
     wavelength_um: np.ndarray,
     wavelength_width_um: np.ndarray,
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    pressures: Pressures | None = None,
+    he_h2_ratio: float = HE_H2_RATIO,
 ) -> TransmissionModel:
-    """The reference forward model on the tables of a folder, for these molecules and bins."""
-    tables = load_opacities(opacities, molecules)
-    return TransmissionModel(tables, wavelength_um, wavelength_width_um, device=device, dtype=dtype)
+    """The reference mode on the tables of a folder, for these molecules and bins."""
+    bins = wavelength_um, wavelength_width_um
+    tables = load_opacities(settings.opacities, tuple(molecules), *bins)
+    grid = tables[molecules[0]].wavenumber_cm1
+    return TransmissionModel(
+        tables,
+        binning_matrix(grid, *bins),
+        cia=load_cia(settings.opacities) if settings.cia else (),
+        pressures=pressures,
+        he_h2_ratio=he_h2_ratio,
+        device=device,
+        dtype=dtype,
+    )
+
+
+def fast_or_reference(
+    molecules: Sequence[str],
+    settings: PhysicsSettings,
+    wavelength_um: np.ndarray,
+    wavelength_width_um: np.ndarray,
+    *,
+    device: str = "cpu",
+) -> TransmissionModel | FastTransmission:
+    """The forward model in the mode that the settings name.
+
+    Raises
+    ------
+    ArielflowError
+        The nodes were made from other tables, bins or settings than these.
+    """
+    bins = wavelength_um, wavelength_width_um
+
+    def reference() -> TransmissionModel:
+        return transmission_model(molecules, settings, *bins, device=device)
+
+    if settings.nodes is None:
+        return reference()
+    nodes = read_nodes(settings.nodes)
+    nodes.check(settings.nodes, fingerprint(molecules, settings, *bins))
+    tables = load_opacities(settings.opacities, tuple(molecules), *bins)
+    cia = load_cia(settings.opacities) if settings.cia else ()
+    return FastTransmission(nodes, tables, reference, cia=cia, device=device)
+
+
+def fingerprint(
+    molecules: Sequence[str],
+    settings: PhysicsSettings,
+    wavelength_um: np.ndarray,
+    wavelength_width_um: np.ndarray,
+) -> str:
+    """Checksum of all that shapes the fast mode's nodes: tables, bins, settings, code."""
+    here = Path(__file__).parent
+    code = [here / f"{name}.py" for name in ("nodes", "transmission", "absorption", "atmosphere")]
+    cia = sorted(Path(settings.opacities).glob("*.cia")) if settings.cia else []
+    content = {
+        "bins": [np.asarray(b).tolist() for b in (wavelength_um, wavelength_width_um)],
+        "cia": [sha256(path) for path in cia],
+        "code": source_digest(*code),
+        "tables": {
+            name: entry["sha256"]
+            for name, entry in describe_opacities(settings.opacities, list(molecules)).items()
+        },
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class ForwardModel:
@@ -47,7 +134,9 @@ class ForwardModel:
         The data set lacks a quantity that the model needs.
     """
 
-    def __init__(self, transmission: TransmissionModel, planets: xr.Dataset) -> None:
+    def __init__(
+        self, transmission: TransmissionModel | FastTransmission, planets: xr.Dataset
+    ) -> None:
         self.transmission = transmission
         self._temperature = self._column(planets, "planet_temperature")
         self._molecules = [self._column(planets, name) for name in transmission.molecules]

@@ -1,23 +1,22 @@
-"""Molecular absorption cross-sections, read from and written to TauREx's HDF5 format."""
+"""Opacity tables: what one holds, which ones a folder has, and how they are fitted together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from arielflow.errors import ArielflowError
-from arielflow.provenance import atomic_path
 
-_PASCAL = {"pa": 1.0, "bar": 1e5, "mbar": 1e2, "atm": 101325.0}
+MUST_COVER_K = (500.0, 2500.0)
+"""Temperatures [K] that a table has to hold; beyond its own edges it is clamped."""
 
 
 @dataclass(frozen=True)
-class CrossSection:
-    """Absorption cross-section of one molecule.
+class OpacityTable:
+    """Absorption of one molecule: a cross-section table, or a correlated-k table.
 
     Attributes
     ----------
@@ -25,7 +24,9 @@ class CrossSection:
     wavenumber_cm1 : ascending, shape (wavenumber,) [cm-1]
     temperature_k : ascending, shape (temperature,) [K]
     pressure_pa : ascending, shape (pressure,) [Pa]
-    cross_section_cm2 : shape (pressure, temperature, wavenumber) [cm2 per molecule]
+    cross_section_cm2 : shape (pressure, temperature, wavenumber) [cm2 per molecule]; of a
+        correlated-k table the k-coefficients, with the quadrature as a fourth axis
+    quadrature_weights : shape (quadrature,), summing to one; None for a cross-section table
     """
 
     molecule: str
@@ -33,91 +34,135 @@ class CrossSection:
     temperature_k: np.ndarray
     pressure_pa: np.ndarray
     cross_section_cm2: np.ndarray
+    quadrature_weights: np.ndarray | None = None
+
+    @property
+    def kind(self) -> str:
+        """``cross-section`` or ``correlated-k``."""
+        return "cross-section" if self.quadrature_weights is None else "correlated-k"
 
 
-def write_taurex_hdf5(path: str | Path, table: CrossSection) -> None:
-    """Write a table as TauREx 3 reads it (pressures in Pa, wavenumbers as ``bin_edges``)."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file["bin_edges"] = table.wavenumber_cm1
-        file["t"] = table.temperature_k
-        file["p"] = table.pressure_pa
-        file["p"].attrs["units"] = "Pa"
-        file["xsecarr"] = table.cross_section_cm2
-        file["xsecarr"].attrs["units"] = "cm^2/molecule"
-        file["mol_name"] = np.array([table.molecule.encode()])
-
-
-def read_taurex_hdf5(path: str | Path) -> CrossSection:
-    """Read a TauREx/ExoMol cross-section table.
-
-    Raises
-    ------
-    ArielflowError
-        The file is missing, corrupt, lacks a dataset, or its arrays do not fit together.
-    """
-    if not Path(path).is_file():
-        raise ArielflowError(f"{path}: no such opacity file; check the folder of opacities")
-    try:
-        with h5py.File(path, "r") as file:
-            name = np.ravel(file["mol_name"][()])[0]
-            units = file["p"].attrs["units"]
-            units = units.decode() if isinstance(units, bytes) else str(units)
-            if units.lower() not in _PASCAL:
-                raise ArielflowError(
-                    f"{path}: pressures in {units!r}; expected one of {', '.join(_PASCAL)}; "
-                    "convert the table"
-                )
-            pressure_pa = file["p"][()] * _PASCAL[units.lower()]
-            table = CrossSection(
-                name.decode() if isinstance(name, bytes) else str(name),
-                file["bin_edges"][()],
-                file["t"][()],
-                pressure_pa,
-                file["xsecarr"][()],
-            )
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
-        # KeyError's own text is quoted and some of h5py's run over several lines.
-        reason = " ".join(str(error).strip("\"'").split())
-        raise ArielflowError(
-            f"{path}: not a readable TauREx cross-section table ({reason}); fetch or make it again"
-        ) from None
-    _check_arrays(path, table)
-    return table
-
-
-def _check_arrays(path: str | Path, table: CrossSection) -> None:
+def check_arrays(path: str | Path, table: OpacityTable) -> OpacityTable:
     """Refuse axes that cannot be interpolated in, and cross-sections that do not fit them."""
     for name, axis in (
-        ("bin_edges", table.wavenumber_cm1),
-        ("t", table.temperature_k),
-        ("p", table.pressure_pa),
+        ("wavenumber", table.wavenumber_cm1),
+        ("temperature", table.temperature_k),
+        ("pressure", table.pressure_pa),
     ):
         # Written so that a NaN fails too: interpolation would go astray without a word.
         if np.ndim(axis) != 1 or not (np.all(np.diff(axis) > 0) and np.all(axis > 0)):
             raise ArielflowError(
                 f"{path}: {name} is not one ascending row of positive numbers; sort the table"
             )
+        if len(axis) < 2:
+            raise ArielflowError(f"{path}: {name} has one node; a table needs two to interpolate")
     shape = (len(table.pressure_pa), len(table.temperature_k), len(table.wavenumber_cm1))
+    if table.quadrature_weights is not None:
+        shape = (*shape, len(table.quadrature_weights))
+        if not np.isclose(table.quadrature_weights.sum(), 1, atol=1e-3):
+            raise ArielflowError(f"{path}: quadrature weights do not sum to one; make it again")
     if table.cross_section_cm2.shape != shape:
         raise ArielflowError(
-            f"{path}: xsecarr has shape {table.cross_section_cm2.shape}, its axes say {shape}; "
-            "fetch or make the table again"
+            f"{path}: cross-sections have shape {table.cross_section_cm2.shape}, the axes say "
+            f"{shape}; fetch or make the table again"
         )
-    if not np.all(np.isfinite(table.cross_section_cm2)) or np.any(table.cross_section_cm2 < 0):
+    # A sum is finite only where all its terms are; one pass, and no array of its own.
+    if not np.isfinite(table.cross_section_cm2.sum(dtype=float)) or (
+        table.cross_section_cm2.min() < 0
+    ):
         raise ArielflowError(f"{path}: negative or non-finite cross-sections; make the table again")
+    return table
 
 
-def load_opacities(folder: str | Path, molecules: Sequence[str]) -> dict[str, CrossSection]:
-    """Read the tables ``<molecule>.h5`` of a folder, in the order of ``molecules``.
+def check_coverage(
+    path: str | Path, table: OpacityTable, wavelength_um: np.ndarray, width_um: np.ndarray
+) -> None:
+    """Refuse a table that leaves part of the bins or of the usual temperatures uncovered.
 
     Raises
     ------
     ArielflowError
-        A molecule has no table, or a table is not readable.
+        With the file, what it covers and what is needed.
     """
-    missing = [name for name in molecules if not (Path(folder) / f"{name}.h5").is_file()]
+    low, high = 1e4 / table.wavenumber_cm1[[-1, 0]]
+    needed = (wavelength_um - 0.5 * width_um).min(), (wavelength_um + 0.5 * width_um).max()
+    if low > needed[0] or high < needed[1]:
+        raise ArielflowError(
+            f"{path}: covers {low:.3f}-{high:.3f} um, the bins need {needed[0]:.3f}-"
+            f"{needed[1]:.3f} um; use a table that covers all bins"
+        )
+    cold, hot = table.temperature_k[[0, -1]]
+    if cold > MUST_COVER_K[0] or hot < MUST_COVER_K[1]:
+        raise ArielflowError(
+            f"{path}: covers {cold:g}-{hot:g} K, needed are {MUST_COVER_K[0]:g}-"
+            f"{MUST_COVER_K[1]:g} K; use a table with a wider range"
+        )
+
+
+def crop(table: OpacityTable, wavelength_range_um: tuple[float, float]) -> OpacityTable:
+    """The part of a table inside a range of wavelengths, and one point more at either end."""
+    grid = table.wavenumber_cm1
+    start = max(int(np.searchsorted(grid, 1e4 / wavelength_range_um[1])) - 2, 0)
+    stop = int(np.searchsorted(grid, 1e4 / wavelength_range_um[0])) + 2
+    return replace(
+        table,
+        wavenumber_cm1=grid[start:stop],
+        cross_section_cm2=table.cross_section_cm2[:, :, start:stop],
+    )
+
+
+def at_wavenumbers(table: OpacityTable, wavenumber_cm1: np.ndarray) -> OpacityTable:
+    """A table interpolated linearly in wavenumber; zero beyond its own ends, as in TauREx 3."""
+    grid = table.wavenumber_cm1
+    if np.array_equal(grid, wavenumber_cm1):
+        return table
+    upper = np.clip(np.searchsorted(grid, wavenumber_cm1), 1, len(grid) - 1)
+    fraction = (wavenumber_cm1 - grid[upper - 1]) / (grid[upper] - grid[upper - 1])
+    inside = (wavenumber_cm1 >= grid[0]) & (wavenumber_cm1 <= grid[-1])
+    values = np.asarray(table.cross_section_cm2)
+    mixed = values[..., upper - 1] * ((1 - fraction) * inside)
+    mixed += values[..., upper] * (fraction * inside)
+    return replace(
+        table, wavenumber_cm1=wavenumber_cm1, cross_section_cm2=mixed.astype(values.dtype)
+    )
+
+
+def on_one_grid(tables: Mapping[str, OpacityTable]) -> dict[str, OpacityTable]:
+    """All tables on the wavenumbers of the one with most points, as TauREx 3 does.
+
+    Raises
+    ------
+    ArielflowError
+        Cross-sections and k-tables are mixed, or k-tables differ in their wavenumbers.
+    """
+    if len({table.kind for table in tables.values()}) > 1:
+        kinds = ", ".join(f"{name}: {table.kind}" for name, table in tables.items())
+        raise ArielflowError(f"opacities of two kinds cannot be mixed ({kinds}); use one kind")
+    finest = max(tables.values(), key=lambda table: len(table.wavenumber_cm1))
+    for name, table in tables.items():
+        same = np.array_equal(table.wavenumber_cm1, finest.wavenumber_cm1)
+        if table.quadrature_weights is not None and not same:
+            raise ArielflowError(
+                f"k-tables of {finest.molecule} and {name} differ in their wavenumbers; use tables "
+                "made on one grid"
+            )
+    return {name: at_wavenumbers(table, finest.wavenumber_cm1) for name, table in tables.items()}
+
+
+def select(
+    found: Mapping[str, Path], molecules: Sequence[str], folder: str | Path
+) -> dict[str, Path]:
+    """The files of these molecules out of those found, in order.
+
+    Raises
+    ------
+    ArielflowError
+        A molecule has no table.
+    """
+    missing = [name for name in molecules if name not in found]
     if missing:
         raise ArielflowError(
-            f"{folder}: no opacity table for {', '.join(missing)}; expected <molecule>.h5 files"
+            f"{folder}: no opacity table for {', '.join(missing)}; found "
+            f"{', '.join(sorted(found)) or 'none'}"
         )
-    return {name: read_taurex_hdf5(Path(folder) / f"{name}.h5") for name in molecules}
+    return {name: found[name] for name in molecules}

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from arielflow.errors import ArielflowError
-
 _LOSCHMIDT_M3 = 2.6867805e25
 _CM2_PER_M2 = 1e4
+KNOWN_GASES = ("H2", "He", "H2O", "CO2", "CO", "CH4", "NH3")
 
 
 def _refractivity(gas: str, wavelength_um: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
@@ -38,20 +37,18 @@ def _refractivity(gas: str, wavelength_um: np.ndarray) -> tuple[np.ndarray, np.n
         air = 0.05792105 / (238.0185 - inverse_square) + 0.00167917 / (57.362 - inverse_square)
         depolarisation = 0.17
         return 0.85 * air, (6 + 3 * depolarisation) / (6 - 7 * depolarisation)
-    raise ArielflowError(
-        f"no Rayleigh cross-section for {gas}; known: H2, He, H2O, CO2, CO, CH4, NH3"
-    )
+    raise ValueError(f"no refractivity of {gas}")
 
 
 def rayleigh_cross_section_cm2(gas: str, wavelength_um: np.ndarray) -> np.ndarray:
     """Rayleigh scattering cross-section [cm2 per particle] at ``wavelength_um`` [um].
 
-    Raises
-    ------
-    ArielflowError
-        The gas is not known.
+    Zero for a gas that is not one of ``KNOWN_GASES``: a trace gas adds little to what H2 and He
+    scatter.
     """
     wavelength_um = np.asarray(wavelength_um, dtype=float)
+    if gas not in KNOWN_GASES:
+        return np.zeros_like(wavelength_um)
     angstrom = wavelength_um * 1e4
     if gas == "H2":
         return 8.14e-13 * angstrom**-4 * (1 + 1.572e6 * angstrom**-2 + 1.981e12 * angstrom**-4)

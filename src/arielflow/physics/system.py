@@ -5,7 +5,11 @@ SI units throughout. The constants are those of TauREx 3 (through astropy), so t
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+
+from arielflow.errors import ArielflowError
 
 GRAVITATIONAL_CONSTANT = 6.6743e-11
 BOLTZMANN_CONSTANT = 1.380649e-23
@@ -27,10 +31,48 @@ MOLECULAR_MASS_U = {
     "CH4": 16.04276,
     "NH3": 17.03056,
 }
+_ATOMIC_MASS_U = {
+    "H": 1.00794,
+    "C": 12.0107,
+    "N": 14.0067,
+    "O": 15.9994,
+    "F": 18.9984,
+    "Na": 22.98977,
+    "Si": 28.0855,
+    "P": 30.97376,
+    "S": 32.065,
+    "Cl": 35.453,
+    "K": 39.0983,
+    "Ca": 40.078,
+    "Ti": 47.867,
+    "V": 50.9415,
+    "Cr": 51.9961,
+    "Fe": 55.845,
+}
 HE_H2_RATIO = 0.17
 SOLAR_MEAN_MOLECULAR_WEIGHT_U = (MOLECULAR_MASS_U["H2"] + HE_H2_RATIO * MOLECULAR_MASS_U["He"]) / (
     1 + HE_H2_RATIO
 )
+
+
+def molecular_mass_u(formula: str) -> float:
+    """Mass of a molecule [u]: TauREx 3's for the challenge's gases, else summed over its atoms.
+
+    Raises
+    ------
+    ArielflowError
+        The formula holds an element that is not known.
+    """
+    if formula in MOLECULAR_MASS_U:
+        return MOLECULAR_MASS_U[formula]
+    parts = re.findall(r"([A-Z][a-z]?)(\d*)", formula)
+    unknown = [element for element, _ in parts if element not in _ATOMIC_MASS_U]
+    if unknown or "".join(element + count for element, count in parts) != formula:
+        raise ArielflowError(
+            f"{formula!r}: no molecular mass; expected a formula of "
+            f"{', '.join(_ATOMIC_MASS_U)}, such as HCN"
+        )
+    return sum(_ATOMIC_MASS_U[element] * int(count or 1) for element, count in parts)
 
 
 def equilibrium_temperature_k(

@@ -9,39 +9,84 @@ the optical depth of a planet is one matrix product (layers x pressure nodes) (n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntFlag
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from arielflow.errors import ArielflowError
-from arielflow.physics.binning import binning_matrix
-from arielflow.physics.opacity import CrossSection
+from arielflow.physics.absorption import UNIT_M2, CollisionPair, group_tables
+from arielflow.physics.atmosphere import (
+    Layers,
+    Pressures,
+    half_chords,
+    hydrostatic_levels,
+    layers,
+)
+from arielflow.physics.cia import CollisionInducedAbsorption
+from arielflow.physics.opacity import OpacityTable
 from arielflow.physics.rayleigh import rayleigh_cross_section_cm2
 from arielflow.physics.system import (
     ATOMIC_MASS_UNIT_KG,
     BOLTZMANN_CONSTANT,
-    GRAVITATIONAL_CONSTANT,
     HE_H2_RATIO,
-    MOLECULAR_MASS_U,
+    molecular_mass_u,
 )
 
-# Cross-sections are held in units of 1e-26 m2, in which they fit single precision.
-_CROSS_SECTION_UNIT_M2 = 1e-26
 _M2_PER_CM2 = 1e-4
 _FILL_GASES = ("H2", "He")
+_HAZE_REFERENCE_UM = 0.35
+# Optical depths of a batch that still fit a core's cache; measured, benchmarks/forward_model.csv.
+_BATCH_BYTES = 1.5e6
+# An atmosphere that reaches this many radii within the pressure range has run away.
+_DIVERGED_RADII = 1e3
 
 
-def _interpolation_weights(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Linear interpolation from ``nodes`` to ``points`` as a matrix, clamped at both ends."""
-    upper = np.clip(np.searchsorted(nodes, points), 1, len(nodes) - 1)
-    fraction = np.clip((points - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1]), 0, 1)
-    weights = np.zeros((len(points), len(nodes)))
-    rows = np.arange(len(points))
-    weights[rows, upper - 1] = 1 - fraction
-    weights[rows, upper] = fraction
-    return weights
+class Flag(IntFlag):
+    """Why a planet has no spectrum; several may hold at once."""
+
+    GOOD = 0
+    NON_FINITE = 1
+    OUT_OF_RANGE = 2
+    DIVERGED = 4
+
+
+@dataclass(frozen=True)
+class Planets:
+    """Parameters of the planets whose spectra are asked for.
+
+    Attributes
+    ----------
+    radius_m, mass_kg, temperature_k, star_radius_m : shape (planet,): radius at the bottom of the
+        atmosphere [m], mass [kg], temperature [K], radius of the star [m]
+    log_mixing_ratio : log10 volume mixing ratios, shape (planet, molecule); -inf for none
+    cloud_pressure_pa : pressure [Pa] of the top of an opaque cloud deck, shape (planet,), or None
+    haze_log_strength, haze_slope : log10 of the haze's cross-section at 0.35 um over H2's Rayleigh
+        scattering, and its power of the wavelength (-4 for Rayleigh), shape (planet,), or None
+    """
+
+    radius_m: Tensor
+    mass_kg: Tensor
+    temperature_k: Tensor
+    star_radius_m: Tensor
+    log_mixing_ratio: Tensor
+    cloud_pressure_pa: Tensor | None = None
+    haze_log_strength: Tensor | None = None
+    haze_slope: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The parameters that are given, by name."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def __getitem__(self, rows: slice | Tensor) -> Planets:
+        return replace(self, **{name: value[rows] for name, value in self.tensors().items()})
+
+    def __len__(self) -> int:
+        return len(self.radius_m)
 
 
 class TransmissionModel:
@@ -49,72 +94,82 @@ class TransmissionModel:
 
     Parameters
     ----------
-    cross_sections
-        Absorbing molecules' tables by name, all on one grid of pressure, temperature, wavenumber.
-    wavelength_um, wavelength_width_um
-        Bins of the result, shape (wavelength,) [um].
-    n_layers, pressure_pa
-        Number of layers and the pressures at the bottom and the top [Pa].
+    tables
+        Absorbing molecules' tables by name, all on one grid of wavenumbers.
+    projection
+        Matrix (wavelength, wavenumber) from the tables' grid to the bins of the result; rows that
+        sum to one average, see :func:`arielflow.physics.binning.binning_matrix`.
+    cia
+        Collision-induced absorption; none by default, as in the challenge's own model.
+    pressures
+        Layers and pressure range.
     he_h2_ratio
         Number ratio of helium to hydrogen in the fill gas.
     device
         Torch device that the tables live on.
     batch_size
-        Planets computed at once; bounds the memory.
+        Planets whose optical depths are held at once; bounds the memory. By default as many as
+        fit a core's cache, which is fastest.
     dtype
         Of cross-sections and optical depths; the geometry is in double precision always.
 
-    Raises
-    ------
-    ArielflowError
-        The tables do not share a grid, or leave a bin uncovered.
+    Attributes
+    ----------
+    calls : number of spectra computed
+    clamped : number of spectra outside the temperatures of a table, computed at its edge
     """
 
     def __init__(
         self,
-        cross_sections: Mapping[str, CrossSection],
-        wavelength_um: np.ndarray,
-        wavelength_width_um: np.ndarray,
+        tables: Mapping[str, OpacityTable],
+        projection: np.ndarray,
         *,
-        n_layers: int = 100,
-        pressure_pa: tuple[float, float] = (1e6, 1e-5),
+        cia: Sequence[CollisionInducedAbsorption] = (),
+        pressures: Pressures | None = None,
         he_h2_ratio: float = HE_H2_RATIO,
         device: str = "cpu",
-        batch_size: int = 32,
+        batch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.molecules = tuple(cross_sections)
-        self.batch_size = batch_size
-        self.device = torch.device(device)
-        self.dtype = dtype
-        self.calls = 0
-        tables = list(cross_sections.values())
-        self._check_grids(tables)
-        first = tables[0]
-        self.wavenumber_cm1 = first.wavenumber_cm1
-        self.temperature_range_k = (float(first.temperature_k[0]), float(first.temperature_k[-1]))
+        self.molecules = tuple(tables)
+        self.device, self.dtype = torch.device(device), dtype
+        self.pressures = pressures or Pressures()
+        self.calls = self.clamped = 0
+        self.wavenumber_cm1 = next(iter(tables.values())).wavenumber_cm1
+        layers_pa = self.pressures.layers_pa
+        groups = group_tables(list(tables.values()), layers_pa, self._optical, self._double)
+        self._groups = [group for group in groups if group.quadrature is None]
+        self._correlated = [group for group in groups if group.quadrature is not None]
+        self.temperature_range_k = (
+            max(group.temperature_range_k[0] for group in groups),
+            min(group.temperature_range_k[1] for group in groups),
+        )
         gases = (*self.molecules, *_FILL_GASES)
-        native_um = 1e4 / first.wavenumber_cm1
+        native_um = 1e4 / self.wavenumber_cm1
+        scale = _M2_PER_CM2 / UNIT_M2
         rayleigh = np.stack([rayleigh_cross_section_cm2(gas, native_um) for gas in gases])
-        scale = _M2_PER_CM2 / _CROSS_SECTION_UNIT_M2
-        # (temperature, molecule, pressure x wavenumber): one row of the first axis a table node.
-        stacked = np.stack([table.cross_section_cm2 for table in tables]).transpose(2, 0, 1, 3)
-        self._sigma = self._optical(stacked.reshape(*stacked.shape[:2], -1) * scale)
         self._rayleigh = self._optical(rayleigh * scale)
-        self._table_temperature = self._double(first.temperature_k)
-        self._mass = self._double([MOLECULAR_MASS_U[gas] for gas in gases]) * ATOMIC_MASS_UNIT_KG
+        self._haze_log_um = self._double(np.log(native_um / _HAZE_REFERENCE_UM))
+        reference = rayleigh_cross_section_cm2("H2", np.array([_HAZE_REFERENCE_UM]))
+        self._haze_reference = float(reference[0] * scale)
+        self._mass = self._double([molecular_mass_u(gas) for gas in gases]) * ATOMIC_MASS_UNIT_KG
         self._fill = self._double([1 / (1 + he_h2_ratio), he_h2_ratio / (1 + he_h2_ratio)])
-
-        levels = np.geomspace(*pressure_pa, n_layers + 1)
-        layers = np.sqrt(levels[1:] * levels[:-1])
-        self._log_step = float(np.log(levels[0] / levels[1]))
-        self._layer_pressure = self._double(layers)
-        self._n_layers = n_layers
-        weights = _interpolation_weights(np.log10(first.pressure_pa), np.log10(layers))
-        # The last column carries Rayleigh scattering, which does not depend on pressure.
-        self._pressure_weights = self._double(np.column_stack([weights, np.ones(n_layers)]))
-        bins = binning_matrix(first.wavenumber_cm1, wavelength_um, wavelength_width_um)
-        self._bins = self._double(bins.T)
+        self._cia = [
+            CollisionPair(
+                table,
+                (gases.index(table.pair[0]), gases.index(table.pair[1])),
+                self.wavenumber_cm1,
+                self._optical,
+                self._double,
+            )
+            for table in cia
+        ]
+        self._paths = self._path_factors(layers_pa)
+        self.projection = np.asarray(projection)
+        self._projection = self._double(np.ascontiguousarray(self.projection.T))
+        quadrature = max([len(group.quadrature) for group in self._correlated], default=1)
+        width = len(layers_pa) * len(self.wavenumber_cm1) * quadrature * dtype.itemsize
+        self.batch_size = batch_size or max(1, int(_BATCH_BYTES / width))
 
     def _optical(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), dtype=self.dtype).to(self.device)
@@ -122,112 +177,153 @@ class TransmissionModel:
     def _double(self, values: object) -> Tensor:
         return torch.as_tensor(np.asarray(values, dtype=float)).to(self.device)
 
-    @staticmethod
-    def _check_grids(tables: list[CrossSection]) -> None:
-        first = tables[0]
-        for table in tables[1:]:
-            for name in ("wavenumber_cm1", "temperature_k", "pressure_pa"):
-                if not np.array_equal(getattr(first, name), getattr(table, name)):
-                    raise ArielflowError(
-                        f"opacities of {first.molecule} and {table.molecule} differ in {name}; "
-                        "use tables made on one grid"
-                    )
+    def _path_factors(self, layers_pa: np.ndarray) -> Tensor:
+        """Constant matrix D (layer, node) with path matrix = half chords x D / temperature.
 
-    def __call__(
-        self,
-        radius_m: Tensor,
-        mass_kg: Tensor,
-        temperature_k: Tensor,
-        star_radius_m: Tensor,
-        log_mixing_ratio: Tensor,
-        *,
-        native: bool = False,
-    ) -> Tensor:
+        The path through a shell is the difference of two half chords; the difference is taken
+        here, of the shells' densities times their interpolation weights, instead of there.
+        """
+        density = layers_pa / BOLTZMANN_CONSTANT * UNIT_M2
+        weights = [group.layer_weights for group in (*self._groups, *self._correlated)]
+        # One column more carries Rayleigh scattering and haze, which do not depend on pressure.
+        columns = np.column_stack([*weights, np.ones(len(layers_pa))]) * density[:, None]
+        if self._cia:
+            columns = np.column_stack([columns, density**2])
+        return self._double(2 * (columns - np.vstack([columns[1:], np.zeros(columns.shape[1])])))
+
+    def planets(self, *parameters: object, **named: object) -> Planets:
+        """Parameters as :class:`Planets`, in double precision on the model's device."""
+
+        def double(value: object) -> Tensor:
+            if not isinstance(value, Tensor):
+                value = torch.as_tensor(np.array(value, dtype=float))
+            return value.to(self.device, torch.float64)
+
+        return Planets(
+            *(double(value) for value in parameters),
+            **{name: double(value) for name, value in named.items() if value is not None},
+        )
+
+    def flags(self, planets: Planets) -> Tensor:
+        """Why planets have no spectrum, shape (planet,), bits of :class:`Flag`; 0 is good."""
+        with torch.no_grad():
+            flags = torch.zeros(len(planets), dtype=torch.int64, device=self.device)
+            mixing = planets.log_mixing_ratio
+            for name, value in planets.tensors().items():
+                fault = ~torch.isfinite(value)
+                if name == "log_mixing_ratio":
+                    fault = (fault & ~torch.isneginf(value)).any(dim=1)
+                flags |= fault * int(Flag.NON_FINITE)
+                if not name.startswith(("log_", "haze")):
+                    flags |= (value <= 0) * int(Flag.OUT_OF_RANGE)
+            flags |= ((10.0**mixing).sum(dim=1) > 1) * int(Flag.OUT_OF_RANGE)
+            top = self._levels(planets)[0][:, -1]
+            bound = top < _DIVERGED_RADII * planets.radius_m
+            flags |= ((flags == 0) & ~bound) * int(Flag.DIVERGED)
+        return flags
+
+    def __call__(self, *parameters: object, native: bool = False, **named: object) -> Tensor:
         """Transit depths (planet, wavelength), dimensionless, in double precision.
 
         Parameters
         ----------
-        radius_m, mass_kg, temperature_k, star_radius_m
-            Shape (planet,): radius at the bottom of the atmosphere [m], mass [kg], temperature
-            [K], radius of the star [m].
-        log_mixing_ratio
-            log10 volume mixing ratios, shape (planet, molecule), in the order of ``molecules``.
+        parameters, named
+            In the order and by the names of :class:`Planets`, or one such object.
         native
             Return the spectrum on the opacity grid (``wavenumber_cm1``) instead of the bins.
 
         Notes
         -----
-        An atmosphere that diverges (scale height comparable with the radius) gives inf or NaN.
+        A planet with parameters that are not finite or not physical, or whose atmosphere runs away
+        (scale height comparable with the radius), gets NaN and a gradient of zero; the others are
+        not touched by it. :meth:`flags` says why.
         """
-        arguments = (radius_m, mass_kg, temperature_k, star_radius_m, log_mixing_ratio)
-        arguments = [torch.as_tensor(a, dtype=torch.float64, device=self.device) for a in arguments]
-        self.calls += len(arguments[0])
+        given = parameters and isinstance(parameters[0], Planets)
+        planets = parameters[0] if given else self.planets(*parameters, **named)
+        if planets.log_mixing_ratio.shape[1:] != (len(self.molecules),):
+            raise ArielflowError(
+                f"mixing ratios have shape {tuple(planets.log_mixing_ratio.shape)}, expected "
+                f"(planet, {len(self.molecules)}): {', '.join(self.molecules)}"
+            )
+        self.calls += len(planets)
+        good = self.flags(planets) == 0
+        cold, hot = self.temperature_range_k
+        temperature = planets.temperature_k.detach()
+        self.clamped += int((good & ((temperature < cold) | (temperature > hot))).sum())
+        if bool(good.all()):
+            return self._spectra(planets, native)
+        width = self._rayleigh.shape[1] if native else self._projection.shape[1]
+        depths = torch.full((len(planets), width), torch.nan, dtype=torch.float64)
+        depths = depths.to(self.device)
+        return depths.index_put((good.nonzero()[:, 0],), self._spectra(planets[good], native))
+
+    def _spectra(self, planets: Planets, native: bool) -> Tensor:
+        """Spectra of good planets, in batches of bounded memory."""
+        width = self._rayleigh.shape[1] if native else self._projection.shape[1]
         # Filled in place: results allocated one by one would fragment the heap by gigabytes.
-        width = len(self.wavenumber_cm1) if native else self._bins.shape[1]
-        depths = torch.empty((len(arguments[0]), width), dtype=torch.float64, device=self.device)
-        start = 0
-        for part in self._split(arguments):
-            stop = start + len(part[0])
-            depths[start:stop] = self._batch(*part, native=native)
-            start = stop
+        depths = torch.empty((len(planets), width), dtype=torch.float64, device=self.device)
+        levels, mixing = self._levels(planets)
+        geometry = layers(levels)
+        for start in range(0, len(planets), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            depths[rows] = self._batch(planets[rows], geometry[rows], mixing[rows], native)
         return depths
 
-    def _split(self, arguments: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
-        return zip(*(argument.split(self.batch_size) for argument in arguments), strict=True)
+    def _levels(self, planets: Planets) -> tuple[Tensor, Tensor]:
+        """Radii of the levels, and volume mixing ratios: absorbers first, H2 and He filling up."""
+        mixing = self._mixing_ratios(planets)
+        parameters = planets.radius_m, planets.mass_kg, planets.temperature_k
+        return hydrostatic_levels(self.pressures, *parameters, mixing @ self._mass), mixing
 
-    def _batch(self, radius, mass, temperature, star_radius, log_mixing_ratio, *, native):
-        mixing = self._mixing_ratios(log_mixing_ratio)
-        mean_mass = mixing @ self._mass
-        bottom, tangent, thickness, upper_edge = self._geometry(
-            radius, mass, temperature, mean_mass
-        )
-        paths = self._path_matrix(tangent, upper_edge, temperature)
-        tau = paths.to(self.dtype) @ self._nodes(temperature, mixing)
-        ring = 2 * bottom * thickness / star_radius[:, None] ** 2
-        absorbed = (ring.to(self.dtype)[:, None, :] @ -torch.expm1(-tau)).squeeze(1).double()
-        depth = (radius / star_radius)[:, None] ** 2 + absorbed
-        return depth if native else depth @ self._bins
-
-    def _mixing_ratios(self, log_mixing_ratio: Tensor) -> Tensor:
-        """Volume mixing ratios (planet, gas), absorbers first, then H2 and He filling up."""
-        absorbers = 10.0**log_mixing_ratio
+    def _mixing_ratios(self, planets: Planets) -> Tensor:
+        absorbers = 10.0**planets.log_mixing_ratio
         rest = (1 - absorbers.sum(dim=1, keepdim=True)).clamp(min=0)
         return torch.cat([absorbers, rest * self._fill], dim=1)
 
-    def _geometry(self, radius, mass, temperature, mean_mass) -> tuple[Tensor, ...]:
-        """Radii (planet, layer) of layer bottoms, tangents and upper edges, and thicknesses [m]."""
-        growth = BOLTZMANN_CONSTANT * temperature * self._log_step
-        growth = growth / (mean_mass * GRAVITATIONAL_CONSTANT * mass)
-        levels = [radius]
-        for _ in range(self._n_layers):
-            levels.append(levels[-1] + growth * levels[-1] ** 2)
-        levels = torch.stack(levels, dim=1)
-        bottom, thickness = levels[:, :-1], levels.diff(dim=1)
-        tangent = bottom + 0.5 * thickness[:, :1]
-        return bottom, tangent, thickness, tangent + 0.5 * thickness
+    def mean_mass_kg(self, planets: Planets) -> Tensor:
+        """Mean molecular mass of each planet's atmosphere, shape (planet,) [kg]."""
+        return self._mixing_ratios(planets) @ self._mass
 
-    def _path_matrix(self, tangent, upper_edge, temperature) -> Tensor:
-        """Column density [1e26 m-2] of each pressure node along each tangent chord."""
-        difference = upper_edge[:, None, :] - tangent[:, :, None]
-        product = difference * (upper_edge[:, None, :] + tangent[:, :, None])
-        above = difference > 0
-        # Masked before the root: its gradient at zero is infinite.
-        half = torch.sqrt(torch.where(above, product, 1.0)) * above
-        chord = 2 * torch.diff(half, dim=2, prepend=torch.zeros_like(half[:, :, :1]))
-        density = self._layer_pressure / (BOLTZMANN_CONSTANT * temperature[:, None])
-        column = chord * (density * _CROSS_SECTION_UNIT_M2)[:, None, :]
-        return column @ self._pressure_weights
+    def _batch(self, planets: Planets, geometry: Layers, mixing: Tensor, native: bool) -> Tensor:
+        tau = self._optical_depth(planets, geometry, mixing)
+        star = planets.star_radius_m[:, None]
+        ring = 2 * geometry.bottom * geometry.thickness / star**2
+        base = (planets.radius_m[:, None] / star) ** 2
+        if planets.cloud_pressure_pa is not None:
+            # Layers below the deck are opaque, the one that its top lies in partly.
+            depth = np.log(self.pressures.bottom_pa) - torch.log(planets.cloud_pressure_pa)
+            below = depth[:, None] / self.pressures.log_step
+            covered = (below - torch.arange(ring.shape[1], device=self.device)).clamp(0, 1)
+            base = base + (ring * covered).sum(dim=1, keepdim=True)
+            ring = ring * (1 - covered)
+        lost = -torch.expm1(-tau) if tau.requires_grad else tau.neg_().expm1_().neg_()
+        absorbed = (ring.to(self.dtype)[:, None, :] @ lost).squeeze(1).double()
+        return base + (absorbed if native else absorbed @ self._projection)
 
-    def _nodes(self, temperature: Tensor, mixing: Tensor) -> Tensor:
-        """Cross-section of the gas mixture (planet, node, wavenumber) [1e-26 m2]."""
-        nodes = self._table_temperature
-        temperature = temperature.clamp(nodes[0], nodes[-1])
-        upper = torch.searchsorted(nodes, temperature.detach()).clamp(1, len(nodes) - 1)
-        fraction = (temperature - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
-        absorbers = mixing[:, : len(self.molecules)]
-        low = (absorbers * (1 - fraction[:, None])).to(self.dtype)[:, None, :]
-        high = (absorbers * fraction[:, None]).to(self.dtype)[:, None, :]
-        mixed = low @ self._sigma[upper - 1] + high @ self._sigma[upper]
+    def _optical_depth(self, planets: Planets, geometry: Layers, mixing: Tensor) -> Tensor:
+        temperature = planets.temperature_k
+        paths = half_chords(geometry) @ self._paths / temperature[:, None, None]
         scattered = mixing.to(self.dtype) @ self._rayleigh
-        shape = (len(mixing), -1, self._rayleigh.shape[1])
-        return torch.cat([mixed.reshape(shape), scattered[:, None, :]], dim=1)
+        if planets.haze_log_strength is not None:
+            strength = mixing[:, -2] * 10.0**planets.haze_log_strength * self._haze_reference
+            shape = torch.exp(planets.haze_slope[:, None] * self._haze_log_um)
+            scattered = scattered + (strength[:, None] * shape).to(self.dtype)
+        nodes = [group.nodes(temperature, mixing) for group in self._groups]
+        columns, position = [], 0
+        for group in self._groups:
+            columns.append(paths[:, :, position : position + group.n_pressures])
+            position += group.n_pressures
+        first_correlated = position
+        position += sum(group.n_pressures for group in self._correlated)
+        columns.append(paths[:, :, position : position + 1])
+        nodes.append(scattered[:, None, :])
+        if self._cia:
+            columns.append(paths[:, :, position + 1 :] / temperature[:, None, None])
+            nodes.append(sum(p.cross_section(temperature, mixing) for p in self._cia)[:, None, :])
+        tau = torch.cat(columns, dim=2).to(self.dtype) @ torch.cat(nodes, dim=1)
+        for group in self._correlated:
+            stop = first_correlated + group.n_pressures
+            column = paths[:, :, first_correlated:stop].to(self.dtype)
+            tau = tau + group.optical_depth(column, temperature, mixing)
+            first_correlated = stop
+        return tau

@@ -1,0 +1,104 @@
+"""The forward model of an edition: its molecules, its bins, the opacities and mode chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from arielflow.editions import Edition
+from arielflow.physics.cia import load_cia
+from arielflow.physics.forward import (
+    PhysicsSettings,
+    fast_or_reference,
+    fingerprint,
+    transmission_model,
+)
+from arielflow.physics.nodes import (
+    FastTransmission,
+    NodeSet,
+    NodeSettings,
+    build_nodes,
+    write_nodes,
+)
+from arielflow.physics.opacity_cache import (
+    cache_folder,
+    describe_opacities,
+    load_opacities,
+)
+from arielflow.physics.transmission import TransmissionModel
+from arielflow.provenance import sha256
+from arielflow.schema import MOLECULES
+from arielflow.training import resolve_device
+
+Progress = Callable[[int, int], None]
+"""Called with the number of planets done and of all."""
+
+
+def edition_molecules(edition: Edition) -> list[str]:
+    """Absorbing molecules among an edition's targets, in its order."""
+    return [target.quantity for target in edition.targets if target.quantity in MOLECULES]
+
+
+def edition_model(
+    edition: Edition,
+    physics: PhysicsSettings,
+    *,
+    extra_molecules: Sequence[str] = (),
+    device: str = "cpu",
+) -> TransmissionModel | FastTransmission:
+    """The forward model for an edition's molecules (and further ones) and bins."""
+    molecules = [*edition_molecules(edition), *extra_molecules]
+    bins = edition.wavelength_um, edition.wavelength_width_um
+    return fast_or_reference(molecules, physics, *bins, device=device)
+
+
+def edition_opacities(edition: Edition, physics: PhysicsSettings) -> dict[str, dict[str, str]]:
+    """Read all tables that a run will need, and tell which they are: file and checksum of each.
+
+    Raises
+    ------
+    ArielflowError
+        A table is missing, damaged or covers too little.
+    """
+    molecules = edition_molecules(edition)
+    load_opacities(
+        physics.opacities, tuple(molecules), edition.wavelength_um, edition.wavelength_width_um
+    )
+    record = describe_opacities(physics.opacities, molecules)
+    if physics.cia:
+        load_cia(physics.opacities)
+        for path in sorted(Path(physics.opacities).glob("*.cia")):
+            record[path.stem] = {"path": str(path), "sha256": sha256(path)}
+    return record
+
+
+def build_edition_nodes(
+    edition: Edition,
+    physics: PhysicsSettings,
+    *,
+    seed: int,
+    extra_molecules: Sequence[str] = (),
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> NodeSet:
+    """Make the fast mode's nodes for an edition and write them to ``physics.nodes``."""
+    molecules = [*edition_molecules(edition), *extra_molecules]
+    bins = edition.wavelength_um, edition.wavelength_width_um
+    model = transmission_model(molecules, physics, *bins, device=resolve_device(device))
+    nodes = build_nodes(
+        model,
+        fingerprint(molecules, physics, *bins),
+        settings=NodeSettings(seed=seed),
+        progress=progress,
+    )
+    write_nodes(nodes, physics.nodes)
+    return nodes
+
+
+def nodes_file(
+    edition: Edition, physics: PhysicsSettings, extra_molecules: Sequence[str] = ()
+) -> Path:
+    """Where the user's cache keeps the nodes for these tables: other tables, another name."""
+    molecules = [*edition_molecules(edition), *extra_molecules]
+    bins = edition.wavelength_um, edition.wavelength_width_um
+    return cache_folder() / "nodes" / f"{fingerprint(molecules, physics, *bins)}.npz"

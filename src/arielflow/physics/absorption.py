@@ -1,0 +1,158 @@
+"""Cross-sections of gas mixtures at a planet's temperature, node by node in pressure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arielflow.physics.cia import CollisionInducedAbsorption
+from arielflow.physics.opacity import OpacityTable
+
+ToTensor = Callable[[np.ndarray], Tensor]
+
+# Cross-sections are held in units of 1e-26 m2 (binary ones of 1e-52 m5), in which they, times
+# column densities in units of 1e26 m-2 (1e52 m-5), fit single precision.
+UNIT_M2 = 1e-26
+PER_CM2 = 1e-4 / UNIT_M2
+PER_CM5 = 1e-10 / UNIT_M2**2
+
+
+def interpolation_weights(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Linear interpolation from ``nodes`` to ``points`` as a matrix, clamped at both ends."""
+    upper = np.clip(np.searchsorted(nodes, points), 1, len(nodes) - 1)
+    fraction = np.clip((points - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1]), 0, 1)
+    weights = np.zeros((len(points), len(nodes)))
+    rows = np.arange(len(points))
+    weights[rows, upper - 1] = 1 - fraction
+    weights[rows, upper] = fraction
+    return weights
+
+
+def _bracket(nodes: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    """Upper node of each planet's temperature, clamped to the nodes, and its weight."""
+    temperature = temperature.clamp(nodes[0], nodes[-1])
+    upper = torch.searchsorted(nodes, temperature.detach()).clamp(1, len(nodes) - 1)
+    return upper, (temperature - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
+
+
+class TableGroup:
+    """Molecules whose tables share their temperatures and pressures.
+
+    Parameters
+    ----------
+    tables
+        Of the group's molecules.
+    columns
+        Positions of the molecules among all absorbers.
+    layers_pa
+        Pressures of the layers [Pa].
+    optical, double
+        Turn arrays into tensors of the optical depths' type, and of double precision.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[OpacityTable],
+        columns: Sequence[int],
+        layers_pa: np.ndarray,
+        optical: ToTensor,
+        double: ToTensor,
+    ) -> None:
+        first = tables[0]
+        self.columns = list(columns)
+        self.n_pressures = len(first.pressure_pa)
+        self.temperature_range_k = (float(first.temperature_k[0]), float(first.temperature_k[-1]))
+        self.layer_weights = interpolation_weights(np.log10(first.pressure_pa), np.log10(layers_pa))
+        self._temperature = double(first.temperature_k)
+        # (temperature, molecule, pressure x wavenumber [x quadrature]): a row a table node.
+        stacked = np.empty(
+            (len(first.temperature_k), len(tables), first.cross_section_cm2[:, 0].size)
+        )
+        for number, table in enumerate(tables):
+            values = np.moveaxis(table.cross_section_cm2, 1, 0)
+            stacked[:, number] = values.reshape(len(values), -1)
+        stacked *= PER_CM2
+        self._sigma = optical(stacked)
+        quadrature = first.quadrature_weights
+        self.quadrature = None if quadrature is None else optical(quadrature)
+
+    def nodes(self, temperature: Tensor, mixing: Tensor) -> Tensor:
+        """Cross-section of the mixture (planet, pressure, wavenumber) [1e-26 m2]."""
+        low, high, upper = self._weights(temperature, mixing)
+        mixed = low[:, None, :] @ self._sigma[upper - 1] + high[:, None, :] @ self._sigma[upper]
+        return mixed.reshape(len(mixing), self.n_pressures, -1)
+
+    def optical_depth(self, column: Tensor, temperature: Tensor, mixing: Tensor) -> Tensor:
+        """Optical depth (planet, layer, wavenumber) of correlated-k tables, gases overlapping.
+
+        Every gas is integrated over its own quadrature and the transmissions are multiplied
+        (random overlap): adding k-coefficients of one quadrature point instead would take the
+        gases' lines for coincident.
+
+        Parameters
+        ----------
+        column
+            Column density of every pressure node, shape (planet, layer, pressure) [1e26 m-2].
+        """
+        low, high, upper = self._weights(temperature, mixing)
+        total = 0
+        for number in range(len(self.columns)):
+            sigma = low[:, number, None] * self._sigma[upper - 1, number]
+            sigma = sigma + high[:, number, None] * self._sigma[upper, number]
+            tau = column @ sigma.reshape(len(mixing), self.n_pressures, -1)
+            tau = tau.reshape(*tau.shape[:2], -1, len(self.quadrature))
+            # Where the gas is opaque the sum underflows, and its logarithm's gradient with it.
+            total = total - torch.log((torch.exp(-tau) @ self.quadrature).clamp(min=1e-30))
+        return total
+
+    def _weights(self, temperature: Tensor, mixing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        upper, fraction = _bracket(self._temperature, temperature)
+        share = mixing[:, self.columns]
+        low, high = share * (1 - fraction[:, None]), share * fraction[:, None]
+        return low.to(self._sigma.dtype), high.to(self._sigma.dtype), upper
+
+
+def group_tables(
+    tables: Sequence[OpacityTable], layers_pa: np.ndarray, optical: ToTensor, double: ToTensor
+) -> list[TableGroup]:
+    """Tables gathered by their temperatures and pressures."""
+    groups: dict[tuple[bytes, bytes], list[int]] = {}
+    for number, table in enumerate(tables):
+        axes = table.temperature_k.tobytes(), table.pressure_pa.tobytes()
+        groups.setdefault(axes, []).append(number)
+    return [
+        TableGroup([tables[n] for n in numbers], numbers, layers_pa, optical, double)
+        for numbers in groups.values()
+    ]
+
+
+class CollisionPair:
+    """Collision-induced absorption of one pair of gases on the model's grid."""
+
+    def __init__(
+        self,
+        table: CollisionInducedAbsorption,
+        columns: tuple[int, int],
+        wavenumber_cm1: np.ndarray,
+        optical: ToTensor,
+        double: ToTensor,
+    ) -> None:
+        self._columns = columns
+        self._temperature = double(table.temperature_k)
+        rows = [
+            np.interp(wavenumber_cm1, table.wavenumber_cm1, row, left=0, right=0)
+            for row in table.cross_section_cm5
+        ]
+        self._sigma = optical(np.array(rows) * PER_CM5)
+
+    def cross_section(self, temperature: Tensor, mixing: Tensor) -> Tensor:
+        """Shape (planet, wavenumber), weighted with both gases' mixing ratios [1e-52 m5]."""
+        upper, fraction = _bracket(self._temperature, temperature)
+        pair = mixing[:, self._columns[0]] * mixing[:, self._columns[1]]
+        low, high = (
+            (pair * part)[:, None].to(self._sigma.dtype) for part in (1 - fraction, fraction)
+        )
+        return low * self._sigma[upper - 1] + high * self._sigma[upper]

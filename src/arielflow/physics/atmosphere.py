@@ -1,0 +1,94 @@
+"""Geometry of a hydrostatic, isothermal atmosphere in layers of equal steps in log pressure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arielflow.physics.system import BOLTZMANN_CONSTANT, GRAVITATIONAL_CONSTANT
+
+
+@dataclass(frozen=True)
+class Pressures:
+    """Layers between two pressures.
+
+    Attributes
+    ----------
+    n_layers : number of layers
+    bottom_pa, top_pa : pressures at the planet's radius and at the top [Pa]
+    """
+
+    n_layers: int = 100
+    bottom_pa: float = 1e6
+    top_pa: float = 1e-5
+
+    @property
+    def log_step(self) -> float:
+        """Natural logarithm of the ratio of pressures across a layer."""
+        return float(np.log(self.bottom_pa / self.top_pa)) / self.n_layers
+
+    @property
+    def layers_pa(self) -> np.ndarray:
+        """Pressures of the layers, geometric means of their levels, from the bottom up."""
+        levels = np.geomspace(self.bottom_pa, self.top_pa, self.n_layers + 1)
+        return np.sqrt(levels[1:] * levels[:-1])
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Radii of the layers of several planets [m], shape (planet, layer), from the bottom up.
+
+    Attributes
+    ----------
+    bottom : of the layers' lower levels
+    thickness : of the layers
+    tangent : of the rays, one a layer
+    upper_edge : of the shells that the rays cross
+    """
+
+    bottom: Tensor
+    thickness: Tensor
+    tangent: Tensor
+    upper_edge: Tensor
+
+    def __getitem__(self, rows: slice) -> Layers:
+        return Layers(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def hydrostatic_levels(
+    pressures: Pressures, radius: Tensor, mass: Tensor, temperature: Tensor, mean_mass: Tensor
+) -> Tensor:
+    """Radii (planet, layer + 1) of the levels [m], gravity falling with height.
+
+    One step a layer, z' = z + k T r^2 / (mu G M) ln(P / P'), as in TauREx 3.
+    """
+    growth = BOLTZMANN_CONSTANT * temperature * pressures.log_step
+    growth = growth / (mean_mass * GRAVITATIONAL_CONSTANT * mass)
+    levels = [radius]
+    for _ in range(pressures.n_layers):
+        levels.append(levels[-1] + growth * levels[-1] ** 2)
+    return torch.stack(levels, dim=1)
+
+
+def layers(levels: Tensor) -> Layers:
+    """Layers between levels (planet, layer + 1); rays run half the first layer above them."""
+    bottom, thickness = levels[:, :-1], levels.diff(dim=1)
+    tangent = bottom + 0.5 * thickness[:, :1]
+    return Layers(bottom, thickness, tangent, tangent + 0.5 * thickness)
+
+
+def half_chords(geometry: Layers) -> Tensor:
+    """Distance (planet, ray, shell) [m] from a ray's tangent point to a shell's upper edge.
+
+    Zero for shells below the ray; the path through a shell is twice the difference of neighbours.
+    """
+    difference = geometry.upper_edge[:, None, :] - geometry.tangent[:, :, None]
+    product = difference * (geometry.upper_edge[:, None, :] + geometry.tangent[:, :, None])
+    above = difference > 0
+    if not product.requires_grad:
+        return product.clamp_(min=0).sqrt_()
+    # Masked before the root: its gradient at zero is infinite.
+    return torch.sqrt(torch.where(above, product, 1.0)) * above

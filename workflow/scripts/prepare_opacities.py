@@ -1,0 +1,17 @@
+import logging
+
+from arielflow.edition_physics import edition_opacities
+from arielflow.editions import get_edition
+from arielflow.jobs import job
+from arielflow.physics.builtin_opacity import ensure_builtin_opacities
+from arielflow.physics.forward import PhysicsSettings
+from arielflow.provenance import write_json
+
+with job(snakemake.log[0]):
+    physics = PhysicsSettings(**snakemake.params.physics)
+    if snakemake.params.builtin:
+        ensure_builtin_opacities(physics.opacities)
+    record = edition_opacities(get_edition(snakemake.params.edition), physics)
+    for name, entry in record.items():
+        logging.info("%s: %s", name, entry)
+    write_json(record, snakemake.output.record)
