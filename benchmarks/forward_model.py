@@ -1,8 +1,9 @@
 """The forward model beside TauREx 3 with numba, on the same tables in one run: speed and agreement.
 
 Every configuration runs in a process of its own, whose peak memory is its own. TauREx keeps one
-model and is given new parameters, as its users do in a retrieval. Writes
-``benchmarks/forward_model.csv``.
+model and is given new parameters, as its users do in a retrieval. Differences are to TauREx on the
+native grid for the reference mode, and to TauREx's own binning in the 52 bins for the fast mode;
+there the ridge is judged on planets that it has not seen. Writes ``benchmarks/forward_model.csv``.
 """
 
 from __future__ import annotations
@@ -21,81 +22,122 @@ from taurex_peer import (
     MOLECULES,
     model_arguments,
     random_planets,
+    taurex_binned,
     taurex_depth,
     taurex_model,
     use_opacities,
 )
 
-from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
+from arielflow.edition_physics import build_edition_nodes, nodes_file
+from arielflow.editions import get_edition
+from arielflow.physics.atmosphere import Pressures
 from arielflow.physics.builtin_opacity import generate
-from arielflow.physics.forward import transmission_model
-from arielflow.physics.opacity import write_taurex_hdf5
+from arielflow.physics.forward import PhysicsSettings, fast_or_reference, transmission_model
+from arielflow.physics.opacity_files import write_taurex_hdf5
 
 ROOT = Path(__file__).parents[1]
-RESOLVING_POWERS = (300, 1000)
-BATCH_SIZES, THREADS = (1, 4, 16, 64, 256), (1, 2)
-N_PEER, N_OURS = 20, 512
+EDITION = get_edition("adc2023")
+BINS = EDITION.wavelength_um, EDITION.wavelength_width_um
+BATCH_SIZES = {300: (1, 4, 16, 64, 256), 1000: (1, 4, 16, 64, 256), 15000: (1, 4)}
+THREADS = (1, 2)
+LAYERS = (50, 200)
+N_PEER = {300: 20, 1000: 20, 15000: 6}
+SECONDS = 3.0
+COLUMNS = ("configuration", "spectra_per_s", "ratio_to_taurex", "max_ppm", "rms_ppm", "peak_mb")
 
 
-def tables(resolving_power: int) -> Path:
-    """Folder of built-in tables at a resolving power, made once."""
+def settings(resolving_power: int) -> PhysicsSettings:
+    """Built-in tables at a resolving power, made once (minutes at R = 15,000)."""
     folder = ROOT / "results" / "benchmark_opacities" / f"R{resolving_power}"
     for molecule in MOLECULES:
         path = folder / f"{molecule}.h5"
         if not path.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
             write_taurex_hdf5(path, generate(molecule, resolving_power=resolving_power))
-    return folder
+    return PhysicsSettings(str(folder))
 
 
 def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def time_taurex(folder: Path, threads: int) -> tuple[float, float]:
+def time_taurex(physics: PhysicsSettings, threads: int, number: int) -> tuple[float, float]:
     """Spectra a second and peak memory [MB] of TauREx."""
     numba.set_num_threads(threads)
-    use_opacities(folder)
-    planets = random_planets(N_PEER + 1)
+    use_opacities(physics.opacities)
+    planets = random_planets(number + 1)
     radius = planets[0, 0]
     model = taurex_model(planets[0])
     model.model()  # compiles, and reads the tables
     started = perf_counter()
-    for number, (_, _, temperature, _, *log_mixing_ratio) in enumerate(planets[1:]):
+    for count, (_, _, temperature, _, *log_mixing_ratio) in enumerate(planets[1:]):
         # Near the first planet's own radius: with its mass the atmosphere stays bound.
-        model["planet_radius"], model["T"] = radius * (1 + 0.001 * number), temperature
+        model["planet_radius"], model["T"] = radius * (1 + 0.001 * count), temperature
         for molecule, value in zip(MOLECULES, log_mixing_ratio, strict=True):
             model[molecule] = 10**value
         model.model()
-    return N_PEER / (perf_counter() - started), peak_mb()
+    return number / (perf_counter() - started), peak_mb()
 
 
-def time_ours(folder: Path, threads: int, batch_size: int, dtype: str) -> tuple[float, float]:
-    """Spectra a second, binned, and peak memory [MB] of the reference mode."""
+def time_ours(
+    physics: PhysicsSettings,
+    threads: int,
+    batch_size: int | None,
+    dtype: str,
+    n_layers: int,
+    device: str,
+) -> tuple[float, float]:
+    """Spectra a second, binned, and peak memory [MB]; the fast mode if there are nodes."""
     torch.set_num_threads(threads)
-    bins = WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
-    model = transmission_model(MOLECULES, folder, *bins, dtype=getattr(torch, dtype))
-    model.batch_size = batch_size
-    arguments = model_arguments(random_planets(N_OURS))
+    if physics.nodes:
+        model = fast_or_reference(MOLECULES, physics, *BINS, device=device)
+    else:
+        model = transmission_model(
+            MOLECULES,
+            physics,
+            *BINS,
+            dtype=getattr(torch, dtype),
+            pressures=Pressures(n_layers),
+            device=device,
+        )
+        model.batch_size = batch_size or model.batch_size
+    arguments = model_arguments(random_planets(max(64, batch_size or 512)))
     with torch.no_grad():
-        model(*(a[:batch_size] for a in arguments))
-        started = perf_counter()
-        done = 0
-        while perf_counter() - started < 3:
-            model(*arguments) if batch_size > 1 else model(*(a[:64] for a in arguments))
-            done += N_OURS if batch_size > 1 else 64
+        model(*(argument[: batch_size or 64] for argument in arguments))
+        started, done = perf_counter(), 0
+        while perf_counter() - started < SECONDS:
+            model(*arguments).sum().item()
+            done += len(arguments[0])
         return done / (perf_counter() - started), peak_mb()
 
 
-def difference_ppm(folder: Path, dtype: str) -> tuple[float, float]:
-    """Largest and rms difference to TauREx on the native grid [ppm]."""
-    use_opacities(folder)
-    planets = random_planets(N_PEER)
-    bins = WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
-    model = transmission_model(MOLECULES, folder, *bins, dtype=getattr(torch, dtype))
-    found = model(*model_arguments(planets), native=True).numpy()
-    error = 1e6 * (found - np.stack([taurex_depth(planet) for planet in planets]))
+def difference_ppm(physics: PhysicsSettings, dtype: str, number: int) -> tuple[float, float]:
+    """Largest and rms difference to TauREx [ppm]: native, or in the bins for the fast mode."""
+    use_opacities(physics.opacities)
+    planets = random_planets(number)
+    expected = np.stack([taurex_depth(planet) for planet in planets])
+    model = transmission_model(MOLECULES, physics, *BINS, dtype=getattr(torch, dtype))
+    if physics.nodes:
+        # TauREx's grid is the whole table's, ours what the bins need of it.
+        grid = taurex_model(planets[0]).nativeWavenumberGrid
+        expected = taurex_binned(grid, expected, *BINS)
+        found = fast_or_reference(MOLECULES, physics, *BINS)(*model_arguments(planets))
+    else:
+        grid = taurex_model(planets[0]).nativeWavenumberGrid
+        inside = np.isin(grid, model.wavenumber_cm1)
+        expected = expected[:, inside]
+        found = model(*model_arguments(planets), native=True)
+    error = 1e6 * (found.numpy() - expected)
     return float(np.abs(error).max()), float(np.sqrt(np.mean(error**2)))
+
+
+def make_nodes(physics: PhysicsSettings) -> PhysicsSettings:
+    """Settings of the fast mode on the same tables; the nodes are made once."""
+    path = nodes_file(EDITION, physics)
+    fast = PhysicsSettings(physics.opacities, nodes=str(path))
+    if not path.is_file():
+        torch.set_num_threads(max(THREADS))
+        build_edition_nodes(EDITION, fast, seed=2026)
+    return fast
 
 
 def alone(function, *arguments):
@@ -104,24 +146,48 @@ def alone(function, *arguments):
         return pool.submit(function, *arguments).result()
 
 
+def rows_of(resolving_power: int, threads: int, differences: dict) -> list[tuple]:
+    """Rows of one grid and number of threads; the ratios are to TauREx on the same."""
+    physics = alone(settings, resolving_power)
+    peer, memory = alone(time_taurex, physics, threads, N_PEER[resolving_power])
+    name = f"R={resolving_power}, {threads} thread{'s' * (threads > 1)}"
+    rows = [(f"TauREx + numba, {name}", peer, 1.0, 0.0, 0.0, memory)]
+    cases = [("float32", size, 100, "cpu") for size in BATCH_SIZES[resolving_power]]
+    cases += [("float32", None, 100, "cpu"), ("float64", None, 100, "cpu")]
+    cases += [("float32", None, n_layers, "cpu") for n_layers in LAYERS]
+    if torch.cuda.is_available():
+        cases += [("float32", size, 100, "cuda") for size in (16, 64)]
+    for dtype, size, n_layers, device in cases:
+        speed, memory = alone(time_ours, physics, threads, size, dtype, n_layers, device)
+        label = f"reference {dtype}, batch {size or 'by cache'}, {n_layers} layers, {name}"
+        label += f", {device}" * (device != "cpu")
+        ppm = differences[resolving_power, dtype] if n_layers == 100 else (np.nan, np.nan)
+        rows.append((label, speed, speed / peer, *ppm, memory))
+        print(f"{label}: {speed:.0f} spectra/s, {speed / peer:.0f} x TauREx", flush=True)
+    fast = alone(make_nodes, physics)
+    speed, memory = alone(time_ours, fast, threads, None, "float32", 100, "cpu")
+    label = f"fast, {name}"
+    rows.append((label, speed, speed / peer, *differences[resolving_power, "fast"], memory))
+    print(f"{label}: {speed:.0f} spectra/s, {speed / peer:.0f} x TauREx", flush=True)
+    return rows
+
+
 def main() -> None:
+    differences = {}
+    for power, number in N_PEER.items():
+        physics = alone(settings, power)
+        for dtype in ("float32", "float64"):
+            differences[power, dtype] = alone(difference_ppm, physics, dtype, number)
+        fast = alone(make_nodes, physics)
+        differences[power, "fast"] = alone(difference_ppm, fast, "float32", 10 * number)
     rows = []
-    for resolving_power in RESOLVING_POWERS:
-        folder = tables(resolving_power)
-        ppm = {dtype: alone(difference_ppm, folder, dtype) for dtype in ("float32", "float64")}
+    for power in N_PEER:
         for threads in THREADS:
-            peer, memory = alone(time_taurex, folder, threads)
-            name = f"R={resolving_power}, {threads} thread{'s' * (threads > 1)}"
-            rows.append((f"TauREx + numba, {name}", peer, 1.0, 0.0, 0.0, memory))
-            ours = [("float32", size) for size in BATCH_SIZES] + [("float64", 16)]
-            for dtype, size in ours:
-                speed, memory = alone(time_ours, folder, threads, size, dtype)
-                label = f"reference {dtype}, batch {size}, {name}"
-                rows.append((label, speed, speed / peer, *ppm[dtype], memory))
-                print(f"{label}: {speed:.0f} spectra/s, {speed / peer:.0f} x TauREx", flush=True)
-    columns = ("configuration", "spectra_per_s", "ratio_to_taurex", "max_ppm", "rms_ppm", "peak_mb")
-    table = pd.DataFrame(rows, columns=columns)
-    table.to_csv(ROOT / "benchmarks" / "forward_model.csv", index=False, float_format="%.4g")
+            rows += rows_of(power, threads, differences)
+            table = pd.DataFrame(rows, columns=COLUMNS)
+            table.to_csv(
+                ROOT / "benchmarks" / "forward_model.csv", index=False, float_format="%.4g"
+            )
     print(table.to_string(index=False))
 
 

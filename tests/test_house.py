@@ -13,6 +13,7 @@ import yaml
 from arielflow.config import config_faults
 from arielflow.editions import NAMES, get_edition
 from arielflow.models import FAMILIES, make_estimator
+from arielflow.models.surrogate import Emulator
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "arielflow"
@@ -23,8 +24,11 @@ TIERS = [
     {"physics", "editions"},
     {"training", "features", "posterior", "priors"},
     {"edition_physics"},
-    {"inference", "models", "simulate", "truth", "truth_library", "ingest", "explore", "spectrum"},
-    {"scoring", "submission", "evaluate"},
+    {
+        *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
+        *("spectrum", "retrieve"),
+    },
+    {"scoring", "submission", "evaluate", "evaluate_surrogate"},
     {"plotting"},
     {"report"},
     {"cli", "jobs"},
@@ -139,6 +143,7 @@ def test_configurations_are_valid(path: Path) -> None:
     for name in config["models"]:
         spec = config["model_settings"].get(name, {})
         make_estimator(spec.get("family", name), spec.get("settings"))
+    Emulator.from_settings(config["surrogate"]["settings"])
 
 
 @pytest.mark.parametrize(
@@ -173,7 +178,8 @@ def test_schema_describes_every_key_and_forbids_others() -> None:
 
 
 def test_families_and_editions_are_the_files_that_exist() -> None:
-    shared = {"__init__", "base", "networks", "ensemble"}
+    # The surrogate is an emulator (theta to spectrum), no family of posterior estimators.
+    shared = {"__init__", "base", "networks", "ensemble", "surrogate"}
     settings = _schema()["properties"]["model_settings"]["additionalProperties"]["properties"]
     assert settings["family"]["enum"] == list(FAMILIES)
     assert set(FAMILIES) == {p.stem for p in (SOURCE / "models").glob("*.py")} - shared

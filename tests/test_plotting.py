@@ -6,6 +6,7 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+import xarray as xr
 from report_content import make_content
 
 from arielflow import plotting
@@ -49,6 +50,31 @@ FIGURES = {
     ),
     "posterior_beside_literature": lambda c: plotting.posterior_beside_literature(
         c.test, one_planet(c.posteriors), next(iter(c.literature.values()))
+    ),
+}
+
+FIT = xr.Dataset(
+    {
+        "fitted_depth": CONTENT.test["transit_depth"] * 1.01,
+        "residual_rms_sigma": ("planet", np.linspace(0.5, 3, CONTENT.test.sizes["planet"])),
+    }
+)
+FIGURES |= {
+    "fitted_spectra": lambda c: plotting.fitted_spectra(
+        c.test.isel(planet=slice(0, 2)), {"built-in": FIT.isel(planet=slice(0, 2))}
+    ),
+    "opacity_comparison": lambda c: plotting.opacity_comparison(
+        c.test["wavelength"].values,
+        {"H2O": dict.fromkeys(("a", "b"), np.full((2, c.test.sizes["wavelength"]), 1e-21))},
+        [1e2, 1e5],
+    ),
+    "residual_distributions": lambda _: plotting.residual_distributions(
+        {"built-in": np.append(FIT["residual_rms_sigma"].values, np.nan)}
+    ),
+    "residuals_by_wavelength": lambda c: plotting.residuals_by_wavelength(
+        c.test["wavelength"].values,
+        {"built-in": 0.01 * c.test["transit_depth"].values},
+        c.test["transit_depth_error"].values,
     ),
 }
 

@@ -209,6 +209,65 @@ def spectrum(
 
 
 @app.command()
+def retrieve(
+    folder: Annotated[Path, typer.Argument(help="Data set; holds TestData, or its files.")],
+    edition: EditionName,
+    planet: Annotated[list[str], typer.Option(help="Identifier of a test planet; repeatable.")],
+    output: Annotated[Path, typer.Option(help="NetCDF file of posteriors to write.")],
+    prior: Annotated[str | None, typer.Option(help="Retrieval prior; the edition's own.")] = None,
+    opacities: Opacities = "builtin",
+    mode: Annotated[
+        Mode, typer.Option(help="Every wavelength, or nodes (made once).")
+    ] = "reference",
+    cia: Annotated[bool, typer.Option(help="Collision-induced absorption (.cia files).")] = False,
+    samples: Annotated[int, typer.Option(min=1, help="Samples to keep a planet.")] = 4000,
+    live: Annotated[int, typer.Option(min=50, help="Live points of the sampler.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 2026,
+    workers: Annotated[int, typer.Option(min=1, help="Planets sampled at once.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Retrieve planets by nested sampling; the same call resumes an interrupted one."""
+    from rich.progress import Progress
+
+    from arielflow.edition_physics import fast_physics
+    from arielflow.inference.nested import NestedSettings
+    from arielflow.ingest import ingest as ingest_split
+    from arielflow.retrieve import choose_planets, retrieve_planets, summarise, summary_lines
+
+    chosen = get_edition(edition)
+    planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)
+    names = choose_planets(planets, planet)["planet"].values
+    physics = _physics(opacities, cia)
+    with Progress(console=errors, transient=True) as bar:
+        if mode == "fast":
+            building = bar.add_task(_TASKS[0], total=None, visible=False)
+            physics = fast_physics(chosen, physics, progress=_shown(bar, building))
+        tasks = {name: bar.add_task(f"{name}: exploring", total=None) for name in names}
+        posterior = retrieve_planets(
+            chosen,
+            planets,
+            planet,
+            output,
+            physics=physics,
+            seed=seed,
+            n_samples=samples,
+            settings=NestedSettings(n_live=live),
+            workers=workers,
+            progress=lambda name, state: bar.update(
+                tasks[name],
+                description=f"{name}: {state.likelihood_calls:,} likelihood calls",
+                completed=state.effective_samples,
+                # Without a total the bar only pulses: exploring has no known end.
+                total=state.n_effective if state.effective_samples else None,
+            ),
+        )
+    summary = summarise(posterior)
+    _say(as_json, {"output": str(output), "planets": summary}, *summary_lines(summary))
+    if not posterior["retrieved"].any():
+        raise typer.Exit(INVALID)
+
+
+@app.command()
 def score(
     submission: Annotated[Path, typer.Argument(help="Submission file.")],
     edition: EditionName,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from arielflow.editions import Edition
@@ -13,11 +14,10 @@ from arielflow.physics.forward import (
     fingerprint,
     transmission_model,
 )
+from arielflow.physics.node_selection import NodeSettings, build_nodes
 from arielflow.physics.nodes import (
     FastTransmission,
     NodeSet,
-    NodeSettings,
-    build_nodes,
     write_nodes,
 )
 from arielflow.physics.opacity_cache import (
@@ -102,3 +102,31 @@ def nodes_file(
     molecules = [*edition_molecules(edition), *extra_molecules]
     bins = edition.wavelength_um, edition.wavelength_width_um
     return cache_folder() / "nodes" / f"{fingerprint(molecules, physics, *bins)}.npz"
+
+
+def fast_physics(
+    edition: Edition,
+    physics: PhysicsSettings,
+    *,
+    seed: int = 2026,
+    extra_molecules: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> PhysicsSettings:
+    """The same settings in the fast mode; its nodes are made unless the user's cache has them.
+
+    Parameters
+    ----------
+    edition, physics, extra_molecules
+        What the nodes are for.
+    seed
+        Of the atmospheres that the nodes are chosen on.
+    progress
+        Called with the planets done and of all, while nodes are made.
+    """
+    path = nodes_file(edition, physics, extra_molecules)
+    fast = replace(physics, nodes=str(path))
+    if not path.is_file():
+        build_edition_nodes(
+            edition, fast, seed=seed, extra_molecules=extra_molecules, progress=progress
+        )
+    return fast

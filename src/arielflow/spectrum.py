@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,9 @@ import torch
 
 from arielflow.edition_physics import (
     Progress,
-    build_edition_nodes,
     edition_model,
     edition_molecules,
-    nodes_file,
+    fast_physics,
 )
 from arielflow.editions import Edition
 from arielflow.errors import ArielflowError
@@ -84,11 +83,9 @@ def compute_spectra(
     """
     extra = _check_columns(planets, edition)
     if fast:
-        physics = replace(physics, nodes=str(nodes_file(edition, physics, extra)))
-        if not nodes_file(edition, physics, extra).is_file():
-            build_edition_nodes(
-                edition, physics, seed=seed, extra_molecules=extra, progress=building
-            )
+        physics = fast_physics(
+            edition, physics, seed=seed, extra_molecules=extra, progress=building
+        )
     model = edition_model(edition, physics, extra_molecules=extra, device=device)
     molecules = [*edition_molecules(edition), *extra]
     values = planets.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")

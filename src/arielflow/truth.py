@@ -18,7 +18,6 @@ from arielflow.editions import Edition, get_edition
 from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.posterior import resample
 from arielflow.provenance import atomic_path, derived_seed
 
 log = logging.getLogger(__name__)
@@ -126,12 +125,10 @@ def _run_truth_job(
 def _save_truth(
     result: NestedResult, planet: xr.Dataset, job: TruthJob, seed: int, path: Path
 ) -> None:
-    rng = np.random.default_rng([seed, 1])
-    theta = resample(result.theta, result.weight, job.n_samples, rng)
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez(
             stream,
-            theta=rng.permutation(theta).astype(np.float32),
+            theta=result.equal_weight_samples(job.n_samples, seed).astype(np.float32),
             log_evidence=result.log_evidence,
             effective_samples=result.effective_samples,
             likelihood_calls=result.likelihood_calls,

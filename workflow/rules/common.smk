@@ -40,6 +40,7 @@ wildcard_constraints:
     split="train|test|observed",
     model="[a-z0-9_]+",
     member="[0-9]+",
+    planet="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 def model_settings(name):
@@ -53,11 +54,16 @@ def members(name):
     return expand(f"{RUN}/models/{name}/{{member}}", member=numbers)
 
 
-def family_sources(wildcards):
+def training_sources(family):
     """Digest of the code that shapes a trained model, so that an edit retrains what it touches."""
     folder = Path(workflow.basedir) / "src" / "arielflow"
-    names = [f"models/{model_settings(wildcards.model)['family']}.py", "training.py", "features.py"]
+    names = [f"models/{family}.py", "training.py", "features.py"]
     return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+
+
+def family_sources(wildcards):
+    """Digest of the code behind a model of the run."""
+    return training_sources(model_settings(wildcards.model)["family"])
 
 
 def opacity_files(wildcards):

@@ -55,3 +55,34 @@ if SCORED:
             seed=config["seed"],
         script:
             "../scripts/leaderboard.py"
+
+
+# Made on request alone; the forward model that it is compared with must be the truth's own.
+if SIMULATED_TEST:
+
+    rule evaluate_surrogate:
+        input:
+            model=f"{RUN}/surrogate/model",
+            planets=f"{RUN}/ingested/test.nc",
+            truth=f"{RUN}/truth/truth.nc",
+            rerun=f"{RUN}/truth/rerun.nc",
+            physics=PHYSICS_FILES,
+        output:
+            report=f"{RUN}/surrogate/report.json",
+        log:
+            f"{RUN}/logs/evaluate_surrogate.log",
+        benchmark:
+            f"{RUN}/benchmarks/evaluate_surrogate.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=120,
+        params:
+            edition=EDITION,
+            physics=PHYSICS,
+            n_retrievals=config["surrogate"]["n_retrievals"],
+            seed=config["seed"],
+        script:
+            "../scripts/evaluate_surrogate.py"

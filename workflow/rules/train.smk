@@ -1,4 +1,4 @@
-# One job a member of a model's ensemble.
+# One job a member of a model's ensemble, and the surrogate of the forward model.
 
 
 rule train_model:
@@ -29,3 +29,33 @@ rule train_model:
         state_dir=lambda w: f"{RUN}/state/{w.model}/{w.member}",
     script:
         "../scripts/train_model.py"
+
+
+# Made on request alone: no rule of the default run needs a surrogate.
+rule train_surrogate:
+    input:
+        planets=f"{RUN}/ingested/train.nc",
+        split=f"{RUN}/ingested/split.csv",
+    output:
+        model=directory(f"{RUN}/surrogate/model"),
+        history=f"{RUN}/surrogate/history.csv",
+    log:
+        f"{RUN}/logs/train_surrogate.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_surrogate.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=240,
+        gpu=1 if config["device"] == "cuda" else 0,
+    params:
+        settings=config["surrogate"]["settings"],
+        sources=lambda w: training_sources("surrogate"),
+        seed=config["seed"],
+        device=config["device"],
+        # Not an output, for the reason given above.
+        state_dir=f"{RUN}/state/surrogate",
+    script:
+        "../scripts/train_surrogate.py"

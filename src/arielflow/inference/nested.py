@@ -6,10 +6,15 @@ nautilus (Lange 2023, MNRAS 525, 3181) was chosen over UltraNest by measurement,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from time import perf_counter
 
+import h5py
 import numpy as np
 import xarray as xr
 from nautilus import Sampler
@@ -22,10 +27,18 @@ from arielflow.physics.system import (
     scale_height_m,
     surface_gravity_m_s2,
 )
+from arielflow.posterior import resample
+from arielflow.provenance import atomic_path
 from arielflow.schema import auxiliary_values, target_index
+from arielflow.training import fingerprint
+
+log = logging.getLogger(__name__)
 
 _LOG_ZERO = -1e100
 _MAX_ATTEMPTS = 3
+_REPORT_SECONDS = 1.0
+# Writing a checkpoint takes up to half a second: every half minute it costs two per cent.
+_CHECKPOINT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,9 @@ class NestedResult:
     theta : samples (n, target)
     weight : weights (n,), summing to one
     log_evidence : natural logarithm of the evidence under the sampled box
-    effective_samples, likelihood_calls, seconds : what the run gave and took
+    effective_samples, likelihood_calls, seconds : what the run gave and took, the part before an
+        interruption included
+    log_volume : natural logarithm of the sampled box's volume
     """
 
     theta: np.ndarray
@@ -64,6 +79,32 @@ class NestedResult:
     effective_samples: float
     likelihood_calls: int
     seconds: float
+    log_volume: float
+
+    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
+        """Equally weighted samples (n_samples, target) in random order."""
+        rng = np.random.default_rng([seed, 1])
+        return rng.permutation(resample(self.theta, self.weight, n_samples, rng))
+
+
+@dataclass(frozen=True)
+class NestedProgress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    likelihood_calls : calls so far, those before an interruption included
+    effective_samples : so far; none while exploring, since that phase's samples are discarded
+    n_effective : effective samples at which sampling stops
+    """
+
+    likelihood_calls: int
+    effective_samples: float
+    n_effective: int
+
+
+Report = Callable[[NestedProgress], None]
+"""Called about once a second while a run goes on, and at its end."""
 
 
 def nested_sampling(
@@ -73,6 +114,8 @@ def nested_sampling(
     *,
     seed: int,
     settings: NestedSettings | None = None,
+    checkpoint: Path | None = None,
+    progress: Report | None = None,
 ) -> NestedResult:
     """Sample a posterior under a uniform prior on a box.
 
@@ -86,6 +129,11 @@ def nested_sampling(
         Seed of the sampler.
     settings
         The sampler's settings.
+    checkpoint
+        HDF5 file (``.h5``) from which the run resumes if it is there, and in which it is kept. It
+        must have been left by the same likelihood, box, seed and settings, see :func:`retrieve`.
+    progress
+        Told how far the run is.
 
     Raises
     ------
@@ -95,7 +143,8 @@ def nested_sampling(
     settings = settings or NestedSettings()
     started = perf_counter()
     with threadpool_limits(1):
-        sampler = Sampler(
+        make_sampler = partial(
+            Sampler,
             lambda cube: low + (high - low) * cube,
             log_likelihood,
             n_dim=len(low),
@@ -106,7 +155,9 @@ def nested_sampling(
             pass_dict=False,
             seed=seed,
         )
-        sampler.run(n_eff=settings.n_effective, discard_exploration=True)
+        sampler, seconds_before = _fresh_or_resumed(make_sampler, checkpoint)
+        started -= seconds_before
+        _run(sampler, settings, started, checkpoint, progress)
         theta, log_weight, _ = sampler.posterior()
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
@@ -123,7 +174,59 @@ def nested_sampling(
         effective,
         int(sampler.n_like),
         perf_counter() - started,
+        float(np.sum(np.log(high - low))),
     )
+
+
+def _fresh_or_resumed(
+    make_sampler: Callable[..., Sampler], checkpoint: Path | None
+) -> tuple[Sampler, float]:
+    """The sampler as the checkpoint has it, and the seconds it had taken; else a fresh one."""
+    if checkpoint is None or not checkpoint.is_file():
+        return make_sampler(), 0.0
+    try:
+        sampler = make_sampler(filepath=checkpoint)
+        with h5py.File(checkpoint) as file:
+            seconds = float(file.attrs["seconds"])
+    except (OSError, KeyError) as error:
+        log.warning("%s: not a readable checkpoint, sampling starts afresh: %s", checkpoint, error)
+        return make_sampler(), 0.0
+    # Left to itself nautilus rewrites its file in place at every batch: slow, and a kill while it
+    # writes would spoil the file. Here checkpoints replace one another whole.
+    sampler.filepath = None
+    log.info("%s: resumed after %d likelihood calls", checkpoint, sampler.n_like)
+    return sampler, seconds
+
+
+def _run(
+    sampler: Sampler,
+    settings: NestedSettings,
+    started: float,
+    checkpoint: Path | None,
+    progress: Report | None,
+) -> None:
+    """Run to the end, in slices of time where someone looks on; slices change no sample."""
+    slice_seconds = _REPORT_SECONDS if checkpoint or progress else np.inf
+    written, finished = perf_counter(), False
+    while not finished:
+        finished = sampler.run(
+            n_eff=settings.n_effective, discard_exploration=True, timeout=slice_seconds
+        )
+        if progress:
+            effective = float(sampler.n_eff) if sampler.explored else 0.0
+            progress(NestedProgress(int(sampler.n_like), effective, settings.n_effective))
+        if checkpoint and (finished or perf_counter() - written >= _CHECKPOINT_SECONDS):
+            _write_checkpoint(sampler, perf_counter() - started, checkpoint)
+            written = perf_counter()
+
+
+def _write_checkpoint(sampler: Sampler, seconds: float, checkpoint: Path) -> None:
+    with atomic_path(checkpoint) as temporary:
+        hdf5 = temporary.with_suffix(".h5")  # nautilus takes no other suffix
+        sampler.write(hdf5, overwrite=True)
+        with h5py.File(hdf5, "r+") as file:
+            file.attrs["seconds"] = seconds
+        hdf5.replace(temporary)
 
 
 def sampling_box(planets: xr.Dataset, planet: int, widen: float = 1.0) -> np.ndarray:
@@ -178,11 +281,27 @@ def retrieve(
     *,
     seed: int,
     settings: NestedSettings | None = None,
+    checkpoints: Path | None = None,
+    progress: Report | None = None,
 ) -> NestedResult:
     """Posterior of one planet under its retrieval prior.
 
     The radius box is widened and the planet sampled again should the posterior touch an edge that
     is not the prior's own.
+
+    Parameters
+    ----------
+    forward
+        The forward model of ``planets``.
+    planets, planet
+        Planets dataset and a position in it.
+    seed, settings
+        Of the sampler.
+    checkpoints
+        Folder, for one forward model, of checkpoints from which an interrupted call resumes. A
+        file's name tells the spectrum, prior, box, seed and settings that it belongs to.
+    progress
+        Told how far the run is.
 
     Raises
     ------
@@ -192,13 +311,35 @@ def retrieve(
     log_likelihood = gaussian_log_likelihood(forward, planets, planet)
     for attempt in range(_MAX_ATTEMPTS):
         box = sampling_box(planets, planet, widen=2.0**attempt)
-        result = nested_sampling(log_likelihood, *box, seed=seed, settings=settings)
+        file = checkpoints and _checkpoint(checkpoints, planets, planet, box, seed, settings)
+        result = nested_sampling(
+            log_likelihood,
+            *box,
+            seed=seed,
+            settings=settings,
+            checkpoint=file,
+            progress=progress,
+        )
         if not _touches_cut(result, box, planets, planet):
             return result
     raise ArielflowError(
         f"planet {planets['planet'].values[planet]}: the posterior touches the edge of the radius "
         "box even when widened; check its spectrum and mass"
     )
+
+
+def _checkpoint(
+    folder: Path,
+    planets: xr.Dataset,
+    planet: int,
+    box: np.ndarray,
+    seed: int,
+    settings: NestedSettings | None,
+) -> Path:
+    names = ("transit_depth", "transit_depth_error", "auxiliary_value", "prior_low", "prior_high")
+    values = [planets[name].values[planet] for name in names]
+    options = [seed, asdict(settings or NestedSettings()), version("nautilus-sampler")]
+    return folder / f"{fingerprint(*values, box, options)}.h5"
 
 
 def _touches_cut(result: NestedResult, box: np.ndarray, planets: xr.Dataset, planet: int) -> bool:

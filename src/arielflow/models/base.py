@@ -1,11 +1,11 @@
-"""The interface of everything that turns spectra into posteriors."""
+"""The interfaces of trained models: spectra to posteriors, and parameters to spectra."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from arielflow.errors import ArielflowError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from arielflow.physics.forward import ForwardModel
+
 
 class EstimatorConfig(BaseModel):
     """Base of the models' settings: frozen, and strict about names and types."""
@@ -21,28 +26,26 @@ class EstimatorConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PosteriorEstimator(ABC):
-    """A model of the posterior of theta given a spectrum.
-
-    ``fit``, ``sample`` and ``log_prob`` take planets datasets with usable planets only.
+class TrainedModel(ABC):
+    """What every model has: settings, a training, and a folder that it is saved to.
 
     Attributes
     ----------
     family : name of the module that holds the model
     Config : the model's settings
-    has_log_prob : the model has a density
+    description_file : file of the saved model's family and settings
     """
 
     family: ClassVar[str]
     Config: ClassVar[type[EstimatorConfig]]
-    has_log_prob: ClassVar[bool] = False
+    description_file: ClassVar[str]
 
     def __init__(self, config: EstimatorConfig) -> None:
         self.config = config
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> PosteriorEstimator:
-        """Make an estimator from a configuration's settings.
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """Make an untrained model from a configuration's settings.
 
         Raises
         ------
@@ -85,6 +88,55 @@ class PosteriorEstimator(ABC):
         """
 
     @abstractmethod
+    def _save_state(self, directory: Path) -> None:
+        """Write the trained state."""
+
+    @abstractmethod
+    def _load_state(self, directory: Path) -> None:
+        """Read what :meth:`_save_state` wrote."""
+
+    def save(self, directory: str | Path) -> None:
+        """Write the trained model to a folder, without anything that runs code when loaded."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        description = {"family": self.family, "settings": self.config.model_dump(mode="json")}
+        (directory / self.description_file).write_text(json.dumps(description, indent=1) + "\n")
+        self._save_state(directory)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read a model that :meth:`save` wrote.
+
+        Raises
+        ------
+        ArielflowError
+            The folder holds no such model.
+        """
+        path = Path(directory) / cls.description_file
+        if not path.is_file():
+            raise ArielflowError(
+                f"{directory}: holds no {cls.description_file} of a trained {cls.family}; "
+                "train it first"
+            )
+        model = cls.from_settings(json.loads(path.read_text())["settings"])
+        model._load_state(Path(directory))
+        return model
+
+
+class PosteriorEstimator(TrainedModel):
+    """A model of the posterior of theta given a spectrum.
+
+    ``fit``, ``sample`` and ``log_prob`` take planets datasets with usable planets only.
+
+    Attributes
+    ----------
+    has_log_prob : the model has a density
+    """
+
+    description_file: ClassVar[str] = "estimator.json"
+    has_log_prob: ClassVar[bool] = False
+
+    @abstractmethod
     def sample(
         self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
     ) -> xr.Dataset:
@@ -98,26 +150,58 @@ class PosteriorEstimator(ABC):
         """Importance of every feature for every target, or None where the model has none."""
         return None
 
-    @abstractmethod
-    def _save_state(self, directory: Path) -> None:
-        """Write the trained state."""
+
+class SpectrumEmulator(TrainedModel):
+    """A trained stand-in for the radiative transfer: parameters to a spectrum.
+
+    Called like :class:`arielflow.physics.transmission.TransmissionModel`, whose place it takes in
+    :class:`arielflow.physics.forward.ForwardModel`.
+
+    Attributes
+    ----------
+    molecules : absorbing molecules, in the order of the columns of ``log_mixing_ratio``
+    wavelength_um : centres of the spectrum's bins, shape (wavelength,) [um]
+    """
+
+    description_file: ClassVar[str] = "emulator.json"
+    molecules: tuple[str, ...]
+    wavelength_um: np.ndarray
 
     @abstractmethod
-    def _load_state(self, directory: Path) -> None:
-        """Read what :meth:`_save_state` wrote."""
+    def __call__(
+        self,
+        radius_m: Tensor | np.ndarray,
+        mass_kg: Tensor | np.ndarray,
+        temperature_k: Tensor | np.ndarray,
+        star_radius_m: Tensor | np.ndarray,
+        log_mixing_ratio: Tensor | np.ndarray,
+    ) -> Tensor:
+        """Transit depths (planet, wavelength) in double precision, differentiable.
 
-    def save(self, directory: str | Path) -> None:
-        """Write the trained model to a folder, without anything that runs code when loaded."""
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        description = {"family": self.family, "settings": self.config.model_dump(mode="json")}
-        (directory / "estimator.json").write_text(json.dumps(description, indent=1) + "\n")
-        self._save_state(directory)
+        Parameters
+        ----------
+        radius_m, mass_kg, temperature_k, star_radius_m
+            Shape (planet,): the planet's radius at the bottom of the atmosphere [m] and mass [kg],
+            temperature [K], radius of the star [m].
+        log_mixing_ratio
+            log10 volume mixing ratios, shape (planet, molecule).
 
-    @classmethod
-    def load(cls, directory: str | Path) -> PosteriorEstimator:
-        """Read a model that :meth:`save` wrote."""
-        description = json.loads((Path(directory) / "estimator.json").read_text())
-        estimator = cls.from_settings(description["settings"])
-        estimator._load_state(Path(directory))
-        return estimator
+        Raises
+        ------
+        ArielflowError
+            The number of molecules is not the emulator's.
+        """
+
+    @abstractmethod
+    def predict(self, *parameters: np.ndarray) -> np.ndarray:
+        """The same as calling it, in batches and without gradients, as an array."""
+
+    @abstractmethod
+    def forward_model(self, planets: xr.Dataset) -> ForwardModel:
+        """A forward model of these planets that the emulator computes, for a retrieval.
+
+        Raises
+        ------
+        ArielflowError
+            The emulator was trained for other bins than the planets have.
+        """

@@ -130,7 +130,10 @@ def group_tables(
 
 
 class CollisionPair:
-    """Collision-induced absorption of one pair of gases on the model's grid."""
+    """Collision-induced absorption of one pair of gases on the model's grid.
+
+    Beyond the table's wavenumbers its last values hold, as in TauREx 3; HITRAN's end near zero.
+    """
 
     def __init__(
         self,
@@ -142,10 +145,8 @@ class CollisionPair:
     ) -> None:
         self._columns = columns
         self._temperature = double(table.temperature_k)
-        rows = [
-            np.interp(wavenumber_cm1, table.wavenumber_cm1, row, left=0, right=0)
-            for row in table.cross_section_cm5
-        ]
+        grid, values = table.wavenumber_cm1, table.cross_section_cm5
+        rows = [np.interp(wavenumber_cm1, grid, row) for row in values]
         self._sigma = optical(np.array(rows) * PER_CM5)
 
     def cross_section(self, temperature: Tensor, mixing: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from arielflow.errors import ArielflowError
 from arielflow.physics.atmosphere import Pressures
@@ -22,6 +23,9 @@ from arielflow.physics.system import HE_H2_RATIO, JUPITER_RADIUS_M, radius_from_
 from arielflow.physics.transmission import TransmissionModel
 from arielflow.provenance import sha256, source_digest
 from arielflow.schema import auxiliary_values, target_index
+
+# Modules that shape the fast mode's nodes.
+_NODE_CODE = ("nodes", "node_selection", "transmission", "absorption", "atmosphere")
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def fingerprint(
 ) -> str:
     """Checksum of all that shapes the fast mode's nodes: tables, bins, settings, code."""
     here = Path(__file__).parent
-    code = [here / f"{name}.py" for name in ("nodes", "transmission", "absorption", "atmosphere")]
+    code = [here / f"{name}.py" for name in _NODE_CODE]
     cia = sorted(Path(settings.opacities).glob("*.cia")) if settings.cia else []
     content = {
         "bins": [np.asarray(b).tolist() for b in (wavelength_um, wavelength_width_um)],
@@ -165,28 +169,42 @@ class ForwardModel:
             raise ArielflowError(f"the forward model needs the auxiliary {quantity}; none is given")
         return values
 
-    def spectra(self, planet: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        """Transit depths (n, wavelength) of ``theta`` (n, target) around the planets given.
+    def depths(
+        self, planet: np.ndarray, theta: Tensor, radius_factor: Tensor | None = None
+    ) -> Tensor:
+        """Transit depths (n, wavelength) as a differentiable function of ``theta``.
 
         Parameters
         ----------
         planet
             Positions in the data set, shape (n,), or one position for all rows.
         theta
-            Targets in the edition's order and units, shape (n, target).
+            Targets in the edition's order and units, shape (n, target), double precision.
+        radius_factor
+            Multiplies the planets' radii, shape (n,); one if left out.
+
+        Notes
+        -----
+        Rows that the model has no spectrum for are NaN, with a gradient of zero.
         """
         planet = np.broadcast_to(planet, len(theta))
-        radius_m = (
-            self._fixed_radius_m[planet]
-            if self._radius is None
-            else theta[:, self._radius] * JUPITER_RADIUS_M
+
+        def constant(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(values[planet]).to(theta.device)
+
+        if self._radius is None:
+            radius_m = constant(self._fixed_radius_m)
+        else:
+            radius_m = theta[:, self._radius] * JUPITER_RADIUS_M
+        return self.transmission(
+            radius_m if radius_factor is None else radius_m * radius_factor,
+            constant(self._mass_kg),
+            theta[:, self._temperature],
+            constant(self._star_radius_m),
+            theta[:, self._molecules],
         )
+
+    def spectra(self, planet: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Transit depths (n, wavelength) of ``theta`` (n, target) as arrays, see :meth:`depths`."""
         with torch.no_grad():
-            depths = self.transmission(
-                radius_m,
-                self._mass_kg[planet],
-                theta[:, self._temperature],
-                self._star_radius_m[planet],
-                theta[:, self._molecules],
-            )
-        return depths.cpu().numpy()
+            return self.depths(planet, torch.as_tensor(np.asarray(theta, float))).cpu().numpy()

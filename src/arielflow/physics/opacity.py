@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from arielflow.errors import ArielflowError
+from arielflow.physics.binning import binning_matrix
 
 MUST_COVER_K = (500.0, 2500.0)
 """Temperatures [K] that a table has to hold; beyond its own edges it is clamped."""
@@ -166,3 +167,63 @@ def select(
             f"{', '.join(sorted(found)) or 'none'}"
         )
     return {name: found[name] for name in molecules}
+
+
+def bin_means(
+    table: OpacityTable,
+    temperature_k: float,
+    pressure_pa: float,
+    wavelength_um: np.ndarray,
+    width_um: np.ndarray,
+) -> np.ndarray:
+    """Mean cross-section in wavelength bins at one temperature and pressure [cm2 per molecule].
+
+    Linear in temperature and in log10 of the pressure, as in the forward model, and clamped to the
+    table's edges; a correlated-k table is integrated over its quadrature.
+
+    Parameters
+    ----------
+    table
+        Of one molecule.
+    temperature_k, pressure_pa
+        Where [K], [Pa].
+    wavelength_um, width_um
+        Bin centres and full widths, shape (wavelength,) [um].
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (wavelength,).
+
+    Raises
+    ------
+    ArielflowError
+        A bin is not covered by the table.
+    """
+    values = np.asarray(table.cross_section_cm2)
+    rows = _node_weights(np.log10(table.pressure_pa), np.log10(pressure_pa))
+    columns = _node_weights(table.temperature_k, temperature_k)
+    means = np.tensordot(columns, np.tensordot(rows, values, axes=1), axes=1)
+    if table.quadrature_weights is not None:
+        means = means @ table.quadrature_weights
+    return binning_matrix(table.wavenumber_cm1, wavelength_um, width_um) @ means
+
+
+def _node_weights(nodes: np.ndarray, point: float) -> np.ndarray:
+    """Weight of every node in a linear interpolation, clamped at the ends."""
+    return np.array([np.interp(point, nodes, unit) for unit in np.eye(len(nodes))])
+
+
+def rms_dex(means: np.ndarray, reference: np.ndarray, within_dex: float = 3.0) -> float:
+    """Rms difference of log10 between bin means and a reference's [dex].
+
+    Parameters
+    ----------
+    means, reference
+        Cross-sections, shape (wavelength,), in one unit.
+    within_dex
+        Only bins count in which the reference is this close to its maximum.
+    """
+    strong = reference > 10.0**-within_dex * reference.max()
+    difference = np.log10(means[strong]) - np.log10(reference[strong])
+    return float(np.sqrt(np.mean(difference**2)))

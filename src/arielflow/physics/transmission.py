@@ -39,8 +39,9 @@ from arielflow.physics.system import (
 _M2_PER_CM2 = 1e-4
 _FILL_GASES = ("H2", "He")
 _HAZE_REFERENCE_UM = 0.35
-# Optical depths of a batch that still fit a core's cache; measured, benchmarks/forward_model.csv.
-_BATCH_BYTES = 1.5e6
+# Optical depths of a batch: small enough for the cache, large enough to keep two cores busy;
+# measured, benchmarks/forward_model.csv.
+_BATCH_BYTES = 8e6
 # An atmosphere that reaches this many radii within the pressure range has run away.
 _DIVERGED_RADII = 1e3
 
@@ -169,7 +170,7 @@ class TransmissionModel:
         self._projection = self._double(np.ascontiguousarray(self.projection.T))
         quadrature = max([len(group.quadrature) for group in self._correlated], default=1)
         width = len(layers_pa) * len(self.wavenumber_cm1) * quadrature * dtype.itemsize
-        self.batch_size = batch_size or max(1, int(_BATCH_BYTES / width))
+        self.batch_size = batch_size or max(2, int(_BATCH_BYTES / width))
 
     def _optical(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), dtype=self.dtype).to(self.device)

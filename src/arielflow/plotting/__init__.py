@@ -12,6 +12,12 @@ from arielflow.plotting.exploration import (
     scores_by_target,
     silhouettes,
 )
+from arielflow.plotting.physics import (
+    fitted_spectra,
+    opacity_comparison,
+    residual_distributions,
+    residuals_by_wavelength,
+)
 from arielflow.plotting.posteriors import corner_plot, posterior_beside_literature
 from arielflow.plotting.results import (
     feature_importances,
@@ -25,14 +31,18 @@ __all__ = [
     "corner_plot",
     "explained_variance",
     "feature_importances",
+    "fitted_spectra",
     "independent_components",
     "leaderboard_chart",
     "loadings",
     "mean_versus_scatter",
+    "opacity_comparison",
     "population",
     "posterior_beside_literature",
     "predicted_versus_true",
     "quality_counts",
+    "residual_distributions",
+    "residuals_by_wavelength",
     "scores_by_target",
     "silhouettes",
     "spectra_gallery",

@@ -1,0 +1,282 @@
+"""Retrievals of chosen planets by nested sampling: what ``arielflow retrieve`` computes."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from arielflow.edition_physics import edition_model, edition_molecules
+from arielflow.editions import Edition, get_edition
+from arielflow.errors import ArielflowError
+from arielflow.inference.nested import NestedProgress, NestedResult, NestedSettings, retrieve
+from arielflow.models.ensemble import prior_samples
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
+from arielflow.physics.forward import fingerprint as physics_fingerprint
+from arielflow.posterior import weighted_quantiles
+from arielflow.provenance import derived_seed, sha256, write_dataset
+from arielflow.schema import Quality, describe, is_usable, posterior_dataset
+from arielflow.training import fingerprint
+
+log = logging.getLogger(__name__)
+
+PlanetProgress = Callable[[str, NestedProgress], None]
+"""Called with a planet's identifier and how far its run is."""
+
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What the retrievals of one call have in common; small, so that processes can be sent it."""
+
+    edition: str
+    physics: PhysicsSettings
+    seed: int
+    settings: NestedSettings
+    checkpoints: Path
+
+
+def retrieve_planets(
+    edition: Edition,
+    planets: xr.Dataset,
+    identifiers: Sequence[str],
+    output: str | Path,
+    *,
+    physics: PhysicsSettings,
+    seed: int,
+    n_samples: int = 4000,
+    settings: NestedSettings | None = None,
+    workers: int = 1,
+    state_folder: str | Path | None = None,
+    progress: PlanetProgress | None = None,
+) -> xr.Dataset:
+    """Retrieve planets by nested sampling and write their posteriors.
+
+    Called again after an interruption with the same arguments, it resumes. A planet that cannot be
+    retrieved gets draws from its prior, is logged and flagged; the others go on. A planet's samples
+    depend on nothing but its own data, the seed and the settings.
+
+    Parameters
+    ----------
+    edition, planets
+        Planets dataset and its edition.
+    identifiers
+        Which planets.
+    output
+        NetCDF file to write.
+    physics
+        Opacities and mode of the forward model.
+    n_samples
+        Equally weighted samples a planet to keep.
+    settings
+        Of the sampler.
+    workers
+        Processes; with one, planets are retrieved one after another in this process.
+    state_folder
+        Holds checkpoints until ``output`` is written, is then removed and should hold nothing
+        else; a hidden folder beside ``output`` if left out.
+    progress
+        Told how far each planet is.
+
+    Returns
+    -------
+    xarray.Dataset
+        Posterior dataset with ``log_evidence`` (NaN without a retrieval), ``effective_samples``,
+        ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``, each (planet,).
+
+    Raises
+    ------
+    ArielflowError
+        A planet is not in the data set, or the forward model cannot be had for it.
+    """
+    chosen = choose_planets(planets, identifiers)
+    # A fault of the model is no planet's own: it is told at once, before any sampling.
+    ForwardModel(edition_model(edition, physics), chosen)
+    output = Path(output)
+    state = Path(state_folder or output.with_name(f".{output.name}.state"))
+    settings = settings or NestedSettings()
+    shared = _Shared(edition.name, physics, seed, settings, _model_folder(state, edition, physics))
+    parts = [chosen.isel(planet=[position]) for position in range(chosen.sizes["planet"])]
+    progress = progress or (lambda planet, state: None)
+    if workers == 1:
+        results = [_retrieve_one(shared, part, lambda r: progress(*r)) for part in parts]
+    else:
+        results = _in_processes(shared, parts, workers, progress)
+    posterior = _posterior(chosen, results, n_samples, seed)
+    posterior.attrs |= {
+        "edition": edition.name,
+        "prior": planets.attrs.get("prior", ""),
+        "seed": seed,
+        "mode": "fast" if physics.nodes else "reference",
+        "opacities": physics.opacities,
+        "collision_induced_absorption": int(physics.cia),
+        **asdict(settings),
+    }
+    write_dataset(posterior, output)
+    shutil.rmtree(state, ignore_errors=True)
+    return posterior
+
+
+def choose_planets(planets: xr.Dataset, identifiers: Sequence[str]) -> xr.Dataset:
+    """The planets of these identifiers, in their order, each once.
+
+    Raises
+    ------
+    ArielflowError
+        One is not in the data set.
+    """
+    known = {str(name): position for position, name in enumerate(planets["planet"].values)}
+    unknown = [name for name in identifiers if name not in known]
+    if unknown:
+        more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+        raise ArielflowError(
+            f"planet {', '.join(unknown)} is not in the data set; it has "
+            f"{', '.join(list(known)[:_LISTED])}{more}"
+        )
+    return planets.isel(planet=[known[name] for name in dict.fromkeys(identifiers)])
+
+
+def _model_folder(state: Path, edition: Edition, physics: PhysicsSettings) -> Path:
+    """Folder of the checkpoints of one forward model: other tables, mode or code, another one."""
+    bins = edition.wavelength_um, edition.wavelength_width_um
+    model = physics_fingerprint(edition_molecules(edition), physics, *bins)
+    return state / fingerprint(model, physics.nodes and sha256(physics.nodes))[:16]
+
+
+def _retrieve_one(
+    shared: _Shared, part: xr.Dataset, report: Callable[[tuple[str, NestedProgress]], None]
+) -> NestedResult | str:
+    """The posterior of the dataset's only planet, or why there is none."""
+    name = str(part["planet"].values[0])
+    if not is_usable(part)[0]:
+        flags = Quality(int(part["quality"].values[0]))
+        return f"unusable data ({', '.join(f.name.lower().replace('_', ' ') for f in flags)})"
+    try:
+        return retrieve(
+            ForwardModel(edition_model(get_edition(shared.edition), shared.physics), part),
+            part,
+            0,
+            seed=_planet_seed(shared.seed, name),
+            settings=shared.settings,
+            checkpoints=shared.checkpoints,
+            progress=lambda state: report((name, state)),
+        )
+    except ArielflowError as error:
+        return str(error)
+
+
+def _planet_seed(seed: int, name: str) -> int:
+    return derived_seed(seed, f"retrieve/{name}")
+
+
+def _in_processes(
+    shared: _Shared, parts: Sequence[xr.Dataset], workers: int, progress: PlanetProgress
+) -> list[NestedResult | str]:
+    context = get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(
+            workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool,
+    ):
+        reports = manager.Queue()
+        futures = [pool.submit(_retrieve_one, shared, part, reports.put) for part in parts]
+        pending = set(futures)
+        while pending:
+            _, pending = wait(pending, timeout=0.5)
+            while not reports.empty():
+                progress(*reports.get())
+        return [future.result() for future in futures]
+
+
+def _posterior(
+    chosen: xr.Dataset, results: Sequence[NestedResult | str], n_samples: int, seed: int
+) -> xr.Dataset:
+    names = [str(name) for name in chosen["planet"].values]
+    theta = np.empty((len(names), n_samples, chosen.sizes["target"]))
+    log_evidence = np.full(len(names), np.nan)
+    costs = np.zeros((3, len(names)))
+    for row, (name, result) in enumerate(zip(names, results, strict=True)):
+        part, planet_seed = chosen.isel(planet=[row]), _planet_seed(seed, name)
+        if isinstance(result, str):
+            log.warning("%s: not retrieved: %s", name, result)
+            theta[row] = prior_samples(part, n_samples, derived_seed(planet_seed, "prior"))[0]
+            continue
+        theta[row] = result.equal_weight_samples(n_samples, planet_seed)
+        # The sampler's box cuts the prior where the likelihood vanishes: the same integral, but a
+        # denser prior.
+        width = (part["prior_high"] - part["prior_low"]).values[0]
+        log_evidence[row] = result.log_evidence + result.log_volume - np.sum(np.log(width))
+        costs[:, row] = result.effective_samples, result.likelihood_calls, result.seconds
+    faults = np.array([r if isinstance(r, str) else "" for r in results], dtype=object)
+    by_planet = {
+        "log_evidence": log_evidence,
+        "effective_samples": costs[0],
+        "likelihood_calls": costs[1].astype(np.int64),
+        "seconds": costs[2],
+        "retrieved": (faults == "").astype(np.int8),
+        "fault": faults,
+    }
+    posterior = posterior_dataset(chosen, theta)
+    return describe(posterior.assign({k: ("planet", v) for k, v in by_planet.items()}))
+
+
+def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """What a retrieval found, by planet, in types that JSON knows.
+
+    Returns
+    -------
+    dict
+        ``retrieved``, ``fault``, ``log_evidence`` (None without a retrieval),
+        ``effective_samples``, ``likelihood_calls``, ``seconds`` and ``targets``: median, 16 % and
+        84 % quantile of each by name, in its own units.
+    """
+    summary = {}
+    for row, name in enumerate(posterior["planet"].values):
+        part = posterior.isel(planet=row)
+        quantiles = weighted_quantiles(
+            part["theta"].values, part["weight"].values, [0.5, 0.16, 0.84]
+        )
+        retrieved = bool(part["retrieved"])
+        summary[str(name)] = {
+            "retrieved": retrieved,
+            "fault": part["fault"].item(),
+            "log_evidence": part["log_evidence"].item() if retrieved else None,
+            "effective_samples": part["effective_samples"].item(),
+            "likelihood_calls": part["likelihood_calls"].item(),
+            "seconds": part["seconds"].item(),
+            "targets": {
+                str(target): dict(zip(("median", "low", "high"), map(float, column), strict=True))
+                for target, column in zip(part["target"].values, quantiles.T, strict=True)
+            },
+        }
+    return summary
+
+
+def summary_lines(summary: dict[str, dict[str, Any]]) -> list[str]:
+    """The summary in words: a line a planet, then one a target."""
+    lines = []
+    for name, found in summary.items():
+        if not found["retrieved"]:
+            lines.append(f"{name}: not retrieved, its samples are the prior's: {found['fault']}")
+            continue
+        lines.append(
+            f"{name}: log-evidence {found['log_evidence']:.2f}, {found['effective_samples']:.0f} "
+            f"effective samples, {found['likelihood_calls']} likelihood calls, "
+            f"{found['seconds']:.1f} s"
+        )
+        lines += [
+            f"  {target:<15} {q['median']:.4g}  ({q['low']:.4g} to {q['high']:.4g})"
+            for target, q in found["targets"].items()
+        ]
+    return lines

@@ -1,0 +1,131 @@
+"""The fast mode: agreement with the reference, its range, and nodes that no longer fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from arielflow.edition_physics import build_edition_nodes, edition_molecules, nodes_file
+from arielflow.editions import get_edition
+from arielflow.errors import ArielflowError
+from arielflow.physics.builtin_opacity import generate
+from arielflow.physics.forward import (
+    PhysicsSettings,
+    fast_or_reference,
+    fingerprint,
+    transmission_model,
+)
+from arielflow.physics.node_selection import (
+    NodeSettings,
+    build_nodes,
+    draw_planets,
+    draw_population,
+)
+from arielflow.physics.nodes import (
+    FastTransmission,
+    NodeRange,
+    read_nodes,
+    write_nodes,
+)
+from arielflow.physics.opacity_files import write_taurex_hdf5
+
+MOLECULES = ("H2O", "CO2")
+BINS = np.array([1.45, 2.0, 2.7]), np.array([0.1, 0.2, 0.2])
+SETTINGS = NodeSettings(tolerance=0.03, n_select=300, n_fit=900, n_validation=100)
+
+
+@pytest.fixture(scope="module")
+def resolved(tmp_path_factory) -> PhysicsSettings:
+    """Tables of R = 5,000 with resolved lines over three bins."""
+    folder = tmp_path_factory.mktemp("resolved")
+    for name in MOLECULES:
+        table = generate(
+            name,
+            resolving_power=5000,
+            wavelength_range_um=(1.35, 2.9),
+            temperature_k=np.array([400.0, 1000.0, 1700.0, 2600.0]),
+        )
+        write_taurex_hdf5(folder / f"{name}.h5", table)
+    return PhysicsSettings(str(folder), nodes=str(folder / "nodes.npz"))
+
+
+@pytest.fixture(scope="module")
+def reference(resolved):
+    return transmission_model(MOLECULES, resolved, *BINS)
+
+
+@pytest.fixture(scope="module")
+def fast(resolved, reference) -> FastTransmission:
+    mark = fingerprint(MOLECULES, resolved, *BINS)
+    write_nodes(build_nodes(reference, mark, settings=SETTINGS), resolved.nodes)
+    return fast_or_reference(MOLECULES, resolved, *BINS)
+
+
+def test_planets_not_seen_agree_with_the_reference(fast, reference) -> None:
+    planets = draw_population(60, MOLECULES, NodeRange(), seed=99)
+    error_ppm = 1e6 * (fast(*planets) - reference(*planets)).numpy()
+    assert np.sqrt(np.mean(error_ppm**2)) < 5
+    assert np.quantile(np.abs(error_ppm), 0.99) < 20
+    assert fast.outside == 0
+    assert fast.nodes.validation["rms_ppm"] < 5 and fast.nodes.validation["planets"] == 100
+    assert len(fast.nodes.index) <= 120 < len(reference.wavenumber_cm1) / 10
+
+
+def test_gradients_pass_through_the_nodes(fast, reference) -> None:
+    planets = draw_population(4, MOLECULES, NodeRange(), seed=98)
+    gradients = []
+    for model in (fast, reference):
+        arguments = [torch.as_tensor(p).requires_grad_() for p in planets]
+        gradients.append(torch.autograd.grad(model(*arguments).sum(), arguments))
+    for ours, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0.05, atol=2e-6)
+
+
+def test_outside_its_range_the_reference_mode_is_used_and_counted(fast, reference) -> None:
+    planets = draw_planets(6, MOLECULES, NodeRange(), seed=97)
+    planets[2][0], planets[4][1] = 3600.0, [-0.5, -3.0]
+    planets[1][2] = np.nan
+    before = fast.outside
+    found, expected = fast(*planets), reference(*planets)
+    assert fast.outside - before == 2
+    torch.testing.assert_close(found[:2], expected[:2], rtol=1e-12, atol=0)
+    assert found[2].isnan().all() and found[3:].isfinite().all()
+    cloud = {"cloud_pressure_pa": np.full(6, 1e3)}
+    torch.testing.assert_close(
+        fast(*planets, **cloud), reference(*planets, **cloud), equal_nan=True
+    )
+    assert fast.outside - before == 2 + 5, "a faulty planet is nobody's"
+
+
+def test_nodes_of_other_tables_are_refused(fast, resolved, tmp_path: Path) -> None:
+    for path in Path(resolved.opacities).glob("*.h5"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    same = replace(resolved, opacities=str(tmp_path))
+    fast_or_reference(MOLECULES, same, *BINS)
+    write_taurex_hdf5(tmp_path / "CO2.h5", generate("CO2", wavelength_range_um=(1.3, 3.0)))
+    with pytest.raises(ArielflowError, match="made from other opacity tables"):
+        fast_or_reference(MOLECULES, same, *BINS)
+
+
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "nodes.npz").write_bytes(b"PK nonsense")
+    for path in (tmp_path / "nodes.npz", tmp_path / "none.npz"):
+        with pytest.raises(ArielflowError, match="no readable nodes") as fault:
+            read_nodes(path)
+        assert "\n" not in str(fault.value)
+
+
+@pytest.mark.slow
+def test_an_edition_s_nodes_on_the_built_in_tables(physics, tmp_path: Path) -> None:
+    edition = get_edition("adc2023")
+    settings = replace(physics, nodes=str(tmp_path / "nodes.npz"))
+    nodes = build_edition_nodes(edition, settings, seed=1)
+    # At R = 300 most of the grid's points are nodes: accurate to a few ppm, hardly faster.
+    assert nodes.validation["rms_ppm"] < 5
+    other = replace(physics, cia=not physics.cia)
+    assert nodes_file(edition, physics).parent == nodes_file(edition, other, ["HCN"]).parent
+    assert edition_molecules(edition) == ["H2O", "CO2", "CO", "CH4", "NH3"]

@@ -1,0 +1,18 @@
+from arielflow.editions import get_edition
+from arielflow.evaluate_surrogate import surrogate_report
+from arielflow.jobs import job
+from arielflow.models.surrogate import Emulator
+from arielflow.physics.forward import PhysicsSettings
+from arielflow.provenance import write_json
+from arielflow.schema import open_dataset
+
+with job(snakemake.log[0]):
+    report = surrogate_report(
+        get_edition(snakemake.params.edition),
+        Emulator.load(snakemake.input.model),
+        *(open_dataset(snakemake.input[name]) for name in ("planets", "truth", "rerun")),
+        physics=PhysicsSettings(**snakemake.params.physics),
+        n_retrievals=snakemake.params.n_retrievals,
+        seed=snakemake.params.seed,
+    )
+    write_json(report, snakemake.output.report)

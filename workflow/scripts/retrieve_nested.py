@@ -1,0 +1,22 @@
+import logging
+
+from arielflow.editions import get_edition
+from arielflow.jobs import job
+from arielflow.physics.forward import PhysicsSettings
+from arielflow.retrieve import retrieve_planets, summarise, summary_lines
+from arielflow.schema import open_dataset
+
+with job(snakemake.log[0]):
+    posterior = retrieve_planets(
+        get_edition(snakemake.params.edition),
+        open_dataset(snakemake.input.planets),
+        [snakemake.wildcards.planet],
+        snakemake.output.posterior,
+        physics=PhysicsSettings(**snakemake.params.physics),
+        seed=snakemake.params.seed,
+        n_samples=snakemake.params.n_samples,
+        state_folder=snakemake.params.state_folder,
+        progress=lambda planet, state: logging.info("%s: %s", planet, state),
+    )
+    for line in summary_lines(summarise(posterior)):
+        logging.info("%s", line)
