@@ -30,10 +30,12 @@ from taurex_peer import (
 
 from arielflow.edition_physics import build_edition_nodes, nodes_file
 from arielflow.editions import get_edition
+from arielflow.models.surrogate import Emulator
 from arielflow.physics.atmosphere import Pressures
 from arielflow.physics.builtin_opacity import generate
 from arielflow.physics.forward import PhysicsSettings, fast_or_reference, transmission_model
 from arielflow.physics.opacity_files import write_taurex_hdf5
+from arielflow.schema import open_dataset
 
 ROOT = Path(__file__).parents[1]
 EDITION = get_edition("adc2023")
@@ -130,6 +132,28 @@ def difference_ppm(physics: PhysicsSettings, dtype: str, number: int) -> tuple[f
     return float(np.abs(error).max()), float(np.sqrt(np.mean(error**2)))
 
 
+def surrogate_row() -> tuple | None:
+    """The trained surrogate of the default run, if there is one, on the run's own test planets."""
+    folder = ROOT / "results" / "default"
+    if not (folder / "surrogate" / "report.json").is_file():
+        print("no surrogate row: make results/default/surrogate/report.json first")
+        return None
+    torch.set_num_threads(max(THREADS))
+    planets = open_dataset(folder / "ingested" / "test.nc")
+    surrogate = Emulator.load(folder / "surrogate" / "model")
+    rows = np.resize(np.arange(planets.sizes["planet"]), 512)
+    forward = surrogate.forward_model(planets)
+    theta = open_dataset(folder / "truth" / "truth.nc")["theta"].values
+    error = 1e6 * (forward.spectra(rows, theta[rows]) - planets["transit_depth"].values[rows])
+    started, done = perf_counter(), 0
+    while perf_counter() - started < SECONDS:
+        forward.spectra(rows, theta[rows])
+        done += len(rows)
+    speed = done / (perf_counter() - started)
+    ppm = float(np.abs(error).max()), float(np.sqrt(np.mean(error**2)))
+    return f"surrogate, 52 bins, {max(THREADS)} threads", speed, ppm, peak_mb()
+
+
 def make_nodes(physics: PhysicsSettings) -> PhysicsSettings:
     """Settings of the fast mode on the same tables; the nodes are made once."""
     path = nodes_file(EDITION, physics)
@@ -188,6 +212,14 @@ def main() -> None:
             table.to_csv(
                 ROOT / "benchmarks" / "forward_model.csv", index=False, float_format="%.4g"
             )
+    if found := alone(surrogate_row):
+        label, speed, ppm, memory = found
+        peer = next(
+            row[1] for row in rows if row[0] == f"TauREx + numba, R=300, {max(THREADS)} threads"
+        )
+        rows.append((label, speed, speed / peer, *ppm, memory))
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        table.to_csv(ROOT / "benchmarks" / "forward_model.csv", index=False, float_format="%.4g")
     print(table.to_string(index=False))
 
 

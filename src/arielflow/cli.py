@@ -133,7 +133,7 @@ def simulate(
     if chosen.writer is None:
         raise ArielflowError(f"edition {edition} cannot be simulated; choose adc2022 or adc2023")
     with Progress(console=errors, transient=True) as bar:
-        task = bar.add_task("nested sampling", total=None)
+        spectra, task = (bar.add_task(t, total=None) for t in (_TASKS[1], "nested sampling"))
         planets = run(
             chosen,
             output,
@@ -145,7 +145,8 @@ def simulate(
             physics=_physics(opacities),
             truth_library=truth_library,
             workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=_shown(bar, task),
+            spectra_progress=_shown(bar, spectra),
         )
     sizes = {split: dataset.sizes["planet"] for split, dataset in planets.items()}
     content = {"output": str(output), "prior": prior, "seed": seed, "planets": sizes}

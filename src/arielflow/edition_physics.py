@@ -87,7 +87,7 @@ def build_edition_nodes(
     model = transmission_model(molecules, physics, *bins, device=resolve_device(device))
     nodes = build_nodes(
         model,
-        fingerprint(molecules, physics, *bins),
+        edition_fingerprint(edition, physics, extra_molecules),
         settings=NodeSettings(seed=seed),
         progress=progress,
     )
@@ -95,13 +95,21 @@ def build_edition_nodes(
     return nodes
 
 
+def edition_fingerprint(
+    edition: Edition, physics: PhysicsSettings, extra_molecules: Sequence[str] = ()
+) -> str:
+    """Checksum of the tables, bins, settings and code that shape an edition's spectra."""
+    molecules = [*edition_molecules(edition), *extra_molecules]
+    return fingerprint(molecules, physics, edition.wavelength_um, edition.wavelength_width_um)
+
+
 def nodes_file(
     edition: Edition, physics: PhysicsSettings, extra_molecules: Sequence[str] = ()
 ) -> Path:
     """Where the user's cache keeps the nodes for these tables: other tables, another name."""
-    molecules = [*edition_molecules(edition), *extra_molecules]
-    bins = edition.wavelength_um, edition.wavelength_width_um
-    return cache_folder() / "nodes" / f"{fingerprint(molecules, physics, *bins)}.npz"
+    return (
+        cache_folder() / "nodes" / f"{edition_fingerprint(edition, physics, extra_molecules)}.npz"
+    )
 
 
 def fast_physics(

@@ -7,6 +7,7 @@ or from the library of it that the project ships.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from zlib import crc32
@@ -14,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
-from arielflow.edition_physics import Progress, edition_model
+from arielflow.edition_physics import Progress, edition_fingerprint, edition_model
 from arielflow.editions import Edition
 from arielflow.editions.official_files import (
     PARAMETER_TABLE,
@@ -30,7 +31,7 @@ from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
 from arielflow.priors import prior_box
-from arielflow.provenance import code_version, sha256, write_json
+from arielflow.provenance import atomic_path, code_version, sha256, write_json
 from arielflow.schema import (
     TARGET_COORDINATES,
     Quality,
@@ -49,10 +50,19 @@ N_TRACE_SAMPLES = {"train": 1500, "test": 2000}
 # Real planets' radii are roughly uniform in the logarithm; used where the radius is no target.
 _KNOWN_RADIUS_RJUP = (0.09, 2.2)
 _TABULATED_JUPITER_RADIUS_M = 6.9911e7
+_BLOCK = 2000
 
 
 def simulate_planets(
-    edition: Edition, n_planets: int, *, seed: int, split: str, prior: str, physics: PhysicsSettings
+    edition: Edition,
+    n_planets: int,
+    *,
+    seed: int,
+    split: str,
+    prior: str,
+    physics: PhysicsSettings,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Draw planets of one split and compute their spectra.
 
@@ -70,6 +80,10 @@ def simulate_planets(
         Name of the prior that theta is drawn from.
     physics
         Opacities and mode of the forward model.
+    scratch
+        Keeps finished blocks of spectra, so that an interrupted call resumes.
+    progress
+        Called with the number of spectra computed and of all.
     """
     radius = next((t for t in edition.targets if t.quantity == "planet_radius"), None)
     span = radius.priors[prior] if radius else None
@@ -95,12 +109,36 @@ def simulate_planets(
     planets["prior_high"] = (("planet", "target"), high)
     planets.attrs["prior"] = prior
     forward = ForwardModel(edition_model(edition, physics), planets)
-    planets["transit_depth"].values[:] = forward.spectra(np.arange(n_planets), theta)
+    mark = edition_fingerprint(edition, physics)
     depth = planets["transit_depth"].values
+    for start in range(0, n_planets, _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, n_planets))
+        depth[rows] = _block_spectra(forward, planets, rows, mark, scratch)
+        if progress:
+            progress(int(rows[-1]) + 1, n_planets)
     with np.errstate(invalid="ignore"):
         runaway = ~(np.isfinite(depth).all(axis=1) & (depth < 1).all(axis=1))
     planets["quality"].values[runaway] = int(Quality.DEPTH_OUT_OF_RANGE)
     return validate_planets(describe(planets))
+
+
+def _block_spectra(
+    forward: ForwardModel, planets: xr.Dataset, rows: np.ndarray, mark: str, scratch: Path | None
+) -> np.ndarray:
+    """Spectra of some planets, from ``scratch`` if an earlier call computed the very same."""
+    theta = planets["theta"].values[rows]
+    if scratch is None:
+        return forward.spectra(rows, theta)
+    digest = hashlib.sha256(mark.encode())
+    for values in (theta, planets["auxiliary_value"].values[rows]):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    path = scratch / f"spectra-{digest.hexdigest()[:32]}.npy"
+    if path.is_file():
+        return np.load(path)
+    depth = forward.spectra(rows, theta)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, depth)
+    return depth
 
 
 def _planets_dataset(
@@ -190,12 +228,13 @@ def simulate(
     workers: int = 1,
     settings: NestedSettings | None = None,
     progress: Progress | None = None,
+    spectra_progress: Progress | None = None,
 ) -> dict[str, xr.Dataset]:
     """Write a simulated data set in the edition's official layout.
 
     The truth of the test planets goes to ``TestTruth``, apart from ``TestData``: traces, an
-    independent rerun of them, and the parameters. Truth that has to be sampled is kept in
-    ``.nested`` below ``output`` until all is written, so that an interrupted call resumes.
+    independent rerun of them, and the parameters. Spectra, and truth that has to be sampled, are
+    kept in ``.unfinished`` below ``output`` until all is written: an interrupted call resumes.
 
     Parameters
     ----------
@@ -214,8 +253,8 @@ def simulate(
         Shipped truth, used for the planets that it was made from.
     workers
         Processes for nested sampling.
-    progress
-        Called with the number of planets sampled and to sample.
+    progress, spectra_progress
+        Called with the number of planets sampled and to sample, of spectra computed and to compute.
 
     Returns
     -------
@@ -223,9 +262,17 @@ def simulate(
         The planets datasets by split.
     """
     output = Path(output)
+    scratch = output / ".unfinished"
     planets = {
         split: simulate_planets(
-            edition, count, seed=seed, split=split, prior=prior, physics=physics
+            edition,
+            count,
+            seed=seed,
+            split=split,
+            prior=prior,
+            physics=physics,
+            scratch=scratch,
+            progress=spectra_progress,
         )
         for split, count in (("train", n_train), ("test", n_test))
         if count
@@ -237,7 +284,6 @@ def simulate(
         for position in range(min(count, planets[split].sizes["planet"] if count else 0))
         if planets[split]["quality"].values[position] == 0
     ]
-    scratch = output / ".nested"
     truths = _truths(
         jobs,
         edition,

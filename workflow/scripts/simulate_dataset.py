@@ -19,4 +19,5 @@ if __name__ == "__main__":
             truth_library=snakemake.input.get("truth_library") or None,
             workers=snakemake.threads,
             progress=lambda done, total: logging.info("nested sampling: %d of %d", done, total),
+            spectra_progress=lambda done, total: logging.info("spectra: %d of %d", done, total),
         )
