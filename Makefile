@@ -53,8 +53,10 @@ embedded-data: $(INSTALLED)  ## remake the nested-sampling truth under data/embe
 
 benchmark: $(INSTALLED)  ## measure and print the tables under benchmarks/
 	$(BIN)/pip install --quiet -e '.[benchmark]'
+	$(SNAKEMAKE) results/default/surrogate/report.json
 	$(BIN)/python benchmarks/nested_samplers.py
 	$(BIN)/python benchmarks/forward_model.py
+	$(BIN)/python benchmarks/fast_retrieval.py
 
 clean:  ## remove results and caches, keep .venv
 	rm -rf results/* .snakemake .pytest_cache .ruff_cache
