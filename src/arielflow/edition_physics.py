@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from arielflow.provenance import sha256
 from arielflow.schema import MOLECULES
 from arielflow.training import resolve_device
 
+log = logging.getLogger(__name__)
+
 Progress = Callable[[int, int], None]
 """Called with the number of planets done and of all."""
 
@@ -50,6 +53,15 @@ def edition_model(
     molecules = [*edition_molecules(edition), *extra_molecules]
     bins = edition.wavelength_um, edition.wavelength_width_um
     return fast_or_reference(molecules, physics, *bins, device=device)
+
+
+def log_limits(model: TransmissionModel | FastTransmission, what: str) -> None:
+    """Log how many of a model's spectra met the limits of its tables or its nodes."""
+    log.info(
+        "%s: %d spectra, %d clamped to a table's temperatures, %d outside the fast mode",
+        *(what, model.calls, model.clamped),
+        model.outside if isinstance(model, FastTransmission) else 0,
+    )
 
 
 def edition_opacities(edition: Edition, physics: PhysicsSettings) -> dict[str, dict[str, str]]:

@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
-from arielflow.edition_physics import Progress, edition_fingerprint, edition_model
+from arielflow.edition_physics import Progress, edition_fingerprint, edition_model, log_limits
 from arielflow.editions import Edition
 from arielflow.editions.official_files import (
     PARAMETER_TABLE,
@@ -116,6 +116,7 @@ def simulate_planets(
         depth[rows] = _block_spectra(forward, planets, rows, mark, scratch)
         if progress:
             progress(int(rows[-1]) + 1, n_planets)
+    log_limits(forward.transmission, f"{split} planets")
     with np.errstate(invalid="ignore"):
         runaway = ~(np.isfinite(depth).all(axis=1) & (depth < 1).all(axis=1))
     planets["quality"].values[runaway] = int(Quality.DEPTH_OUT_OF_RANGE)
