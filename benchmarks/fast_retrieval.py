@@ -53,6 +53,17 @@ def run_nestle(log_likelihood, box: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return result.samples, result.weights / result.weights.sum(), cost
 
 
+def save(rows: list[dict], posteriors: dict, targets: list[str]) -> None:
+    """Print and write what there is so far; the first posterior is the one compared with."""
+    for row in rows:
+        theta, weight = posteriors[row["retrieval"]]
+        scores = 1000 * (1 - weighted_ks(*posteriors["nautilus, fast"], theta, weight))
+        row |= {f"ks_score_{n}": s for n, s in zip(targets, scores, strict=True)}
+    table = pd.DataFrame(rows).round(3)
+    table.to_csv(Path(__file__).with_suffix(".csv"), index=False)
+    print(table.T.to_string(header=False), flush=True)
+
+
 def main() -> None:
     torch.set_num_threads(2)
     edition = get_edition("adc2023")
@@ -75,18 +86,11 @@ def main() -> None:
         name = f"nautilus, {mode}"
         posteriors[name] = result.theta, result.weight
         rows.append({"retrieval": name} | {key: getattr(result, key) for key in keys})
-        print(rows[-1], flush=True)
+        save(rows, posteriors, edition.target_names)
     name = "nestle, fast"
     *posteriors[name], cost = run_nestle(likelihoods["fast"], box)
     rows.append({"retrieval": name} | cost)
-    first = posteriors["nautilus, fast"]
-    for row in rows:
-        theta, weight = posteriors[row["retrieval"]]
-        scores = 1000 * (1 - weighted_ks(*first, theta, weight))
-        row |= {f"ks_score_{n}": s for n, s in zip(edition.target_names, scores, strict=True)}
-    table = pd.DataFrame(rows).round(3)
-    table.to_csv(Path(__file__).with_suffix(".csv"), index=False)
-    print(table.T.to_string(header=False))
+    save(rows, posteriors, edition.target_names)
 
 
 if __name__ == "__main__":
