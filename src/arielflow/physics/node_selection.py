@@ -16,8 +16,8 @@ from arielflow.physics.system import (
     ATOMIC_MASS_UNIT_KG,
     BOLTZMANN_CONSTANT,
     GRAVITATIONAL_CONSTANT,
-    HE_H2_RATIO,
     JUPITER_RADIUS_M,
+    SOLAR_MEAN_MOLECULAR_WEIGHT_U,
     SOLAR_RADIUS_M,
     equilibrium_temperature_k,
     molecular_mass_u,
@@ -96,9 +96,8 @@ def draw_population(
 
 def _mean_mass_u(log_mixing: np.ndarray, molecules: Sequence[str]) -> np.ndarray:
     mixing = 10.0**log_mixing
-    fill = (molecular_mass_u("H2") + HE_H2_RATIO * molecular_mass_u("He")) / (1 + HE_H2_RATIO)
     heavy = mixing @ np.array([molecular_mass_u(name) for name in molecules])
-    return heavy + (1 - mixing.sum(axis=1)) * fill
+    return heavy + (1 - mixing.sum(axis=1)) * SOLAR_MEAN_MOLECULAR_WEIGHT_U
 
 
 def _scaled(

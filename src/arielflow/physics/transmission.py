@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from arielflow.errors import ArielflowError
-from arielflow.physics.absorption import UNIT_M2, CollisionPair, group_tables
+from arielflow.physics.absorption import PER_CM2, UNIT_M2, CollisionPair, group_tables
 from arielflow.physics.atmosphere import (
     Layers,
     Pressures,
@@ -36,7 +36,6 @@ from arielflow.physics.system import (
     molecular_mass_u,
 )
 
-_M2_PER_CM2 = 1e-4
 _FILL_GASES = ("H2", "He")
 _HAZE_REFERENCE_UM = 0.35
 # Optical depths of a batch: small enough for the cache, large enough to keep two cores busy;
@@ -147,12 +146,11 @@ class TransmissionModel:
         )
         gases = (*self.molecules, *_FILL_GASES)
         native_um = 1e4 / self.wavenumber_cm1
-        scale = _M2_PER_CM2 / UNIT_M2
         rayleigh = np.stack([rayleigh_cross_section_cm2(gas, native_um) for gas in gases])
-        self._rayleigh = self._optical(rayleigh * scale)
+        self._rayleigh = self._optical(rayleigh * PER_CM2)
         self._haze_log_um = self._double(np.log(native_um / _HAZE_REFERENCE_UM))
         reference = rayleigh_cross_section_cm2("H2", np.array([_HAZE_REFERENCE_UM]))
-        self._haze_reference = float(reference[0] * scale)
+        self._haze_reference = float(reference[0] * PER_CM2)
         self._mass = self._double([molecular_mass_u(gas) for gas in gases]) * ATOMIC_MASS_UNIT_KG
         self._fill = self._double([1 / (1 + he_h2_ratio), he_h2_ratio / (1 + he_h2_ratio)])
         self._cia = [
