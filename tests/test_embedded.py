@@ -18,7 +18,7 @@ from arielflow.truth_library import TruthLibrary
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
-LIBRARY = ROOT / CONFIG["simulation"]["truth_library"]
+LIBRARY = ROOT / CONFIG["simulation"]["truth_library"][0]
 RUNS = [("train", "truth"), ("test", "truth"), ("test", "rerun")]
 
 

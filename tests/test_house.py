@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from arielflow.config import config_faults
+from arielflow.config import config_faults, merged, read_config
 from arielflow.editions import NAMES, get_edition
 from arielflow.models import FAMILIES, make_estimator
 from arielflow.models.surrogate import Emulator
@@ -26,7 +26,7 @@ TIERS = [
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
-        *("spectrum", "retrieve"),
+        *("spectrum", "retrieve", "embedded_truth"),
     },
     {"scoring", "submission", "evaluate", "evaluate_surrogate"},
     {"plotting"},
@@ -120,21 +120,12 @@ def _schema() -> dict:
     return yaml.safe_load(SCHEMA.read_text())
 
 
-def _merged(base: dict, update: dict) -> dict:
-    merged = dict(base)
-    for key, value in update.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = _merged(base[key], value) if both else value
-    return merged
-
-
 CONFIGS = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config").glob("*.yaml")])
 
 
 @pytest.mark.parametrize("path", [ROOT / "config.yaml", *CONFIGS], ids=lambda p: p.stem)
 def test_configurations_are_valid(path: Path) -> None:
-    default = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config = _merged(default, yaml.safe_load(path.read_text()))
+    config = read_config(ROOT / "config.yaml", path)
     assert config_faults(config, SCHEMA) == []
     edition = get_edition(config["edition"])
     assert all(config["dataset"]["prior"] in target.priors for target in edition.targets)
@@ -161,7 +152,7 @@ def test_configurations_are_valid(path: Path) -> None:
 )
 def test_each_fault_of_a_configuration_is_one_telling_line(change, words) -> None:
     default = yaml.safe_load((ROOT / "config.yaml").read_text())
-    (fault,) = config_faults(_merged(default, change), SCHEMA)
+    (fault,) = config_faults(merged(default, change), SCHEMA)
     assert "\n" not in fault
     assert all(word in fault for word in words), fault
 

@@ -121,7 +121,12 @@ def simulate(
     prior: Annotated[str, typer.Option(help="matched or wide.")] = "matched",
     workers: Annotated[int, typer.Option(min=1, help="Processes for nested sampling.")] = 2,
     opacities: Opacities = "builtin",
-    truth_library: Annotated[Path | None, typer.Option(help="Shipped truth to draw on.")] = None,
+    population: Annotated[
+        str | None, typer.Option(help="Prior that planets are drawn from; the retrieval prior.")
+    ] = None,
+    truth_library: Annotated[
+        list[Path] | None, typer.Option(help="Shipped truth to draw on; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Simulate a data set in the edition's official layout, nested-sampling truth included."""
@@ -143,7 +148,8 @@ def simulate(
             seed=seed,
             prior=prior,
             physics=_physics(opacities),
-            truth_library=truth_library,
+            population=population,
+            truth_library=truth_library or (),
             workers=workers,
             progress=_shown(bar, task),
             spectra_progress=_shown(bar, spectra),
@@ -312,27 +318,33 @@ def embedded_truth(
         "config.yaml"
     ),
     output: Annotated[Path, typer.Option(help="Library file.")] = Path("data/embedded/truth.h5"),
-    scratch: Annotated[Path, typer.Option(help="Keeps finished planets; a rerun resumes.")] = Path(
-        "results/embedded_truth"
+    default: Annotated[Path, typer.Option(help="What the run's file leaves out.")] = Path(
+        "config.yaml"
     ),
+    scratch: Annotated[
+        Path | None, typer.Option(help="Keeps finished planets; a rerun resumes.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
-    """Remake the shipped nested-sampling truth of the default run (about an hour)."""
-    import yaml
+    """Remake shipped nested-sampling truth: the planets that the run's other libraries lack."""
     from rich.progress import Progress
 
-    from arielflow.simulate import make_truth_library
+    from arielflow.config import read_config
+    from arielflow.embedded_truth import make_truth_library
 
-    settings = yaml.safe_load(config.read_text())
+    settings = read_config(default, config)
+    simulation = settings["simulation"]
     with Progress(console=errors) as bar:
         task = bar.add_task("nested sampling", total=None)
         manifest = make_truth_library(
             get_edition(settings["edition"]),
             output,
-            scratch=scratch,
+            scratch=scratch or Path("results/truth") / settings["run"],
             seed=settings["seed"],
             prior=settings["dataset"]["prior"],
-            sizes=settings["simulation"],
+            population=simulation["population"],
+            sizes=simulation,
+            others=[p for p in simulation["truth_library"] if Path(p) != output],
             workers=workers,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

@@ -28,6 +28,23 @@ def config_faults(config: Mapping[str, Any], schema: str | Path) -> list[str]:
     return sorted(faults) or list(_cross_faults(config, settings["family"]["enum"]))
 
 
+def read_config(*paths: str | Path) -> dict[str, Any]:
+    """Configuration files laid over one another, the last on top, as Snakemake does."""
+    config: dict[str, Any] = {}
+    for path in paths:
+        config = merged(config, yaml.safe_load(Path(path).read_text()))
+    return config
+
+
+def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the entries of ``update``, dictionaries merged entry by entry."""
+    result = dict(base)
+    for key, value in update.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        result[key] = merged(base[key], value) if both else value
+    return result
+
+
 def _line(error: ValidationError) -> str:
     where = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":

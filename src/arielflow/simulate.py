@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -24,14 +25,12 @@ from arielflow.editions.official_files import (
     write_parameters,
     write_traces,
 )
-from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedSettings
-from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
 from arielflow.priors import prior_box
-from arielflow.provenance import atomic_path, code_version, sha256, write_json
+from arielflow.provenance import atomic_path, write_json
 from arielflow.schema import (
     TARGET_COORDINATES,
     Quality,
@@ -40,7 +39,7 @@ from arielflow.schema import (
     validate_planets,
 )
 from arielflow.truth import TruthJob, sample_truth
-from arielflow.truth_library import TruthLibrary, pack
+from arielflow.truth_library import TruthLibrary
 
 TEST_TRUTH = "TestTruth"
 SIMULATION_RECORD = "simulation.json"
@@ -61,6 +60,7 @@ def simulate_planets(
     split: str,
     prior: str,
     physics: PhysicsSettings,
+    population: str | None = None,
     scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
@@ -77,9 +77,11 @@ def simulate_planets(
     seed, split
         Seed of the data set; every split has its own stream.
     prior
-        Name of the prior that theta is drawn from.
+        Name of the retrieval prior, whose box the planets bear.
     physics
         Opacities and mode of the forward model.
+    population
+        Name of the prior that theta is drawn from; the retrieval prior if left out.
     scratch
         Keeps finished blocks of spectra, so that an interrupted call resumes.
     progress
@@ -98,15 +100,17 @@ def simulate_planets(
         systems, edition.wavelength_um, edition.wavelength_width_um, seed=seed, split=split
     )
     planets = _planets_dataset(edition, systems, errors, split)
-    low, high = prior_box(edition, planets, prior)
+    low, high = prior_box(edition, planets, population or prior)
     rng = np.random.default_rng([seed, crc32(f"{split}/theta".encode())])
     theta = low + (high - low) * rng.random(low.shape)
     column = target_index(planets, "planet_radius")
     if column is not None:
         theta[:, column] = systems["planet_radius_rjup"]
     planets["theta"] = (("planet", "target"), theta)
-    planets["prior_low"] = (("planet", "target"), low)
-    planets["prior_high"] = (("planet", "target"), high)
+    for name, edge in zip(
+        ("prior_low", "prior_high"), prior_box(edition, planets, prior), strict=True
+    ):
+        planets[name] = (("planet", "target"), edge)
     planets.attrs["prior"] = prior
     forward = ForwardModel(edition_model(edition, physics), planets)
     mark = edition_fingerprint(edition, physics)
@@ -225,7 +229,8 @@ def simulate(
     seed: int,
     prior: str,
     physics: PhysicsSettings,
-    truth_library: str | Path | None = None,
+    population: str | None = None,
+    truth_library: Sequence[str | Path] = (),
     workers: int = 1,
     settings: NestedSettings | None = None,
     progress: Progress | None = None,
@@ -246,12 +251,12 @@ def simulate(
     n_train, n_traces, n_test
         Training planets, how many of them (the first ones) get nested-sampling traces, and test
         planets (0 for none).
-    seed, prior
-        Of the population; recorded in ``simulation.json``.
+    seed, prior, population
+        As for :func:`simulate_planets`; recorded in ``simulation.json``.
     physics
         Opacities and mode of the forward model.
     truth_library
-        Shipped truth, used for the planets that it was made from.
+        Files of shipped truth, used for the planets that it was made from.
     workers
         Processes for nested sampling.
     progress, spectra_progress
@@ -272,6 +277,7 @@ def simulate(
             split=split,
             prior=prior,
             physics=physics,
+            population=population,
             scratch=scratch,
             progress=spectra_progress,
         )
@@ -289,7 +295,7 @@ def simulate(
         jobs,
         edition,
         planets,
-        TruthLibrary(truth_library),
+        TruthLibrary(*truth_library),
         seed=seed,
         physics=physics,
         directory=scratch,
@@ -318,6 +324,7 @@ def simulate(
     record = {
         "edition": edition.name,
         "prior": prior,
+        "population": population or prior,
         "seed": seed,
         "planets": {split: dataset.sizes["planet"] for split, dataset in planets.items()},
         "traces": n_traces,
@@ -327,73 +334,3 @@ def simulate(
     write_json(record, output / SIMULATION_RECORD)
     shutil.rmtree(scratch, ignore_errors=True)
     return planets
-
-
-def make_truth_library(
-    edition: Edition,
-    output: str | Path,
-    *,
-    scratch: str | Path,
-    seed: int,
-    prior: str,
-    sizes: dict[str, int],
-    workers: int = 1,
-    settings: NestedSettings | None = None,
-    progress: Progress | None = None,
-) -> dict[str, object]:
-    """Nested-sample the planets of a simulated run and pack them as a library beside a manifest.
-
-    Parameters
-    ----------
-    output
-        The library's file; the manifest is written beside it with the suffix ``.json``.
-    scratch
-        Keeps the opacities and every finished planet, so that an interrupted call resumes.
-    seed, prior, sizes
-        Of the run: ``n_traces`` and ``n_test`` planets.
-    """
-    scratch, output = Path(scratch), Path(output)
-    code = code_version()  # before the library, itself a tracked file, changes
-    physics = PhysicsSettings(str(ensure_builtin_opacities(scratch / "opacities")))
-    counts = {"train": sizes["n_traces"], "test": sizes["n_test"]}
-    planets = {
-        split: simulate_planets(
-            edition, count, seed=seed, split=split, prior=prior, physics=physics
-        )
-        for split, count in counts.items()
-    }
-    runs = [("test", "truth"), ("test", "rerun"), ("train", "truth")]
-    jobs = {
-        run: [TruthJob(run[0], i, run[1], N_TRACE_SAMPLES[run[0]]) for i in range(counts[run[0]])]
-        for run in runs
-    }
-    paths = sample_truth(
-        edition,
-        planets,
-        [job for run in runs for job in jobs[run]],
-        seed=seed,
-        physics=physics,
-        directory=scratch / "planets",
-        settings=settings,
-        workers=workers,
-        progress=progress,
-    )
-    if None in paths:
-        raise ArielflowError(
-            f"{paths.count(None)} of {len(paths)} planets could not be sampled; see the log"
-        )
-    remaining = iter(paths)
-    files = {"/".join(run): [next(remaining) for _ in jobs[run]] for run in runs}
-    identifiers = {"/".join(run): list(planets[run[0]]["planet"].values) for run in runs}
-    pack(files, identifiers, output)
-    manifest = {
-        "code": code,
-        "edition": edition.name,
-        "prior": prior,
-        "seed": seed,
-        "settings": vars(settings or NestedSettings()),
-        "sha256": sha256(output),
-        "sizes": counts,
-    }
-    write_json(manifest, output.with_suffix(".json"))
-    return manifest

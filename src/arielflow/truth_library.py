@@ -48,36 +48,43 @@ def pack(files: dict[str, list[Path]], planet_ids: dict[str, list[str]], path: P
 
 
 class TruthLibrary:
-    """Read access to a library.
+    """Read access to libraries, the first that has an entry first.
 
     Parameters
     ----------
-    path
-        The HDF5 file written by :func:`pack`; None for a library that has nothing.
+    paths
+        HDF5 files written by :func:`pack`; none for a library that has nothing.
+
+    Raises
+    ------
+    ArielflowError
+        A file is not there.
     """
 
-    def __init__(self, path: str | Path | None) -> None:
-        self.path = path
-        if path is not None and not Path(path).is_file():
-            raise ArielflowError(f"{path}: no such truth library; make it with make embedded-data")
+    def __init__(self, *paths: str | Path) -> None:
+        self.paths = paths
+        for path in paths:
+            if not Path(path).is_file():
+                raise ArielflowError(
+                    f"{path}: no such truth library; make it with arielflow embedded-truth, "
+                    "or leave it out of simulation.truth_library to sample its planets live"
+                )
 
     def look_up(self, planet: xr.Dataset, split: str, run: str) -> np.ndarray | None:
         """Equal-weight samples (sample, target) of a one-planet dataset, or None.
 
         None also if an entry of this name was made from another spectrum, error or prior.
         """
-        if self.path is None:
-            return None
-        with h5py.File(self.path) as library:
-            group = library.get(f"{split}/{run}")
-            if group is None:
-                return None
-            rows = np.flatnonzero(
-                group["planet_ID"][()] == str(planet["planet"].values[0]).encode()
-            )
-            if not len(rows) or not self._same_inputs(group, int(rows[0]), planet):
-                return None
-            return group["theta"][int(rows[0])].astype(float)
+        name = str(planet["planet"].values[0]).encode()
+        for path in self.paths:
+            with h5py.File(path) as library:
+                if f"{split}/{run}" not in library:
+                    continue
+                group = library[f"{split}/{run}"]
+                rows = np.flatnonzero(group["planet_ID"][()] == name)
+                if len(rows) and self._same_inputs(group, int(rows[0]), planet):
+                    return group["theta"][int(rows[0])].astype(float)
+        return None
 
     @staticmethod
     def _same_inputs(group: h5py.Group, row: int, planet: xr.Dataset) -> bool:
@@ -96,11 +103,10 @@ class TruthLibrary:
 
     def costs(self) -> Iterator[dict[str, object]]:
         """What every run of the library took: one record a planet and run."""
-        if self.path is None:
-            return
-        with h5py.File(self.path) as library:
-            for split in library:
-                for run, group in library[split].items():
+        for path in self.paths:
+            with h5py.File(path) as library:
+                for split, run in ((s, r) for s in library for r in library[s]):
+                    group = library[split][run]
                     columns = {name: group[name][()] for name in _COSTS}
                     for row, identifier in enumerate(group["planet_ID"][()]):
                         cost = {name: float(column[row]) for name, column in columns.items()}

@@ -56,7 +56,7 @@ if SIMULATED:
     rule simulate_dataset:
         input:
             physics=PHYSICS_FILES,
-            truth_library=config["simulation"]["truth_library"] or [],
+            truth_library=config["simulation"]["truth_library"],
         output:
             train=expand(
                 f"{RUN}/dataset/TrainingData/{{name}}",
@@ -87,6 +87,7 @@ if SIMULATED:
             seed=config["seed"],
             physics=PHYSICS,
             prior=config["dataset"]["prior"],
+            population=config["simulation"]["population"],
             sizes={key: config["simulation"][key] for key in ("n_train", "n_traces")},
             n_test=config["simulation"]["n_test"] if SIMULATED_TEST else 0,
             folder=lambda w: f"{RUN}/dataset",

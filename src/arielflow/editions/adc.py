@@ -44,7 +44,8 @@ GRAVITY = AuxiliaryColumn("planet_surface_gravity", "surface_gravity_m_s2", "m s
 def temperature(name: str = "planet_temp") -> Parameter:
     """The isothermal atmosphere's temperature.
 
-    The matched prior spans 30 % on both sides of the equilibrium temperature.
+    The matched prior spans 30 % on both sides of the equilibrium temperature, the real
+    population a tenth.
     """
     return Parameter(
         name,
@@ -55,6 +56,9 @@ def temperature(name: str = "planet_temp") -> Parameter:
         {
             "matched": Range(0.7, 1.3, relative_to_equilibrium=True, limits=TEMPERATURE_LIMITS_K),
             "wide": Range(*TEMPERATURE_LIMITS_K),
+            "population": Range(
+                0.9, 1.1, relative_to_equilibrium=True, limits=TEMPERATURE_LIMITS_K
+            ),
         },
         quartile_name="T",
     )
@@ -69,5 +73,9 @@ def abundance(molecule: str, low: float, high: float) -> Parameter:
         "dex",
         rf"$\log_{{10}} X_{{\mathrm{{{formula}}}}}$",
         LOG_SCORE_BOUNDS,
-        {"matched": Range(low, high), "wide": Range(*LOG_SCORE_BOUNDS)},
+        {
+            "matched": Range(low, high),
+            "wide": Range(*LOG_SCORE_BOUNDS),
+            "population": Range(low, high),
+        },
     )

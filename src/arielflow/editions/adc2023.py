@@ -25,7 +25,7 @@ EDITION = Edition(
             "R_Jup",
             r"$R_\mathrm{p}$",
             RADIUS_RANGE_RJUP,
-            {"matched": Range(*RADIUS_RANGE_RJUP), "wide": Range(*RADIUS_RANGE_RJUP)},
+            dict.fromkeys(("matched", "wide", "population"), Range(*RADIUS_RANGE_RJUP)),
         ),
         temperature(),
         abundance("H2O", -9, -3),
