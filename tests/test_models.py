@@ -11,7 +11,7 @@ import xarray as xr
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.features import TargetCoordinates, context_features, planet_tensors
-from arielflow.models import FAMILIES, flow, load_estimator, make_estimator, mc_dropout
+from arielflow.models import FAMILIES, density, load_estimator, make_estimator, mc_dropout
 from arielflow.models.ensemble import ensemble_log_prob, sample_ensemble
 from arielflow.schema import Quality
 from arielflow.training import resolve_device
@@ -137,7 +137,9 @@ def test_coordinates_are_a_bijection_with_the_stated_slope(simulated) -> None:
     data = planet_tensors(simulated)
     coordinates = TargetCoordinates.fitted(data, radius=0)
     z, log_slope = coordinates(data, data.theta)
-    torch.testing.assert_close(coordinates.inverse(data, z), data.theta, rtol=1e-8, atol=1e-8)
+    back, slope_back = coordinates.inverse(data, z)
+    torch.testing.assert_close(slope_back, log_slope)
+    torch.testing.assert_close(back, data.theta, rtol=1e-8, atol=1e-8)
     one = data.rows(torch.tensor([5]))
     jacobian = torch.autograd.functional.jacobian(
         lambda theta: coordinates(one, theta[None])[0][0], one.theta[0]
@@ -153,7 +155,7 @@ def test_atoms_are_spread_and_clipped_back() -> None:
     spread = coordinates.dequantise(data, data.theta, torch.Generator().manual_seed(0))
     assert coordinates.slab_below[1] > 0 and coordinates.slab_below[0] == 0
     assert len(spread[:200, 1].unique()) == 200 and (spread[:200, 1] < 0).all()
-    back = coordinates.inverse(data, coordinates(data, spread)[0])
+    back, _ = coordinates.inverse(data, coordinates(data, spread)[0])
     assert (back[:200, 1] == 0).all()
     torch.testing.assert_close(back[200:], data.theta[200:], rtol=1e-6, atol=1e-6)
 
@@ -177,7 +179,7 @@ def test_an_interrupted_training_resumes_to_the_same_model(
     whole = make_estimator("flow", SETTINGS["flow"])
     history = whole.fit(*parts, seed=4)
     broken = make_estimator("flow", SETTINGS["flow"])
-    original, calls = flow._FlowNetwork.loss, []
+    original, calls = density.DensityNetwork.loss, []
 
     def failing(self, *arguments):
         calls.append(1)
@@ -185,10 +187,10 @@ def test_an_interrupted_training_resumes_to_the_same_model(
             raise _InterruptedError
         return original(self, *arguments)
 
-    monkeypatch.setattr(flow._FlowNetwork, "loss", failing)
+    monkeypatch.setattr(density.DensityNetwork, "loss", failing)
     with pytest.raises(_InterruptedError):
         broken.fit(*parts, seed=4, state_dir=tmp_path)
-    monkeypatch.setattr(flow._FlowNetwork, "loss", original)
+    monkeypatch.setattr(density.DensityNetwork, "loss", original)
     resumed = make_estimator("flow", SETTINGS["flow"])
     pd.testing.assert_frame_equal(resumed.fit(*parts, seed=4, state_dir=tmp_path), history)
     planets = simulated.isel(planet=slice(250, 255))

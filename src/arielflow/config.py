@@ -65,11 +65,39 @@ def _cross_faults(config: Mapping[str, Any], families: list[str]) -> Iterator[st
                 f"config: models: {name!r} is of the unknown family {family!r}; choose "
                 f"{', '.join(families)}"
             )
-    if chosen not in models:
+    weighted = config["importance"]["models"]
+    for name in weighted:
+        if name not in models:
+            yield (
+                f"config: importance.models: {name!r} is none of the run's models; choose "
+                f"{', '.join(models)}"
+            )
+    ends = ("_importance", "_importance_fallback")
+    rows = [*models, *(name + end for name in weighted for end in ends)]
+    if chosen not in rows:
         yield (
-            f"config: submission.model: {chosen!r} is none of the run's models; choose "
-            f"{', '.join(models)}"
+            f"config: submission.model: {chosen!r} is none of the run's rows; choose "
+            f"{', '.join(rows)}"
         )
+    yield from _training_faults(config)
     smallest, largest = config["explore"]["clusters"]
     if smallest > largest:
         yield f"config: explore.clusters: {smallest} is above {largest}; write the smaller first"
+
+
+def _training_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit together in how the models are trained."""
+    specs = {name: config["model_settings"].get(name, {}) for name in config["models"]}
+    for name, spec in specs.items():
+        where = f"config: model_settings.{name}"
+        owner, count, folds = spec.get("members_of"), spec.get("members", 1), spec.get("folds")
+        if owner and (owner not in specs or specs[owner].get("members_of")):
+            yield f"{where}.members_of: {owner!r} is no model of the run with its own members"
+        elif owner and count > specs[owner].get("members", 1):
+            yield f"{where}.members: {count}, but {owner} has fewer"
+        if spec.get("planets") == "prior" and not config["simulation"]["n_prior"]:
+            yield f"{where}.planets: prior needs simulation.n_prior above 0"
+        if folds and count < 2:
+            yield f"{where}.folds: needs members above 1, one a fold"
+        if folds and spec.get("mixing") == "stacking":
+            yield f"{where}.mixing: stacking needs planets that no member saw; with folds none is"

@@ -45,7 +45,8 @@ def score_posterior(
     forward: Forward | None = None
     if physics is not None:
         forward = ForwardModel(edition_model(edition, physics), planets).spectra
-    log_prob = ensemble_log_prob(members, planets, theta_true) if members else None
+    shares = posterior.attrs.get("shares")
+    log_prob = ensemble_log_prob(members, planets, theta_true, shares) if members else None
     return score_planets(
         identifiers,
         _samples(posterior, identifiers),

@@ -6,7 +6,7 @@ gravity (which would give the radius away) is not part of the context.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -72,12 +72,26 @@ class PlanetTensors:
         }
         return PlanetTensors(**parts)
 
+    def to(self, device: torch.device | str) -> PlanetTensors:
+        """The same tensors on a device."""
+        parts = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return PlanetTensors(**parts)
+
     def with_noise(self, generator: torch.Generator) -> PlanetTensors:
         """A copy with fresh Gaussian noise from the planets' own errors, if they are noise-free."""
         if not self.noisy:
             return self
+        # Drawn on the CPU always, so that a GPU sees the same noise.
         noise = torch.randn(self.depth.shape, generator=generator, dtype=self.depth.dtype)
-        return PlanetTensors(**(vars(self) | {"depth": self.depth + noise * self.error}))
+        depth = self.depth + noise.to(self.depth.device) * self.error
+        return replace(self, depth=depth)
+
+    def identity(self) -> tuple[np.ndarray, ...]:
+        """Arrays by which a training knows its data again."""
+        return self.depth.numpy(), self.theta.numpy()
 
 
 def planet_tensors(planets: xr.Dataset) -> PlanetTensors:
@@ -117,6 +131,61 @@ def planet_tensors(planets: xr.Dataset) -> PlanetTensors:
     )
 
 
+def noisy_copies(planets: xr.Dataset, seed: int) -> xr.Dataset:
+    """The planets as they would be observed: stored noise-free spectra get one draw of noise."""
+    if planets.attrs.get("noise") != "free":
+        return planets
+    noise = np.random.default_rng(seed).standard_normal(planets["transit_depth"].shape)
+    depth = planets["transit_depth"] + noise * planets["transit_depth_error"]
+    return planets.assign(transit_depth=depth.clip(min=1e-12))
+
+
+class TraceDraws:
+    """Annotated planets, and draws from their nested-sampling traces by weight.
+
+    The spectra keep no noise: a trace is the posterior of the spectrum as it is stored.
+
+    Parameters
+    ----------
+    annotated
+        Planets with ragged traces, see :func:`arielflow.ingest.annotated_planets`.
+    rows
+        Positions of the planets to take.
+    """
+
+    def __init__(self, annotated: xr.Dataset, rows: np.ndarray) -> None:
+        ends = np.cumsum(annotated["row_size"].values)
+        starts = ends - annotated["row_size"].values
+        pieces = [slice(starts[row], ends[row]) for row in rows]
+        weights = [annotated["weight"].values[piece] for piece in pieces]
+        # Planet i's cumulated weights end at i + 1: one search serves all planets.
+        cumulated = [i + np.cumsum(w) / np.sum(w) for i, w in enumerate(weights)]
+        self._cumulated = torch.as_tensor(np.concatenate(cumulated))
+        trace = np.concatenate([annotated["trace"].values[piece] for piece in pieces])
+        self._trace = torch.as_tensor(trace.astype(float))
+        spectra = annotated[[n for n, v in annotated.items() if "obs" not in v.dims]]
+        everything = planet_tensors(spectra.isel(planet=rows))
+        # The scalers of coordinates look at theta: one sample a planet stands for its posterior.
+        drawn = self._draw(torch.arange(len(rows)), torch.Generator().manual_seed(0))
+        self.planets = replace(everything, noisy=False, theta=drawn)
+
+    def __len__(self) -> int:
+        return len(self.planets)
+
+    def _draw(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        uniform = torch.rand(len(rows), generator=generator, dtype=torch.float64)
+        index = torch.searchsorted(self._cumulated, rows + uniform, right=True)
+        return self._trace[index.clamp(max=len(self._trace) - 1)]
+
+    def draw(self, rows: Tensor, generator: torch.Generator) -> tuple[PlanetTensors, Tensor]:
+        """The planets at these rows, and one sample (row, target) of each one's posterior."""
+        return self.planets.rows(rows), self._draw(rows, generator)
+
+    def identity(self) -> tuple[np.ndarray, ...]:
+        """Arrays by which a training knows its data again."""
+        return self.planets.depth.numpy(), self._trace.numpy(), self._cumulated.numpy()
+
+
 def observed_radius_m(planets: PlanetTensors) -> Tensor:
     """Radius of the error-weighted mean transit depth, R_star sqrt(depth) (planet,) [m]."""
     weight = planets.error**-2
@@ -130,13 +199,17 @@ def reference_scale_height_m(planets: PlanetTensors, radius_m: Tensor) -> Tensor
     return scale_height_m(planets.equilibrium_k, gravity)
 
 
-def context_features(planets: PlanetTensors) -> Tensor:
+def context_features(planets: PlanetTensors, physical: bool = True) -> Tensor:
     """Unscaled features (planet, feature) of spectra, errors and systems.
 
     Where the system is described, depths are measured from the observed radius (or the known one)
     in units of the transit depth of one scale height; the features are then nearly free of the
-    planet's size and distance from its star. Elsewhere the depths stand as they are.
+    planet's size and distance from its star. Elsewhere, or if not ``physical``, the depths stand
+    as they are.
     """
+    if planets.physical and not physical:
+        plain = [planets.depth, torch.log(planets.error), planets.system]
+        return torch.cat([*plain, planets.low, planets.high], dim=1)
     if not planets.physical:
         mean = planets.depth.mean(dim=1, keepdim=True)
         return torch.cat([planets.depth, mean, planets.depth - mean], dim=1)
@@ -176,25 +249,34 @@ class Context(nn.Module):
     """Standardised :func:`context_features` of a (noisy) spectrum, its errors and the system.
 
     Buffers: mean and standard deviation of every feature over the training split.
+
+    Parameters
+    ----------
+    n_features
+        Number of features.
+    physical
+        Depths in scale heights above the observed radius instead of as they are.
     """
 
-    def __init__(self, n_features: int) -> None:
+    def __init__(self, n_features: int, *, physical: bool = True) -> None:
         super().__init__()
+        self.physical = physical
         self.register_buffer("mean", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("deviation", torch.ones(n_features, dtype=torch.float64))
 
     @classmethod
-    def fitted(cls, train: PlanetTensors, seed: int) -> Context:
+    def fitted(cls, train: PlanetTensors, seed: int, *, physical: bool = True) -> Context:
         """Fit the scaler on the training split, with one draw of its noise."""
-        raw = context_features(train.with_noise(torch.Generator().manual_seed(seed)))
-        context = cls(raw.shape[1])
+        noisy = train.with_noise(torch.Generator().manual_seed(seed))
+        raw = context_features(noisy, physical)
+        context = cls(raw.shape[1], physical=physical)
         context.mean.copy_(raw.mean(dim=0))
         context.deviation.copy_(raw.std(dim=0).clamp(min=1e-9))
         return context
 
     def forward(self, planets: PlanetTensors) -> Tensor:
         """Features (planet, feature), single precision, cut at ten standard deviations."""
-        scaled = (context_features(planets) - self.mean) / self.deviation
+        scaled = (context_features(planets, self.physical) - self.mean) / self.deviation
         limit = _CLIP_STANDARD_DEVIATIONS
         return scaled.clamp(-limit, limit).float()
 
@@ -263,27 +345,47 @@ class TargetCoordinates(nn.Module):
         return torch.where(above, planets.high + uniform * self.slab_above, theta)
 
     def forward(self, planets: PlanetTensors, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Coordinates (planet, target) and log |d coordinates / d theta| (planet,)."""
-        low, high = self._box(planets)
+        """Coordinates of theta, and log |d coordinates / d theta|.
+
+        ``theta`` is (planet, target) or (planet, sample, target); the second result lacks the last
+        dimension.
+        """
+        low, high = (_beside(edge, theta) for edge in self._box(planets))
         unit = ((theta - low) / (high - low)).clamp(_EDGE, 1 - _EDGE)
         z = torch.special.ndtri(unit)
-        log_slope = 0.5 * z**2 + 0.5 * np.log(2 * np.pi) - torch.log(high - low)
+        log_slope = _probit_log_slope(z, low, high)
         if self.radius >= 0:
-            _, height = self._observed(planets)
-            below = self._below_observed(planets, theta[:, self.radius])
-            z = z.clone()
-            log_slope = log_slope.clone()
-            z[:, self.radius] = (below - self.centre) / self.spread
-            log_slope[:, self.radius] = torch.log(JUPITER_RADIUS_M / (height * self.spread))
-        return z, log_slope.sum(dim=1)
+            observed, height = (_beside(v, theta[..., 0]) for v in self._observed(planets))
+            below = (observed - theta[..., self.radius] * JUPITER_RADIUS_M) / height
+            z = z.clone()  # its square is part of the slope
+            z[..., self.radius] = (below - self.centre) / self.spread
+            log_slope[..., self.radius] = self._radius_log_slope(height)
+        return z, log_slope.sum(dim=-1)
 
-    def inverse(self, planets: PlanetTensors, z: Tensor) -> Tensor:
-        """Theta (planet, target) of coordinates, inside the prior box."""
-        low, high = self._box(planets)
-        unit = torch.special.ndtr(z.clamp(-_LARGEST_PROBIT, _LARGEST_PROBIT))
-        theta = low + (high - low) * unit
+    def inverse(self, planets: PlanetTensors, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Theta inside the prior box, and log |d coordinates / d theta|; shapes as above."""
+        low, high = (_beside(edge, z) for edge in self._box(planets))
+        bound = z.clamp(-_LARGEST_PROBIT, _LARGEST_PROBIT)
+        theta = low + (high - low) * torch.special.ndtr(bound)
+        log_slope = _probit_log_slope(bound, low, high)
         if self.radius >= 0:
-            observed, height = self._observed(planets)
-            below = z[:, self.radius] * self.spread + self.centre
-            theta[:, self.radius] = (observed - below * height) / JUPITER_RADIUS_M
-        return torch.minimum(torch.maximum(theta, planets.low), planets.high)
+            observed, height = (_beside(v, z[..., 0]) for v in self._observed(planets))
+            below = z[..., self.radius] * self.spread + self.centre
+            theta[..., self.radius] = (observed - below * height) / JUPITER_RADIUS_M
+            log_slope[..., self.radius] = self._radius_log_slope(height)
+        theta = torch.minimum(
+            torch.maximum(theta, _beside(planets.low, z)), _beside(planets.high, z)
+        )
+        return theta, log_slope.sum(dim=-1)
+
+    def _radius_log_slope(self, height: Tensor) -> Tensor:
+        return torch.log(JUPITER_RADIUS_M / (height * self.spread))
+
+
+def _beside(value: Tensor, points: Tensor) -> Tensor:
+    """A planets' value (planet, ...) shaped to go with points that may have a sample dimension."""
+    return value if value.ndim == points.ndim else value[:, None]
+
+
+def _probit_log_slope(z: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    return 0.5 * z**2 + 0.5 * np.log(2 * np.pi) - torch.log(high - low)

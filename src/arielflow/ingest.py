@@ -218,6 +218,46 @@ def split_planets(planets: xr.Dataset, validation_fraction: float, seed: int) ->
     return pd.DataFrame({"planet_ID": planets["planet"].values[rows], "subset": subset})
 
 
+def annotated_planets(planets: xr.Dataset, traces: xr.Dataset) -> xr.Dataset:
+    """The usable planets that have traces, with them: ``row_size``, ``trace`` and ``weight``.
+
+    Parameters
+    ----------
+    planets
+        Planets dataset, or some planets of one.
+    traces
+        Ragged traces dataset of the same file's planets.
+    """
+    rows = {str(name): row for row, name in enumerate(traces["planet"].values)}
+    sizes = traces["row_size"].values
+    ends = np.cumsum(sizes)
+    usable = is_usable(planets)
+    found = {
+        position: rows[str(name)]
+        for position, name in enumerate(planets["planet"].values)
+        if usable[position] and sizes[rows[str(name)]] > 0
+    }
+    obs = [np.arange(ends[row] - sizes[row], ends[row]) for row in found.values()]
+    chosen = np.concatenate([np.empty(0, dtype=int), *obs])
+    return planets.isel(planet=list(found)).assign(
+        row_size=("planet", sizes[list(found.values())]),
+        trace=(("obs", "target"), traces["trace"].values[chosen]),
+        weight=("obs", traces["weight"].values[chosen]),
+    )
+
+
+def read_split(path: str | Path) -> pd.DataFrame:
+    """A split that :func:`split_planets` made, from its CSV file."""
+    return pd.read_csv(path, dtype=str)
+
+
+def fold(split: pd.DataFrame, number: int, folds: int) -> pd.DataFrame:
+    """The split planets split otherwise: fold ``number`` of ``folds`` is for validation."""
+    order = np.random.default_rng(folds).permutation(len(split))
+    subset = np.where(order % folds == number, "valid", "train")
+    return split.assign(subset=subset)
+
+
 def subset(planets: xr.Dataset, split: pd.DataFrame, name: str) -> xr.Dataset:
     """The planets of one subset of a split, in table order."""
     chosen = set(split.loc[split["subset"] == name, "planet_ID"].astype(str))

@@ -249,18 +249,25 @@ def weighted_ks(
     return np.minimum(distances, 1.0)
 
 
-def mix(members: Sequence[WeightedSamples], n: int, seed: int | np.random.Generator) -> np.ndarray:
-    """The equal mixture of several posteriors as ``n`` equally weighted samples.
+def mix(
+    members: Sequence[WeightedSamples],
+    n: int,
+    seed: int | np.random.Generator,
+    shares: Sequence[float] | np.ndarray | None = None,
+) -> np.ndarray:
+    """The mixture of several posteriors as ``n`` equally weighted samples.
 
     Parameters
     ----------
     members
-        Weighted samples of each member of an ensemble; each member counts the same, however many
+        Weighted samples of each member of an ensemble; a member counts by its share, however many
         samples it brings.
     n
         How many samples to return.
     seed
         Seed or generator; the same seed gives the same samples.
+    shares
+        Weight of every member; equal if left out.
 
     Returns
     -------
@@ -284,7 +291,9 @@ def mix(members: Sequence[WeightedSamples], n: int, seed: int | np.random.Genera
             f"mixture: members have {[theta.shape[1] for theta, _ in checked]} targets; mix models "
             "of the same edition"
         )
-    theta, weight = (np.concatenate(parts) for parts in zip(*checked, strict=True))
+    shares = np.ones(len(checked)) if shares is None else shares
+    theta = np.concatenate([samples for samples, _ in checked])
+    weight = np.concatenate([s * w for s, (_, w) in zip(shares, checked, strict=True)])
     return rng.permutation(resample(theta, weight, n, rng))
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ def retrieve_planets(
         results = [_retrieve_one(shared, part, lambda r: progress(*r)) for part in parts]
     else:
         results = _in_processes(shared, parts, workers, progress)
-    posterior = _posterior(chosen, results, n_samples, seed)
+    posterior = retrieved_posterior(chosen, results, n_samples, seed)
     posterior.attrs |= {
         "edition": edition.name,
         "prior": planets.attrs.get("prior", ""),
@@ -158,15 +158,14 @@ def _retrieve_one(
 ) -> NestedResult | str:
     """The posterior of the dataset's only planet, or why there is none."""
     name = str(part["planet"].values[0])
-    if not is_usable(part)[0]:
-        flags = Quality(int(part["quality"].values[0]))
-        return f"unusable data ({', '.join(f.name.lower().replace('_', ' ') for f in flags)})"
+    if fault := data_fault(part):
+        return fault
     try:
         return retrieve(
             ForwardModel(edition_model(get_edition(shared.edition), shared.physics), part),
             part,
             0,
-            seed=_planet_seed(shared.seed, name),
+            seed=planet_seed(shared.seed, name),
             settings=shared.settings,
             checkpoints=shared.checkpoints,
             progress=lambda state: report((name, state)),
@@ -175,7 +174,16 @@ def _retrieve_one(
         return str(error)
 
 
-def _planet_seed(seed: int, name: str) -> int:
+def data_fault(part: xr.Dataset) -> str | None:
+    """Why the dataset's only planet cannot be retrieved, None if it can."""
+    if is_usable(part)[0]:
+        return None
+    flags = Quality(int(part["quality"].values[0]))
+    return f"unusable data ({', '.join(f.name.lower().replace('_', ' ') for f in flags)})"
+
+
+def planet_seed(seed: int, name: str) -> int:
+    """Seed of one planet's retrieval, whichever others are retrieved with it."""
     return derived_seed(seed, f"retrieve/{name}")
 
 
@@ -199,20 +207,61 @@ def _in_processes(
         return [future.result() for future in futures]
 
 
-def _posterior(
-    chosen: xr.Dataset, results: Sequence[NestedResult | str], n_samples: int, seed: int
+class Retrieved(Protocol):
+    """What every kind of retrieval gives of a planet.
+
+    Attributes
+    ----------
+    log_evidence, log_volume : natural logarithms of the evidence under the sampled box, and of
+        the box's volume
+    effective_samples, likelihood_calls, seconds : what the run gave and took
+    """
+
+    log_evidence: float
+    log_volume: float
+    effective_samples: float
+    likelihood_calls: int
+    seconds: float
+
+    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
+        """Equally weighted samples (n_samples, target) in random order."""
+        ...
+
+
+def retrieved_posterior(
+    chosen: xr.Dataset,
+    results: Sequence[Retrieved | str],
+    n_samples: int,
+    seed: int,
+    *,
+    extras: Sequence[str] = (),
 ) -> xr.Dataset:
+    """Posterior dataset of retrievals; a planet without one has draws from its prior.
+
+    Parameters
+    ----------
+    chosen
+        Planets dataset.
+    results
+        Of every planet: its retrieval, or why there is none.
+    n_samples
+        Equally weighted samples a planet to keep.
+    seed
+        Of the retrievals.
+    extras
+        Further attributes of the results to keep, NaN where a result does not have one.
+    """
     names = [str(name) for name in chosen["planet"].values]
     theta = np.empty((len(names), n_samples, chosen.sizes["target"]))
     log_evidence = np.full(len(names), np.nan)
     costs = np.zeros((3, len(names)))
     for row, (name, result) in enumerate(zip(names, results, strict=True)):
-        part, planet_seed = chosen.isel(planet=[row]), _planet_seed(seed, name)
+        part, own_seed = chosen.isel(planet=[row]), planet_seed(seed, name)
         if isinstance(result, str):
             log.warning("%s: not retrieved: %s", name, result)
-            theta[row] = prior_samples(part, n_samples, derived_seed(planet_seed, "prior"))[0]
+            theta[row] = prior_samples(part, n_samples, derived_seed(own_seed, "prior"))[0]
             continue
-        theta[row] = result.equal_weight_samples(n_samples, planet_seed)
+        theta[row] = result.equal_weight_samples(n_samples, own_seed)
         # The sampler's box cuts the prior where the likelihood vanishes: the same integral, but a
         # denser prior.
         width = (part["prior_high"] - part["prior_low"]).values[0]
@@ -227,8 +276,31 @@ def _posterior(
         "retrieved": (faults == "").astype(np.int8),
         "fault": faults,
     }
+    by_planet |= {
+        name: np.array([float(getattr(result, name, np.nan)) for result in results])
+        for name in extras
+    }
     posterior = posterior_dataset(chosen, theta)
     return describe(posterior.assign({k: ("planet", v) for k, v in by_planet.items()}))
+
+
+def gather_posteriors(parts: Sequence[xr.Dataset], planets: xr.Dataset) -> xr.Dataset:
+    """Posteriors of chunks of a data set as one, in the planets' order.
+
+    Raises
+    ------
+    ArielflowError
+        The chunks are not all of the data set's planets.
+    """
+    # A data set of fewer planets than chunks leaves some empty.
+    parts = [part for part in parts if part.sizes["planet"]]
+    found = xr.concat(parts, "planet", data_vars="minimal", coords="minimal", join="exact")
+    missing = set(planets["planet"].values) ^ set(found["planet"].values)
+    if missing:
+        raise ArielflowError(
+            f"chunks: {len(missing)} planets are not in both chunks and data set; remake the chunks"
+        )
+    return found.sel(planet=planets["planet"].values)
 
 
 def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,14 @@ EDITIONS_WITHOUT_SUBMISSION = ("wfc3",)
 RUN = f"results/{config['run']}"
 EDITION = config["edition"]
 MODELS = config["models"]
+TRAINED = [m for m in MODELS if not config["model_settings"].get(m, {}).get("members_of")]
+# Rows made from a model's posteriors through the forward model.
+IMPORTANCE = [
+    f"{model}_importance{suffix}"
+    for model in config["importance"]["models"]
+    for suffix in ("", "_fallback")
+]
+ROWS = MODELS + IMPORTANCE
 REFERENCES = ["prior"]
 SIMULATED = config["dataset"]["path"] is None
 TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]
@@ -38,6 +46,8 @@ SUBMISSION_FILES = (
 
 wildcard_constraints:
     split="train|test|observed",
+    source="train|prior",
+    chunk="[0-9]+",
     model="[a-z0-9_]+",
     member="[0-9]+",
     planet="[A-Za-z0-9][A-Za-z0-9_.-]*",
@@ -45,19 +55,42 @@ wildcard_constraints:
 
 def model_settings(name):
     """Settings of a model of the run, with the defaults for what is left out."""
-    return {"family": name, "members": 1, "settings": {}} | config["model_settings"].get(name, {})
+    defaults = {
+        "family": name,
+        "members": 1,
+        "members_of": None,
+        "planets": "dataset",
+        "folds": False,
+        "mixing": "uniform",
+        "settings": {},
+    }
+    return defaults | config["model_settings"].get(name, {})
 
 
 def members(name):
-    """Folders of a model's trained members."""
-    numbers = range(model_settings(name)["members"])
-    return expand(f"{RUN}/models/{name}/{{member}}", member=numbers)
+    """Folders of a model's trained members, its own or another model's."""
+    settings = model_settings(name)
+    owner = settings["members_of"] or name
+    return expand(f"{RUN}/models/{owner}/{{member}}", member=range(settings["members"]))
+
+
+def training_set(name):
+    """Which planets a model is trained on: the data set's, or planets drawn from the prior."""
+    return "train" if model_settings(name)["planets"] == "dataset" else "prior"
+
+
+def annotated_files(name):
+    """Planets, split and traces for a model that learns from traces."""
+    if model_settings(name)["settings"].get("targets", "fm") == "fm":
+        return []
+    return [f"{RUN}/ingested/{file}" for file in ("train.nc", "train_split.csv", "train_traces.nc")]
 
 
 def training_sources(family):
     """Digest of the code that shapes a trained model, so that an edit retrains what it touches."""
     folder = Path(workflow.basedir) / "src" / "arielflow"
-    names = [f"models/{family}.py", "training.py", "features.py"]
+    names = [f"models/{family}.py", "models/density.py", "models/networks.py"]
+    names += ["training.py", "features.py"]
     return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
 
 

@@ -36,11 +36,11 @@ REPORT_INPUTS = dict(
     exploration=f"{RUN}/exploration.nc",
     histories=[
         f"{RUN}/histories/{model}/{member}.csv"
-        for model in MODELS
+        for model in TRAINED
         for member in range(model_settings(model)["members"])
     ],
-    models=[folder for model in MODELS for folder in members(model)],
-    posteriors=expand(f"{RUN}/posteriors/test/{{model}}.nc", model=MODELS),
+    models=[folder for model in TRAINED for folder in members(model)],
+    posteriors=expand(f"{RUN}/posteriors/test/{{model}}.nc", model=ROWS),
     leaderboard=f"{RUN}/scores/leaderboard.csv" if SCORED else [],
     ks_by_target=f"{RUN}/scores/ks_by_target.csv" if SCORED else [],
     truth=f"{RUN}/truth/truth.nc" if SCORED else [],

@@ -31,7 +31,7 @@ if SCORED:
 
     rule leaderboard:
         input:
-            scores=expand(f"{RUN}/scores/planets/{{model}}.csv", model=MODELS + REFERENCES),
+            scores=expand(f"{RUN}/scores/planets/{{model}}.csv", model=ROWS + REFERENCES),
         output:
             leaderboard=report(
                 f"{RUN}/scores/leaderboard.csv",

@@ -156,15 +156,43 @@ if SCORED:
             "../scripts/ingest_truth.py"
 
 
+# Training planets beyond the data set's, for the models that ask for planets: prior.
+rule simulate_prior_planets:
+    input:
+        physics=PHYSICS_FILES,
+    output:
+        planets=f"{RUN}/ingested/prior.nc",
+    log:
+        f"{RUN}/logs/simulate_prior_planets.log",
+    benchmark:
+        f"{RUN}/benchmarks/simulate_prior_planets.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        edition=EDITION,
+        physics=PHYSICS,
+        prior=config["dataset"]["prior"],
+        n_planets=config["simulation"]["n_prior"],
+        seed=config["seed"],
+        # No output, so that an interrupted job's spectra survive until its retry.
+        scratch=f"{RUN}/state/prior_planets",
+    script:
+        "../scripts/simulate_prior_planets.py"
+
+
 rule split_planets:
     input:
-        planets=f"{RUN}/ingested/train.nc",
+        planets=f"{RUN}/ingested/{{source}}.nc",
     output:
-        split=f"{RUN}/ingested/split.csv",
+        split=f"{RUN}/ingested/{{source}}_split.csv",
     log:
-        f"{RUN}/logs/split_planets.log",
+        f"{RUN}/logs/split_planets_{{source}}.log",
     benchmark:
-        f"{RUN}/benchmarks/split_planets.tsv"
+        f"{RUN}/benchmarks/split_planets_{{source}}.tsv"
     conda:
         "../../environment.yml"
     threads: 1

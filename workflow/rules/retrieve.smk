@@ -5,12 +5,19 @@ rule sample_posterior:
     input:
         members=lambda w: members(w.model),
         planets=f"{RUN}/ingested/{{split}}.nc",
+        valid=lambda w: (
+            [f"{RUN}/ingested/{training_set(w.model)}{end}" for end in (".nc", "_split.csv")]
+            if model_settings(w.model)["mixing"] == "stacking"
+            else []
+        ),
     output:
         posterior=f"{RUN}/posteriors/{{split}}/{{model}}.nc",
     log:
         f"{RUN}/logs/sample_{{split}}_{{model}}.log",
     benchmark:
         f"{RUN}/benchmarks/sample_{{split}}_{{model}}.tsv"
+    wildcard_constraints:
+        model="|".join(MODELS),
     conda:
         "../../environment.yml"
     threads: 1
@@ -46,6 +53,69 @@ rule sample_prior:
         seed=config["seed"],
     script:
         "../scripts/sample_prior.py"
+
+
+# Planets are dealt to a fixed number of jobs, so that the plan is known before the data are. A
+# planet's fall-back on nested sampling runs inside its chunk's job.
+rule sample_importance:
+    input:
+        members=lambda w: members(w.model),
+        posterior=f"{RUN}/posteriors/test/{{model}}.nc",
+        planets=f"{RUN}/ingested/test.nc",
+        physics=PHYSICS_FILES,
+    output:
+        importance=f"{RUN}/posteriors/chunks/{{model}}_importance/{{chunk}}.nc",
+        fallback=f"{RUN}/posteriors/chunks/{{model}}_importance_fallback/{{chunk}}.nc",
+    log:
+        f"{RUN}/logs/sample_importance_{{model}}_{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/sample_importance_{{model}}_{{chunk}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=1 if config["device"] == "cuda" else 0,
+    params:
+        edition=EDITION,
+        physics=PHYSICS,
+        sources=physics_sources,
+        settings=config["importance"]["settings"],
+        fallback=config["importance"]["fallback"],
+        chunks=config["importance"]["chunks"],
+        n_samples=config["posterior"]["n_samples"],
+        seed=config["seed"],
+        device=config["device"],
+        # No output, so that an interrupted job's checkpoints survive until its retry.
+        state_folder=lambda w: f"{RUN}/state/importance/{w.model}/{w.chunk}",
+    script:
+        "../scripts/sample_importance.py"
+
+
+rule gather_posterior:
+    input:
+        chunks=expand(
+            f"{RUN}/posteriors/chunks/{{{{row}}}}/{{chunk}}.nc",
+            chunk=range(config["importance"]["chunks"]),
+        ),
+        planets=f"{RUN}/ingested/test.nc",
+    output:
+        posterior=f"{RUN}/posteriors/test/{{row}}.nc",
+    log:
+        f"{RUN}/logs/gather_{{row}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/gather_{{row}}.tsv"
+    wildcard_constraints:
+        row="|".join(IMPORTANCE) or "none",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=10,
+    script:
+        "../scripts/gather_posterior.py"
 
 
 # Asked for by name, such as results/default/posteriors/nested/public1.nc; takes minutes a planet.

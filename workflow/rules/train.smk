@@ -3,8 +3,9 @@
 
 rule train_model:
     input:
-        planets=f"{RUN}/ingested/train.nc",
-        split=f"{RUN}/ingested/split.csv",
+        planets=lambda w: f"{RUN}/ingested/{training_set(w.model)}.nc",
+        split=lambda w: f"{RUN}/ingested/{training_set(w.model)}_split.csv",
+        annotated=lambda w: annotated_files(w.model),
     output:
         model=directory(f"{RUN}/models/{{model}}/{{member}}"),
         history=f"{RUN}/histories/{{model}}/{{member}}.csv",
@@ -35,7 +36,7 @@ rule train_model:
 rule train_surrogate:
     input:
         planets=f"{RUN}/ingested/train.nc",
-        split=f"{RUN}/ingested/split.csv",
+        split=f"{RUN}/ingested/train_split.csv",
     output:
         model=directory(f"{RUN}/surrogate/model"),
         history=f"{RUN}/surrogate/history.csv",

@@ -1,14 +1,22 @@
+from arielflow.ingest import read_split, subset
 from arielflow.jobs import job
-from arielflow.models.ensemble import sample_ensemble
+from arielflow.models.ensemble import sample_ensemble, stacking_shares
 from arielflow.provenance import derived_seed, write_dataset
 from arielflow.schema import open_dataset
 
 with job(snakemake.log[0]):
+    seed = derived_seed(snakemake.params.seed, f"sample/{snakemake.wildcards.model}")
+    members, device, shares = snakemake.input.members, snakemake.params.device, None
+    if snakemake.input.valid:
+        planets, split = snakemake.input.valid
+        valid = subset(open_dataset(planets), read_split(split), "valid")
+        shares = stacking_shares(members, valid, seed=seed, device=device)
     posterior = sample_ensemble(
-        snakemake.input.members,
+        members,
         open_dataset(snakemake.input.planets),
         snakemake.params.n_samples,
-        seed=derived_seed(snakemake.params.seed, f"sample/{snakemake.wildcards.model}"),
-        device=snakemake.params.device,
+        seed=seed,
+        device=device,
+        shares=shares,
     )
     write_dataset(posterior, snakemake.output.posterior)

@@ -121,7 +121,8 @@ class Edition:
 
     def identifiers(self, split: str, count: int) -> list[str]:
         """Identifiers of the first ``count`` planets of a simulated split."""
-        first, template = self.first_identifier, self.identifier_templates[split]
+        template = self.identifier_templates.get(split, f"{split}{{n}}")
+        first = self.first_identifier
         return [template.format(n=n) for n in range(first, first + count)]
 
     def group(self, planet_id: str) -> str:

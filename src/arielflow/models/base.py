@@ -72,6 +72,7 @@ class TrainedModel(ABC):
         seed: int,
         device: str = "auto",
         state_dir: Path | None = None,
+        annotated: xr.Dataset | None = None,
     ) -> pd.DataFrame:
         """Train and return the history: ``epoch``, ``train_loss``, ``valid_loss`` (may be empty).
 
@@ -85,6 +86,9 @@ class TrainedModel(ABC):
             ``auto``, ``cpu`` or ``cuda``.
         state_dir
             Folder for what an interrupted training resumes from.
+        annotated
+            Training planets with their traces (:func:`arielflow.ingest.annotated_planets`), for
+            the models that learn from them.
         """
 
     @abstractmethod
@@ -142,7 +146,9 @@ class PosteriorEstimator(TrainedModel):
     ) -> xr.Dataset:
         """Posterior dataset with ``n_samples`` samples a planet, inside each planet's prior box."""
 
-    def log_prob(self, planets: xr.Dataset, theta: np.ndarray) -> np.ndarray:
+    def log_prob(
+        self, planets: xr.Dataset, theta: np.ndarray, *, device: str = "auto"
+    ) -> np.ndarray:
         """Natural log-density (planet, sample) at theta (planet, sample, target), target units."""
         raise NotImplementedError(f"{self.family} has no density")
 

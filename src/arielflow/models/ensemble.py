@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from arielflow.errors import ArielflowError
+from arielflow.features import noisy_copies
 from arielflow.models import load_estimator
 from arielflow.posterior import mix
 from arielflow.provenance import derived_seed
 from arielflow.schema import is_usable, posterior_dataset
+
+_STACKING_STEPS = 500
 
 
 def prior_samples(planets: xr.Dataset, n_samples: int, seed: int) -> np.ndarray:
@@ -22,6 +26,75 @@ def prior_samples(planets: xr.Dataset, n_samples: int, seed: int) -> np.ndarray:
     return low + (high - low) * np.random.default_rng(seed).random(shape)
 
 
+class Ensemble:
+    """Trained members of one model and their shares of the mixture.
+
+    Parameters
+    ----------
+    members
+        Folders of the trained members.
+    shares
+        Share of each member, summing to one; equal if left out.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    ArielflowError
+        The shares are not one a member.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[str | Path],
+        shares: Sequence[float] | None = None,
+        *,
+        device: str = "auto",
+    ) -> None:
+        self.estimators = [load_estimator(path) for path in members]
+        self.device = device
+        equal = np.full(len(members), 1 / len(members))
+        self.shares = equal if shares is None else np.atleast_1d(shares)
+        if self.shares.shape != equal.shape or not np.isclose(self.shares.sum(), 1):
+            raise ArielflowError(
+                f"ensemble: shares {list(self.shares)} for {len(members)} members; give one share "
+                "a member, summing to one"
+            )
+
+    @property
+    def has_log_prob(self) -> bool:
+        """Every member has a density."""
+        return all(estimator.has_log_prob for estimator in self.estimators)
+
+    def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> np.ndarray:
+        """Samples (planet, sample, target) of the mixture; planets must be usable.
+
+        A planet for which a member fails to give finite samples gets draws from its prior.
+        """
+        theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
+        posteriors = [
+            estimator.sample(
+                planets, n_samples, seed=derived_seed(seed, "sample", number), device=self.device
+            )
+            for number, estimator in enumerate(self.estimators)
+        ]
+        for row in range(planets.sizes["planet"]):
+            samples = [(p["theta"].values[row], p["weight"].values[row]) for p in posteriors]
+            if all(np.isfinite(member).all() for member, _ in samples):
+                theta[row] = mix(samples, n_samples, derived_seed(seed, "mix", row), self.shares)
+        return theta
+
+    def log_prob(self, planets: xr.Dataset, theta: np.ndarray) -> np.ndarray:
+        """Natural log-density (planet, sample) of the mixture at theta (planet, sample, target)."""
+        with np.errstate(divide="ignore"):
+            log_shares = np.log(self.shares)
+        densities = [
+            estimator.log_prob(planets, theta, device=self.device) + log_share
+            for estimator, log_share in zip(self.estimators, log_shares, strict=True)
+        ]
+        return np.logaddexp.reduce(densities, axis=0)
+
+
 def sample_ensemble(
     members: Sequence[str | Path],
     planets: xr.Dataset,
@@ -29,8 +102,9 @@ def sample_ensemble(
     *,
     seed: int,
     device: str = "auto",
+    shares: Sequence[float] | None = None,
 ) -> xr.Dataset:
-    """Sample every member and mix them with equal shares.
+    """Sample every member and mix them.
 
     A planet whose data are unusable, or for which a member fails to give finite samples, gets
     draws from its prior.
@@ -45,40 +119,71 @@ def sample_ensemble(
         Samples a planet of the mixture.
     seed, device
         Of the sampling.
+    shares
+        Share of each member; equal if left out. Kept as the attribute ``shares``.
     """
     theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
-    usable = np.flatnonzero(is_usable(planets))
-    good = planets.isel(planet=usable)
-    posteriors = (
-        [
-            load_estimator(path).sample(
-                good, n_samples, seed=derived_seed(seed, "sample", number), device=device
-            )
-            for number, path in enumerate(members)
-        ]
-        if len(usable)
-        else []
-    )
-    for row, position in enumerate(usable):
-        samples = [(p["theta"].values[row], p["weight"].values[row]) for p in posteriors]
-        if all(np.isfinite(member).all() for member, _ in samples):
-            theta[position] = mix(samples, n_samples, derived_seed(seed, "mix", int(position)))
-    return posterior_dataset(planets, theta)
+    usable = is_usable(planets)
+    ensemble = Ensemble(members, shares, device=device)
+    if usable.any():
+        theta[usable] = ensemble.sample(planets.isel(planet=usable), n_samples, seed=seed)
+    posterior = posterior_dataset(planets, theta)
+    posterior.attrs["shares"] = ensemble.shares
+    return posterior
 
 
 def ensemble_log_prob(
-    members: Sequence[str | Path], planets: xr.Dataset, theta: np.ndarray
+    members: Sequence[str | Path],
+    planets: xr.Dataset,
+    theta: np.ndarray,
+    shares: Sequence[float] | None = None,
 ) -> np.ndarray | None:
     """Natural log-density (planet,) of the mixture at one point (planet, target) a planet.
 
     None if the members have no density; NaN for planets whose data are unusable.
     """
-    estimators = [load_estimator(path) for path in members]
-    if not all(estimator.has_log_prob for estimator in estimators):
+    ensemble = Ensemble(members, shares)
+    if not ensemble.has_log_prob:
         return None
     usable = is_usable(planets)
     result = np.full(planets.sizes["planet"], np.nan)
-    good, points = planets.isel(planet=usable), theta[usable][:, None, :]
-    densities = np.stack([e.log_prob(good, points)[:, 0] for e in estimators])
-    result[usable] = np.logaddexp.reduce(densities, axis=0) - np.log(len(estimators))
+    points = theta[usable][:, None, :]
+    result[usable] = ensemble.log_prob(planets.isel(planet=usable), points)[:, 0]
     return result
+
+
+def stacking_shares(
+    members: Sequence[str | Path], valid: xr.Dataset, *, seed: int, device: str = "auto"
+) -> np.ndarray:
+    """Shares (member,) that maximise the mixture's mean log-density on validation planets.
+
+    Stacking of predictive densities (Yao et al. 2018, Bayesian Analysis 13, 917); the concave
+    problem is solved by expectation maximisation.
+
+    Parameters
+    ----------
+    members
+        Folders of the trained members.
+    valid
+        Validation planets that no member was trained on, with theta.
+    seed
+        Of the noise that the spectra get where they are stored without.
+
+    Raises
+    ------
+    ArielflowError
+        The members have no density.
+    """
+    ensemble = Ensemble(members, device=device)
+    if not ensemble.has_log_prob:
+        raise ArielflowError("mixing by stacking: the members have no density; choose uniform")
+    noisy, theta = noisy_copies(valid, seed), valid["theta"].values[:, None, :]
+    log_prob = np.stack(
+        [e.log_prob(noisy, theta, device=device)[:, 0] for e in ensemble.estimators], axis=1
+    )
+    density = np.exp(log_prob - log_prob.max(axis=1, keepdims=True))
+    shares = ensemble.shares
+    for _ in range(_STACKING_STEPS):
+        responsibility = density * shares
+        shares = (responsibility / responsibility.sum(axis=1, keepdims=True)).mean(axis=0)
+    return shares

@@ -133,6 +133,7 @@ class Estimator(PosteriorEstimator):
         seed: int,
         device: str = "auto",
         state_dir: Path | None = None,
+        annotated: xr.Dataset | None = None,
     ) -> pd.DataFrame:
         """See :meth:`PosteriorEstimator.fit`; holds out rows of its own, as the baseline does."""
         config = self.config

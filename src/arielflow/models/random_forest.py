@@ -66,6 +66,7 @@ class Estimator(PosteriorEstimator):
         seed: int,
         device: str = "auto",
         state_dir: Path | None = None,
+        annotated: xr.Dataset | None = None,
     ) -> pd.DataFrame:
         """See :meth:`PosteriorEstimator.fit`; the validation planets are not used."""
         config = self.config

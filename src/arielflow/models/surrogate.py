@@ -140,6 +140,7 @@ class Emulator(SpectrumEmulator):
         seed: int,
         device: str = "auto",
         state_dir: Path | None = None,
+        annotated: xr.Dataset | None = None,
     ) -> pd.DataFrame:
         """See :meth:`TrainedModel.fit`; the spectra must be free of noise.
 

@@ -1,0 +1,278 @@
+"""Importance sampling of one planet's posterior, an amortised density as the first proposal.
+
+Draws of the amortised posterior get weights likelihood x prior / proposal, which makes any error
+of the network harmless as long as it covers the posterior (Dax et al. 2023, PRL 130, 171403).
+Gaussian mixtures fitted to the weighted draws then serve as further proposals, and all draws are
+weighted by the mixture of all proposals (deterministic mixture, adaptive multiple importance
+sampling: Cornuet et al. 2012, Scand. J. Stat. 39, 798). Some draws come from the prior, so that no
+weight is unbounded. The largest weights are smoothed by a Pareto tail (Vehtari et al. 2024, JMLR
+25, 72), whose shape tells whether they can be trusted.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from arviz_stats.base import array_stats
+from scipy.special import logsumexp, ndtr, ndtri
+from sklearn.mixture import GaussianMixture
+
+from arielflow.errors import ArielflowError
+from arielflow.posterior import effective_sample_size, resample, systematic_indices
+
+LogDensity = Callable[[np.ndarray], np.ndarray]
+"""Points (n, target) to natural log-densities (n,)."""
+
+_EDGE = 1e-9
+_LOG_ZERO = -1e90
+# Fewer effective draws than this a mixture component cannot be fitted to.
+_LEAST_EFFECTIVE = 40.0
+_TEMPERING_STEPS = 40
+
+
+@dataclass(frozen=True)
+class ImportanceSettings:
+    """Settings of the importance sampling.
+
+    Attributes
+    ----------
+    n_proposal : draws of the amortised posterior
+    n_refined : draws of every refined proposal
+    rounds : refined proposals, one fitted after the other; 0 for the amortised one alone
+    components : of a refined proposal, at most
+    defensive_share : further draws from the prior, as a share of ``n_proposal``
+    """
+
+    n_proposal: int = 2000
+    n_refined: int = 2500
+    rounds: int = 2
+    components: int = 8
+    defensive_share: float = 0.05
+
+
+@dataclass(frozen=True)
+class ImportanceResult:
+    """Weighted posterior samples, and how far they can be trusted.
+
+    Attributes
+    ----------
+    theta : all draws with a weight (n, target)
+    weight : Pareto-smoothed weights (n,), summing to one
+    log_evidence, log_evidence_error : natural logarithm of the evidence under the uniform prior on
+        the box, from the weights before smoothing, and its standard error
+    log_volume : natural logarithm of the box's volume
+    effective_samples : Kish's number, before smoothing
+    sampling_efficiency : effective samples over draws
+    pareto_shape : of the weights' tail; above 0.7 they cannot be trusted
+    likelihood_calls, seconds : what it took
+    """
+
+    theta: np.ndarray
+    weight: np.ndarray
+    log_evidence: float
+    log_evidence_error: float
+    log_volume: float
+    effective_samples: float
+    sampling_efficiency: float
+    pareto_shape: float
+    likelihood_calls: int
+    seconds: float
+
+    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
+        """Equally weighted samples (n_samples, target) in random order."""
+        rng = np.random.default_rng([seed, 1])
+        return rng.permutation(resample(self.theta, self.weight, n_samples, rng))
+
+
+class _Box:
+    """A uniform prior, and coordinates in which it is a standard normal."""
+
+    def __init__(self, low: np.ndarray, high: np.ndarray) -> None:
+        self.low, self.width = low, high - low
+        self.log_volume = float(np.sum(np.log(self.width)))
+
+    def log_prior(self, theta: np.ndarray) -> np.ndarray:
+        inside = ((theta >= self.low) & (theta <= self.low + self.width)).all(axis=1)
+        return np.where(inside, -self.log_volume, -np.inf)
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return self.low + self.width * rng.random((n, len(self.low)))
+
+    def coordinates(self, theta: np.ndarray) -> np.ndarray:
+        return ndtri(np.clip((theta - self.low) / self.width, _EDGE, 1 - _EDGE))
+
+    def theta(self, coordinates: np.ndarray) -> np.ndarray:
+        return self.low + self.width * ndtr(coordinates)
+
+    def log_slope(self, coordinates: np.ndarray) -> np.ndarray:
+        """log |d coordinates / d theta| (n,)."""
+        size = coordinates.shape[1]
+        return (
+            0.5 * np.sum(coordinates**2, axis=1)
+            + 0.5 * size * np.log(2 * np.pi)
+            - (self.log_volume)
+        )
+
+
+def importance_sampling(
+    log_likelihood: LogDensity,
+    proposal: np.ndarray,
+    proposal_log_prob: LogDensity,
+    low: np.ndarray,
+    high: np.ndarray,
+    *,
+    seed: int,
+    settings: ImportanceSettings | None = None,
+) -> ImportanceResult:
+    """Sample a posterior under a uniform prior on a box by importance sampling.
+
+    Parameters
+    ----------
+    log_likelihood
+        Natural log-likelihoods (n,) of points (n, target).
+    proposal
+        Draws (n, target) of the amortised posterior.
+    proposal_log_prob
+        Its natural log-density at any points.
+    low, high
+        Edges of the box, shape (target,).
+    seed
+        Of the prior's and the refined proposals' draws.
+    settings
+        How many draws of what.
+
+    Raises
+    ------
+    ArielflowError
+        No draw has a likelihood.
+    """
+    settings = settings or ImportanceSettings()
+    started, rng, box = perf_counter(), np.random.default_rng(seed), _Box(low, high)
+    draws = _Draws(box, log_likelihood)
+    draws.add(proposal, proposal_log_prob)
+    n_defensive = round(settings.defensive_share * len(proposal))
+    if n_defensive:
+        draws.add(box.draw(n_defensive, rng), box.log_prior)
+    for _ in range(settings.rounds):
+        mixture = _fit_mixture(box, draws, settings.components, rng)
+        points = box.theta(mixture.sample(settings.n_refined)[0])
+        draws.add(points, lambda theta, mixture=mixture: _mixture_log_prob(box, mixture, theta))
+    return draws.result(started)
+
+
+class _Draws:
+    """All draws so far, with what their weights need."""
+
+    def __init__(self, box: _Box, log_likelihood: LogDensity) -> None:
+        self._box, self._log_likelihood = box, log_likelihood
+        self.theta = np.empty((0, len(box.low)))
+        self.calls = 0
+        self._log_joint = np.empty(0)
+        self._densities: list[LogDensity] = []
+        self._counts: list[int] = []
+        # One row a proposal: its log-density at every draw.
+        self._table = np.empty((0, 0))
+
+    def add(self, theta: np.ndarray, log_density: LogDensity) -> None:
+        """Draws (n, target) of a further proposal."""
+        log_joint = self._box.log_prior(theta)
+        inside = np.isfinite(log_joint)
+        log_joint[inside] += self._log_likelihood(theta[inside])
+        self.calls += int(inside.sum())
+        # What the forward model has no spectrum for has no posterior either.
+        log_joint[log_joint < _LOG_ZERO] = -np.inf
+        old = [density(theta) for density in self._densities]
+        self.theta = np.concatenate([self.theta, theta])
+        self._log_joint = np.append(self._log_joint, log_joint)
+        columns = np.array(old).reshape(len(old), len(theta))
+        self._table = np.vstack(
+            [np.hstack([self._table, columns]), log_density(self.theta)[None, :]]
+        )
+        self._densities.append(log_density)
+        self._counts.append(len(theta))
+
+    def log_weight(self) -> np.ndarray:
+        """Natural log-weights (n,) against the mixture of all proposals; -inf outside the box."""
+        shares = np.array(self._counts) / len(self.theta)
+        mixture = logsumexp(self._table, axis=0, b=shares[:, None])
+        log_weight = np.where(
+            np.isfinite(self._log_joint) & np.isfinite(mixture), self._log_joint - mixture, -np.inf
+        )
+        if not np.isfinite(log_weight).any():
+            raise ArielflowError(
+                f"importance sampling: none of {len(log_weight)} draws has a likelihood; check the "
+                "spectrum, or retrieve the planet by nested sampling"
+            )
+        return log_weight
+
+    def result(self, started: float) -> ImportanceResult:
+        """The weighted draws and their diagnostics."""
+        log_weight = self.log_weight()
+        count = len(log_weight)
+        weight = np.exp(log_weight - log_weight.max())
+        effective = effective_sample_size(weight)
+        found = np.isfinite(log_weight)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # It takes the negative of the logarithm.
+            smoothed, shape = array_stats.psislw(-log_weight[found])
+        smoothed = np.exp(smoothed - smoothed.max())
+        return ImportanceResult(
+            theta=self.theta[found],
+            weight=smoothed / smoothed.sum(),
+            log_evidence=float(logsumexp(log_weight) - np.log(count)),
+            log_evidence_error=float(np.sqrt(max(1 / effective - 1 / count, 0.0))),
+            log_volume=self._box.log_volume,
+            effective_samples=effective,
+            sampling_efficiency=effective / count,
+            pareto_shape=float(shape),
+            likelihood_calls=self.calls,
+            seconds=perf_counter() - started,
+        )
+
+
+def _fit_mixture(
+    box: _Box, draws: _Draws, components: int, rng: np.random.Generator
+) -> GaussianMixture:
+    """A Gaussian mixture of the weighted draws' coordinates.
+
+    Where few draws carry the weight, it is fitted to the weights at a higher temperature.
+    """
+    size = len(box.low)
+    wanted = max(_LEAST_EFFECTIVE, 4.0 * size)
+    weight = _tempered(draws.log_weight(), wanted)
+    effective = effective_sample_size(weight)
+    index = systematic_indices(weight, 2000, rng)
+    seed = int(rng.integers(2**31))
+    # Every component has a covariance of its own to find.
+    count = int(np.clip(effective / (3 * size), 1, components))
+    mixture = GaussianMixture(count, reg_covar=1e-6, random_state=seed, max_iter=60, tol=1e-2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # more iterations would not make a better proposal
+        return mixture.fit(box.coordinates(draws.theta[index]))
+
+
+def _tempered(log_weight: np.ndarray, wanted: float) -> np.ndarray:
+    """Weights to the largest power up to one that leaves ``wanted`` of them effective."""
+    log_weight = log_weight - log_weight.max()
+
+    def powered(power: float) -> np.ndarray:
+        return np.exp(power * log_weight)
+
+    if effective_sample_size(powered(1.0)) >= wanted:
+        return powered(1.0)
+    low, high = 0.0, 1.0
+    for _ in range(_TEMPERING_STEPS):
+        middle = 0.5 * (low + high)
+        enough = effective_sample_size(powered(middle)) >= wanted
+        low, high = (middle, high) if enough else (low, middle)
+    return powered(low)
+
+
+def _mixture_log_prob(box: _Box, mixture: GaussianMixture, theta: np.ndarray) -> np.ndarray:
+    coordinates = box.coordinates(theta)
+    return mixture.score_samples(coordinates) + box.log_slope(coordinates)

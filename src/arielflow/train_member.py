@@ -1,0 +1,62 @@
+"""One member of a model's ensemble, trained from the files of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from arielflow.ingest import annotated_planets, fold, read_split, subset
+from arielflow.models import make_estimator
+from arielflow.models.base import PosteriorEstimator
+from arielflow.schema import open_dataset
+
+
+def train_member(
+    spec: Mapping[str, Any],
+    member: int,
+    planets_file: str | Path,
+    split_file: str | Path,
+    annotated_files: Sequence[str | Path] = (),
+    *,
+    seed: int,
+    device: str = "auto",
+    state_dir: str | Path | None = None,
+) -> tuple[PosteriorEstimator, pd.DataFrame]:
+    """Train a member and return it with its history.
+
+    Parameters
+    ----------
+    spec
+        The model's entry in the configuration, complete: ``family``, ``settings``, ``members`` and
+        ``folds`` (with folds, member k is validated on the k-th of ``members`` parts).
+    member
+        Its number.
+    planets_file, split_file
+        Planets dataset and which of its planets are for training and for validation.
+    annotated_files
+        Planets dataset, split and traces of the annotated planets, for models that learn from
+        traces; only planets of the training part are used.
+    seed, device, state_dir
+        Of the training, see :meth:`PosteriorEstimator.fit`.
+    """
+    planets, split = open_dataset(planets_file), read_split(split_file)
+    if spec["folds"]:
+        split = fold(split, member, spec["members"])
+    annotated = None
+    if annotated_files:
+        named_file, named_split, traces_file = annotated_files
+        named = subset(open_dataset(named_file), read_split(named_split), "train")
+        annotated = annotated_planets(named, open_dataset(traces_file))
+    estimator = make_estimator(spec["family"], spec["settings"])
+    history = estimator.fit(
+        subset(planets, split, "train"),
+        subset(planets, split, "valid"),
+        seed=seed,
+        device=device,
+        state_dir=None if state_dir is None else Path(state_dir),
+        annotated=annotated,
+    )
+    return estimator, history

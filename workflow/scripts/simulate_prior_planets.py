@@ -1,0 +1,23 @@
+import logging
+import shutil
+from pathlib import Path
+
+from arielflow.editions import get_edition
+from arielflow.jobs import job
+from arielflow.physics.forward import PhysicsSettings
+from arielflow.provenance import write_dataset
+from arielflow.simulate import simulate_planets
+
+with job(snakemake.log[0]):
+    planets = simulate_planets(
+        get_edition(snakemake.params.edition),
+        snakemake.params.n_planets,
+        seed=snakemake.params.seed,
+        split="prior",
+        prior=snakemake.params.prior,
+        physics=PhysicsSettings(**snakemake.params.physics),
+        scratch=Path(snakemake.params.scratch),
+        progress=lambda done, total: logging.info("spectra: %d of %d", done, total),
+    )
+    write_dataset(planets, snakemake.output.planets)
+    shutil.rmtree(snakemake.params.scratch, ignore_errors=True)
