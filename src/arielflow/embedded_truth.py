@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import code_version, sha256, write_json
 from arielflow.schema import is_usable
 from arielflow.simulate import N_TRACE_SAMPLES, simulate_planets
-from arielflow.truth import TruthJob, sample_truth
+from arielflow.truth import SETTINGS, TruthJob, sample_truth
 from arielflow.truth_library import TruthLibrary, pack
 
 _RUNS = (("test", "truth"), ("test", "rerun"), ("train", "truth"))
@@ -31,7 +32,7 @@ def make_truth_library(
     sizes: dict[str, int],
     others: Sequence[str | Path] = (),
     workers: int = 1,
-    settings: NestedSettings | None = None,
+    settings: Mapping[str, NestedSettings] = SETTINGS,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Nested-sample the planets of a simulated run and pack them beside a manifest.
@@ -108,7 +109,7 @@ def make_truth_library(
         "prior": prior,
         "population": population,
         "seed": seed,
-        "settings": vars(settings or NestedSettings()),
+        "settings": {split: asdict(chosen) for split, chosen in settings.items()},
         "sha256": sha256(output),
         "sizes": {group: len(entries) for group, entries in members.items()},
         "without_truth": sorted({name(j) for j, p in zip(jobs, paths, strict=True) if not p}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -38,7 +38,7 @@ from arielflow.schema import (
     target_index,
     validate_planets,
 )
-from arielflow.truth import TruthJob, sample_truth
+from arielflow.truth import SETTINGS, TruthJob, sample_truth
 from arielflow.truth_library import TruthLibrary
 
 TEST_TRUTH = "TestTruth"
@@ -232,7 +232,7 @@ def simulate(
     population: str | None = None,
     truth_library: Sequence[str | Path] = (),
     workers: int = 1,
-    settings: NestedSettings | None = None,
+    settings: Mapping[str, NestedSettings] = SETTINGS,
     progress: Progress | None = None,
     spectra_progress: Progress | None = None,
 ) -> dict[str, xr.Dataset]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -21,6 +21,13 @@ from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.provenance import atomic_path, derived_seed
 
 log = logging.getLogger(__name__)
+
+SETTINGS = {
+    "test": NestedSettings(),
+    # Traces are for training: 1,500 samples are kept, and rarer bounds save a third of the time.
+    "train": NestedSettings(n_effective=1500, n_update=800),
+}
+"""The sampler's settings by split."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def sample_truth(
     seed: int,
     physics: PhysicsSettings,
     directory: str | Path,
-    settings: NestedSettings | None = None,
+    settings: Mapping[str, NestedSettings] = SETTINGS,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> list[Path | None]:
@@ -64,6 +71,8 @@ def sample_truth(
         What to sample.
     directory
         Receives ``<split>-<planet>-<run>.npz`` files; those there already are kept.
+    settings
+        Of the sampler, by split.
     progress
         Called with the number done and the number of jobs.
 
@@ -78,12 +87,11 @@ def sample_truth(
     todo = [(job, path) for job, path in zip(jobs, paths, strict=True) if not path.exists()]
     failed: set[Path] = set()
     done = len(jobs) - len(todo)
-    shared = (edition.name, physics, settings or NestedSettings())
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = {
             pool.submit(
                 _run_truth_job,
-                shared,
+                (edition.name, physics, settings[job.split]),
                 planets[job.split].isel(planet=[job.position]),
                 job,
                 derived_seed(seed, f"{job.split}/{job.run}", job.position),

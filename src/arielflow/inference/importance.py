@@ -32,6 +32,8 @@ _LOG_ZERO = -1e90
 # Fewer effective draws than this a mixture component cannot be fitted to.
 _LEAST_EFFECTIVE = 40.0
 _TEMPERING_STEPS = 40
+# Factors on the variances of refined proposals.
+_WIDEN, _WIDEN_HOT = 1.1, 2.0
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class ImportanceSettings:
     """
 
     n_proposal: int = 2000
-    n_refined: int = 2500
-    rounds: int = 2
+    n_refined: int = 1800
+    rounds: int = 3
     components: int = 8
     defensive_share: float = 0.05
 
@@ -244,7 +246,8 @@ def _fit_mixture(
     """
     size = len(box.low)
     wanted = max(_LEAST_EFFECTIVE, 4.0 * size)
-    weight = _tempered(draws.log_weight(), wanted)
+    log_weight = draws.log_weight()
+    weight, hot = _tempered(log_weight - log_weight.max(), wanted)
     effective = effective_sample_size(weight)
     index = systematic_indices(weight, 2000, rng)
     seed = int(rng.integers(2**31))
@@ -253,24 +256,31 @@ def _fit_mixture(
     mixture = GaussianMixture(count, reg_covar=1e-6, random_state=seed, max_iter=60, tol=1e-2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # more iterations would not make a better proposal
-        return mixture.fit(box.coordinates(draws.theta[index]))
+        mixture.fit(box.coordinates(draws.theta[index]))
+    # A proposal should be wider than its target, and look further where it has yet to find it.
+    widen = _WIDEN_HOT if hot else _WIDEN
+    mixture.covariances_ *= widen
+    mixture.precisions_cholesky_ /= np.sqrt(widen)
+    return mixture
 
 
-def _tempered(log_weight: np.ndarray, wanted: float) -> np.ndarray:
-    """Weights to the largest power up to one that leaves ``wanted`` of them effective."""
-    log_weight = log_weight - log_weight.max()
+def _tempered(log_weight: np.ndarray, wanted: float) -> tuple[np.ndarray, bool]:
+    """Weights to the largest power up to one that leaves ``wanted`` of them effective.
+
+    The second result tells whether the power is below one.
+    """
 
     def powered(power: float) -> np.ndarray:
         return np.exp(power * log_weight)
 
     if effective_sample_size(powered(1.0)) >= wanted:
-        return powered(1.0)
+        return powered(1.0), False
     low, high = 0.0, 1.0
     for _ in range(_TEMPERING_STEPS):
         middle = 0.5 * (low + high)
         enough = effective_sample_size(powered(middle)) >= wanted
         low, high = (middle, high) if enough else (low, middle)
-    return powered(low)
+    return powered(low), True
 
 
 def _mixture_log_prob(box: _Box, mixture: GaussianMixture, theta: np.ndarray) -> np.ndarray:

@@ -51,12 +51,14 @@ class NestedSettings:
     n_effective : effective samples at which sampling stops
     n_batch : likelihoods evaluated at once
     n_networks : networks of nautilus' bounds
+    n_update : new live points after which a bound is fitted anew; rarer costs calls, saves time
     """
 
     n_live: int = 400
     n_effective: int = 2500
     n_batch: int = 512
     n_networks: int = 1
+    n_update: int = 400
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def nested_sampling(
             log_likelihood,
             n_dim=len(low),
             n_live=settings.n_live,
+            n_update=settings.n_update,
             n_networks=settings.n_networks,
             n_batch=settings.n_batch,
             vectorized=True,

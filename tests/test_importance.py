@@ -1,0 +1,179 @@
+"""Importance sampling against posteriors and evidences that are known exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import multivariate_normal, norm, truncnorm
+
+from arielflow.editions import get_edition
+from arielflow.errors import ArielflowError
+from arielflow.inference.importance import ImportanceSettings, importance_sampling
+from arielflow.models import make_estimator
+from arielflow.physics.forward import PhysicsSettings
+from arielflow.posterior import weighted_ks
+from arielflow.retrieve import gather_posteriors
+from arielflow.retrieve_importance import Fallback, importance_posteriors
+from arielflow.schema import Quality
+
+LOW, HIGH = np.array([-5.0, -5.0, 0.0]), np.array([5.0, 5.0, 1.0])
+MEAN, SIGMA = np.array([0.5, -1.0, 0.1]), np.array([0.3, 0.6, 0.2])
+CORRELATION = 0.8
+
+
+def _covariance() -> np.ndarray:
+    covariance = np.diag(SIGMA**2)
+    covariance[0, 1] = covariance[1, 0] = CORRELATION * SIGMA[0] * SIGMA[1]
+    return covariance
+
+
+def log_likelihood(theta: np.ndarray) -> np.ndarray:
+    """A Gaussian; its third target runs into the prior's lower edge."""
+    return multivariate_normal(MEAN, _covariance()).logpdf(theta)
+
+
+def _proposal(shift: float, stretch: float, n: int = 2000):
+    """Draws and density of a Gaussian that is off by ``shift`` and too wide by ``stretch``."""
+    density = multivariate_normal(MEAN + shift * SIGMA, stretch**2 * np.diag(SIGMA**2))
+    return density.rvs(n, random_state=3), density.logpdf
+
+
+def _log_evidence() -> float:
+    inside = norm(MEAN[2], SIGMA[2])
+    return float(np.log(inside.cdf(1) - inside.cdf(0)) - np.sum(np.log(HIGH - LOW)))
+
+
+@pytest.mark.parametrize(("shift", "stretch"), [(0.0, 1.3), (1.0, 1.0), (2.5, 0.7), (8.0, 0.5)])
+def test_a_known_posterior_is_recovered_from_a_wrong_proposal(shift, stretch) -> None:
+    result = importance_sampling(log_likelihood, *_proposal(shift, stretch), LOW, HIGH, seed=1)
+    assert result.log_evidence == pytest.approx(_log_evidence(), abs=0.06)
+    assert abs(result.log_evidence - _log_evidence()) < 5 * result.log_evidence_error + 1e-3
+    assert result.pareto_shape < 0.7
+    assert result.sampling_efficiency > 0.3
+    assert (result.theta >= LOW).all() and (result.theta <= HIGH).all()
+    edge = truncnorm(-MEAN[2] / SIGMA[2], (1 - MEAN[2]) / SIGMA[2], MEAN[2], SIGMA[2])
+    exact = np.column_stack(
+        [
+            np.random.default_rng(0).multivariate_normal(MEAN[:2], _covariance()[:2, :2], 20000),
+            edge.rvs(20000, random_state=1),
+        ]
+    )
+    ks = weighted_ks(result.theta, result.weight, exact, np.ones(len(exact)))
+    assert ks.max() < 0.04
+
+
+def test_refinement_raises_the_efficiency() -> None:
+    alone = ImportanceSettings(rounds=0, defensive_share=0.0)
+    proposal = _proposal(2.0, 1.5)
+    first = importance_sampling(log_likelihood, *proposal, LOW, HIGH, seed=1, settings=alone)
+    refined = importance_sampling(log_likelihood, *proposal, LOW, HIGH, seed=1)
+    assert refined.sampling_efficiency > 2 * first.sampling_efficiency
+    assert first.likelihood_calls <= 2000 < refined.likelihood_calls <= 7500
+
+
+def test_a_proposal_that_misses_the_posterior_is_told_by_its_weights() -> None:
+    """Without refinement and defence a too narrow, displaced proposal has a heavy tail."""
+    alone = ImportanceSettings(rounds=0, defensive_share=0.0)
+    result = importance_sampling(
+        log_likelihood, *_proposal(3.0, 0.5), LOW, HIGH, seed=1, settings=alone
+    )
+    assert Fallback().needed(result)
+    assert not Fallback().needed(
+        importance_sampling(log_likelihood, *_proposal(0.0, 1.2), LOW, HIGH, seed=1)
+    )
+
+
+def test_same_seed_same_samples_and_calls_are_counted() -> None:
+    calls = []
+
+    def counted(theta: np.ndarray) -> np.ndarray:
+        calls.append(len(theta))
+        return log_likelihood(theta)
+
+    first, second = (
+        importance_sampling(counted, *_proposal(0.5, 1.0), LOW, HIGH, seed=4) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.theta, second.theta)
+    np.testing.assert_array_equal(first.weight, second.weight)
+    assert first.likelihood_calls + second.likelihood_calls == sum(calls)
+    samples = first.equal_weight_samples(500, 2)
+    np.testing.assert_array_equal(samples, second.equal_weight_samples(500, 2))
+
+
+def test_no_likelihood_anywhere_is_one_error() -> None:
+    with pytest.raises(ArielflowError, match="draws has a likelihood"):
+        importance_sampling(
+            lambda theta: np.full(len(theta), -1e100), *_proposal(0, 1), LOW, HIGH, seed=1
+        )
+
+
+@pytest.fixture(scope="module")
+def flow_member(simulated: xr.Dataset, tmp_path_factory):
+    """Folder of a flow that has learnt a little."""
+    settings = {"layer_pairs": 1, "training": {"epochs": 25, "batch_size": 64}}
+    flow = make_estimator("flow", settings)
+    flow.fit(simulated.isel(planet=slice(0, 260)), simulated.isel(planet=slice(260, 300)), seed=1)
+    folder = tmp_path_factory.mktemp("member")
+    flow.save(folder)
+    return folder
+
+
+def test_planets_through_the_forward_model(
+    simulated: xr.Dataset, physics: PhysicsSettings, flow_member
+) -> None:
+    """Chunks give what one call gives; a bad planet is flagged and sinks no other."""
+    planets = simulated.isel(planet=slice(270, 274)).copy(deep=True)
+    planets["quality"].values[2] = int(Quality.NON_FINITE_SPECTRUM)
+    planets["transit_depth"].values[2] = np.nan
+
+    def run(part: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+        return importance_posteriors(
+            get_edition("adc2023"),
+            part,
+            [flow_member],
+            physics=physics,
+            seed=5,
+            n_samples=1200,
+            settings=ImportanceSettings(n_proposal=600, n_refined=700, rounds=3),
+            fallback=Fallback(efficiency=0.0, pareto_shape=np.inf),
+        )
+
+    whole, fallback = run(planets)
+    chunks = [run(planets.isel(planet=slice(start, None, 2)))[0] for start in range(2)]
+    gathered = gather_posteriors(chunks, planets)
+    xr.testing.assert_equal(
+        gathered.drop_vars("seconds"), whole.drop_vars("seconds").sel(planet=gathered["planet"])
+    )
+    assert list(whole["retrieved"].values) == [1, 1, 0, 1]
+    assert "non finite spectrum" in whole["fault"].values[2]
+    assert np.isnan(whole["sampling_efficiency"].values[2])
+    assert np.isfinite(whole["theta"].values).all()
+    assert not fallback["fallen_back"].any()
+    good = whole.isel(planet=[0, 1, 3])
+    assert (good["likelihood_calls"] <= 600 * 1.05 + 2100).all()
+    assert (good["sampling_efficiency"] > 0.05).all()
+
+
+@pytest.mark.slow
+def test_fall_back_and_agreement_with_nested_sampling(
+    simulated: xr.Dataset, physics: PhysicsSettings, flow_member, tmp_path
+) -> None:
+    planets = simulated.isel(planet=[271])
+    first, second = importance_posteriors(
+        get_edition("adc2023"),
+        planets,
+        [flow_member],
+        physics=physics,
+        seed=5,
+        n_samples=3000,
+        settings=ImportanceSettings(rounds=3),
+        fallback=Fallback(efficiency=1.0),
+        state_folder=tmp_path,
+    )
+    assert second["fallen_back"].item() == 1 and second["retrieved"].item() == 1
+    assert first["log_evidence"].item() == pytest.approx(second["log_evidence"].item(), abs=0.15)
+    weight = np.ones(3000)
+    ks = weighted_ks(first["theta"].values[0], weight, second["theta"].values[0], weight)
+    assert ks.max() < 0.06
+    assert first["likelihood_calls"].item() < 0.4 * second["likelihood_calls"].item()
