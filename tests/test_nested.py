@@ -88,7 +88,7 @@ def test_a_planet_that_cannot_be_sampled_leaves_the_others_their_truth(
         seed=1,
         physics=physics,
         directory=tmp_path,
-        settings=NestedSettings(n_live=100, n_effective=300),
+        settings={"train": NestedSettings(n_live=100, n_effective=300)},
     )
     assert paths[0] is None
     assert np.load(paths[1])["theta"].shape == (100, 7)

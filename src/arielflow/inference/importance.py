@@ -2,10 +2,12 @@
 
 Draws of the amortised posterior get weights likelihood x prior / proposal, which makes any error
 of the network harmless as long as it covers the posterior (Dax et al. 2023, PRL 130, 171403).
-Gaussian mixtures fitted to the weighted draws then serve as further proposals, and all draws are
+Student mixtures fitted to the weighted draws then serve as further proposals, and all draws are
 weighted by the mixture of all proposals (deterministic mixture, adaptive multiple importance
 sampling: Cornuet et al. 2012, Scand. J. Stat. 39, 798). Some draws come from the prior, so that no
-weight is unbounded. The largest weights are smoothed by a Pareto tail (Vehtari et al. 2024, JMLR
+weight is unbounded. A proposal fitted to draws is too dense at those very draws, and weights against
+it too small; so the draws come in two halves, and each half is drawn from, and weighted against, the
+proposals fitted to the other. The largest weights are smoothed by a Pareto tail (Vehtari et al. 2024, JMLR
 25, 72), whose shape tells whether they can be trusted.
 """
 
@@ -18,7 +20,8 @@ from time import perf_counter
 
 import numpy as np
 from arviz_stats.base import array_stats
-from scipy.special import logsumexp, ndtr, ndtri
+from scipy.linalg import solve_triangular
+from scipy.special import gammaln, logsumexp, ndtr, ndtri
 from sklearn.mixture import GaussianMixture
 
 from arielflow.errors import ArielflowError
@@ -32,8 +35,10 @@ _LOG_ZERO = -1e90
 # Fewer effective draws than this a mixture component cannot be fitted to.
 _LEAST_EFFECTIVE = 40.0
 _TEMPERING_STEPS = 40
-# Factors on the variances of refined proposals.
-_WIDEN, _WIDEN_HOT = 1.1, 2.0
+# Factor on the variances of a refined proposal that is fitted to tempered weights.
+_WIDEN_HOT = 2.0
+# Degrees of freedom of the refined proposals.
+_FREEDOM = 8.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,9 @@ class ImportanceSettings:
     defensive_share : further draws from the prior, as a share of ``n_proposal``
     """
 
-    n_proposal: int = 2000
-    n_refined: int = 1800
-    rounds: int = 3
+    n_proposal: int = 1500
+    n_refined: int = 800
+    rounds: int = 7
     components: int = 8
     defensive_share: float = 0.05
 
@@ -154,16 +159,17 @@ def importance_sampling(
     """
     settings = settings or ImportanceSettings()
     started, rng, box = perf_counter(), np.random.default_rng(seed), _Box(low, high)
-    draws = _Draws(box, log_likelihood)
-    draws.add(proposal, proposal_log_prob)
-    n_defensive = round(settings.defensive_share * len(proposal))
-    if n_defensive:
-        draws.add(box.draw(n_defensive, rng), box.log_prior)
+    defensive = box.draw(round(settings.defensive_share * len(proposal)), rng)
+    halves = [_Draws(box, log_likelihood) for _ in range(2)]
+    for number, half in enumerate(halves):
+        half.add(proposal[number::2], proposal_log_prob)
+        if len(defensive):
+            half.add(defensive[number::2], box.log_prior)
     for _ in range(settings.rounds):
-        mixture = _fit_mixture(box, draws, settings.components, rng)
-        points = box.theta(mixture.sample(settings.n_refined)[0])
-        draws.add(points, lambda theta, mixture=mixture: _mixture_log_prob(box, mixture, theta))
-    return draws.result(started)
+        fitted = [_fit_mixture(box, half, settings.components, rng) for half in halves]
+        for half, mixture in zip(halves, reversed(fitted), strict=True):
+            half.add(mixture.draw(settings.n_refined // 2, rng), mixture.log_prob)
+    return _result(halves, box, started)
 
 
 class _Draws:
@@ -211,36 +217,70 @@ class _Draws:
             )
         return log_weight
 
-    def result(self, started: float) -> ImportanceResult:
-        """The weighted draws and their diagnostics."""
-        log_weight = self.log_weight()
-        count = len(log_weight)
-        weight = np.exp(log_weight - log_weight.max())
-        effective = effective_sample_size(weight)
-        found = np.isfinite(log_weight)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # It takes the negative of the logarithm.
-            smoothed, shape = array_stats.psislw(-log_weight[found])
-        smoothed = np.exp(smoothed - smoothed.max())
-        return ImportanceResult(
-            theta=self.theta[found],
-            weight=smoothed / smoothed.sum(),
-            log_evidence=float(logsumexp(log_weight) - np.log(count)),
-            log_evidence_error=float(np.sqrt(max(1 / effective - 1 / count, 0.0))),
-            log_volume=self._box.log_volume,
-            effective_samples=effective,
-            sampling_efficiency=effective / count,
-            pareto_shape=float(shape),
-            likelihood_calls=self.calls,
-            seconds=perf_counter() - started,
-        )
+
+def _result(halves: list[_Draws], box: _Box, started: float) -> ImportanceResult:
+    """The weighted draws of both halves and their diagnostics."""
+    theta = np.concatenate([half.theta for half in halves])
+    log_weight = np.concatenate([half.log_weight() for half in halves])
+    count = len(log_weight)
+    effective = effective_sample_size(np.exp(log_weight - log_weight.max()))
+    found = np.isfinite(log_weight)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # It takes the negative of the logarithm.
+        smoothed, shape = array_stats.psislw(-log_weight[found])
+    smoothed = np.exp(smoothed - smoothed.max())
+    return ImportanceResult(
+        theta=theta[found],
+        weight=smoothed / smoothed.sum(),
+        log_evidence=float(logsumexp(log_weight) - np.log(count)),
+        log_evidence_error=float(np.sqrt(max(1 / effective - 1 / count, 0.0))),
+        log_volume=box.log_volume,
+        effective_samples=effective,
+        sampling_efficiency=effective / count,
+        pareto_shape=float(shape),
+        likelihood_calls=sum(half.calls for half in halves),
+        seconds=perf_counter() - started,
+    )
+
+
+class _StudentMixture:
+    """A mixture of Student densities in the box's coordinates, a proposal with heavy tails.
+
+    Where the posterior runs into the prior's edge its tail in these coordinates is the prior's own,
+    which a Gaussian narrower than the prior would not cover.
+    """
+
+    def __init__(self, box: _Box, gaussians: GaussianMixture, widen: float) -> None:
+        self._box, self._shares, self._means = box, gaussians.weights_, gaussians.means_
+        self._half = np.linalg.cholesky(widen * gaussians.covariances_)
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Theta (n, target)."""
+        component = rng.choice(len(self._shares), n, p=self._shares)
+        normal = rng.standard_normal((n, self._means.shape[1], 1))
+        stretch = np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, (n, 1)))
+        steps = (self._half[component] @ normal)[:, :, 0] * stretch
+        return self._box.theta(self._means[component] + steps)
+
+    def log_prob(self, theta: np.ndarray) -> np.ndarray:
+        """Natural log-density (n,) at theta (n, target)."""
+        coordinates, size = self._box.coordinates(theta), self._means.shape[1]
+        constant = gammaln((_FREEDOM + size) / 2) - gammaln(_FREEDOM / 2)
+        constant -= size / 2 * np.log(_FREEDOM * np.pi)
+        parts = []
+        for share, mean, half in zip(self._shares, self._means, self._half, strict=True):
+            scaled = solve_triangular(half, (coordinates - mean).T, lower=True)
+            tail = np.log1p(np.sum(scaled**2, axis=0) / _FREEDOM)
+            volume = np.sum(np.log(np.diag(half)))
+            parts.append(np.log(share) + constant - volume - (_FREEDOM + size) / 2 * tail)
+        return logsumexp(parts, axis=0) + self._box.log_slope(coordinates)
 
 
 def _fit_mixture(
     box: _Box, draws: _Draws, components: int, rng: np.random.Generator
-) -> GaussianMixture:
-    """A Gaussian mixture of the weighted draws' coordinates.
+) -> _StudentMixture:
+    """A mixture like the weighted draws.
 
     Where few draws carry the weight, it is fitted to the weights at a higher temperature.
     """
@@ -257,11 +297,8 @@ def _fit_mixture(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # more iterations would not make a better proposal
         mixture.fit(box.coordinates(draws.theta[index]))
-    # A proposal should be wider than its target, and look further where it has yet to find it.
-    widen = _WIDEN_HOT if hot else _WIDEN
-    mixture.covariances_ *= widen
-    mixture.precisions_cholesky_ /= np.sqrt(widen)
-    return mixture
+    # A proposal should look further where it has yet to find its target.
+    return _StudentMixture(box, mixture, _WIDEN_HOT if hot else 1.0)
 
 
 def _tempered(log_weight: np.ndarray, wanted: float) -> tuple[np.ndarray, bool]:
@@ -281,8 +318,3 @@ def _tempered(log_weight: np.ndarray, wanted: float) -> tuple[np.ndarray, bool]:
         enough = effective_sample_size(powered(middle)) >= wanted
         low, high = (middle, high) if enough else (low, middle)
     return powered(low), True
-
-
-def _mixture_log_prob(box: _Box, mixture: GaussianMixture, theta: np.ndarray) -> np.ndarray:
-    coordinates = box.coordinates(theta)
-    return mixture.score_samples(coordinates) + box.log_slope(coordinates)
