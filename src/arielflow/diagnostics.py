@@ -20,6 +20,8 @@ from arielflow.posterior import WeightedSamples, check_weighted_samples
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 """Nominal coverages of the curves."""
+JOINT = "joint"
+"""Name of all targets together, beside the targets' own, in tables of calibration."""
 
 
 def rank_statistics(

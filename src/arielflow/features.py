@@ -117,6 +117,36 @@ def planet_tensors(planets: xr.Dataset) -> PlanetTensors:
     )
 
 
+def noisy_copies(planets: xr.Dataset, seed: int) -> xr.Dataset:
+    """The same planets, their spectra with one draw of Gaussian noise from their own errors.
+
+    A posterior given the noise-free spectrum has the true theta at too central a place; given
+    these, an exact one is calibrated. Spectra stored with noise are returned as they are.
+
+    Parameters
+    ----------
+    planets
+        Planets dataset, ``noise`` among its attributes; of unusable planets nothing is required.
+    seed
+        Of the noise.
+
+    Returns
+    -------
+    xarray.Dataset
+        With the attribute ``noise`` set to ``included``.
+    """
+    if planets.attrs.get("noise") != "free":
+        return planets
+    error = planets["transit_depth_error"]
+    noise = error * np.random.default_rng(seed).standard_normal(error.shape)
+    noisy = planets.assign(
+        transit_depth=(planets["transit_depth"] + noise).assign_attrs(
+            planets["transit_depth"].attrs
+        )
+    )
+    return noisy.assign_attrs(noise="included")
+
+
 def observed_radius_m(planets: PlanetTensors) -> Tensor:
     """Radius of the error-weighted mean transit depth, R_star sqrt(depth) (planet,) [m]."""
     weight = planets.error**-2
