@@ -44,7 +44,6 @@ from arielflow.provenance import derived_seed, write_dataset
 from arielflow.schema import is_usable, open_dataset, posterior_dataset
 
 _MOST_DRAWS = 20
-_PLANETS_AT_ONCE = 20
 
 
 class TimedNPE(NPE):
@@ -79,7 +78,7 @@ def training_table(train: xr.Dataset, copies: int, seed: int) -> tuple[Tensor, T
 @torch.no_grad()
 def sample_inside(
     posterior: DirectPosterior, x: Tensor, n_samples: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Samples inside the unit box by rejection, as sbi does it, but in a bounded number of draws.
 
     Parameters
@@ -87,35 +86,30 @@ def sample_inside(
     posterior
         Trained posterior in units of the prior box.
     x
-        Standardised inputs, shape (planet, feature).
+        Standardised inputs of one planet, shape (1, feature).
     n_samples
-        Samples a planet; what is still missing after the last draw is clipped to the box.
+        Samples wanted; what is still missing after the last draw is clipped to the box.
 
     Returns
     -------
-    samples, log_prob, acceptance : numpy.ndarray
-        Shapes (planet, sample, target), (planet, sample) and (planet,); the density is that of the
-        flow over the accepted share.
+    samples, log_prob : numpy.ndarray
+        Shapes (sample, target) and (sample,); the density is the flow's over the accepted share.
+    acceptance : float
+        Share of the flow's samples inside the box.
     """
-    kept = [[] for _ in x]
-    inside = np.zeros(len(x))
+    kept, inside = [], 0
     for draw in range(1, _MOST_DRAWS + 1):
-        drawn = posterior.sample_batched(
+        drawn = posterior.sample(
             (n_samples,), x, show_progress_bars=False, reject_outside_prior=False
-        ).transpose(0, 1)
-        good = ((drawn >= 0) & (drawn <= 1)).all(dim=2)
-        inside += good.sum(dim=1).numpy()
-        for planet, rows in enumerate(good):
-            kept[planet].append(drawn[planet][rows])
-        if inside.min() >= n_samples:
+        )
+        kept.append(drawn[((drawn >= 0) & (drawn <= 1)).all(dim=1)])
+        inside += len(kept[-1])
+        if inside >= n_samples:
             break
-    samples = torch.stack(
-        [torch.cat([*k, d.clamp(0, 1)])[:n_samples] for k, d in zip(kept, drawn, strict=True)]
-    )
-    acceptance = inside / (draw * n_samples)
-    density = posterior.log_prob_batched(samples.transpose(0, 1), x, norm_posterior=False)
-    correction = np.log(np.maximum(acceptance, 1 / (draw * n_samples)))[:, None]
-    return samples.double().numpy(), density.T.double().numpy() - correction, acceptance
+    samples = torch.cat([*kept, drawn.clamp(0, 1)])[:n_samples]
+    acceptance = max(inside, 1) / (draw * n_samples)
+    density = posterior.log_prob(samples, x, norm_posterior=False) - np.log(acceptance)
+    return samples.double().numpy(), density.double().numpy(), acceptance
 
 
 def sample_planets(
@@ -126,18 +120,15 @@ def sample_planets(
     ``x`` holds the standardised inputs of the usable planets (planet, feature).
     """
     theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
-    low, high = (planets[name].values[:, None] for name in ("prior_low", "prior_high"))
-    log_prob = np.repeat(-np.log(high - low).sum(axis=2), n_samples, axis=1)
-    usable, accepted = np.flatnonzero(is_usable(planets)), []
-    for start in range(0, len(usable), _PLANETS_AT_ONCE):
-        rows = slice(start, start + _PLANETS_AT_ONCE)
-        unit, density, acceptance = sample_inside(posterior, x[rows], n_samples)
-        position = usable[rows]
-        theta[position] = low[position] + (high - low)[position] * unit
+    low, width = planets["prior_low"].values, (planets["prior_high"] - planets["prior_low"]).values
+    log_prob = np.repeat(-np.log(width).sum(axis=1, keepdims=True), n_samples, axis=1)
+    accepted = []
+    for position, row in zip(np.flatnonzero(is_usable(planets)), x.split(1), strict=True):
+        unit, density, acceptance = sample_inside(posterior, row, n_samples)
+        theta[position] = low[position] + width[position] * unit
         log_prob[position] += density
         accepted.append(acceptance)
-    accepted = np.concatenate(accepted)
-    print(f"samples inside the prior: median {np.median(accepted):.3f}, least {accepted.min():.4f}")
+    print(f"share inside the prior: median {np.median(accepted):.3f}, least {min(accepted):.4f}")
     return posterior_dataset(planets, theta, log_prob=log_prob)
 
 
@@ -163,7 +154,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=4000, help="samples a planet")
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", message=".*(reject_outside_prior|max_sampling_batch_size).*")
+    warnings.filterwarnings("ignore", message=".*reject_outside_prior.*")
     torch.manual_seed(options.seed)
     planets, split = open_dataset(options.train), pd.read_csv(options.split, dtype=str)
     known = planets.isel(planet=np.isin(planets["planet"].values.astype(str), split["planet_ID"]))
