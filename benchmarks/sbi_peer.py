@@ -98,16 +98,14 @@ def sample_inside(
         Share of the flow's samples inside the box.
     """
     kept, inside = [], 0
-    for draw in range(1, _MOST_DRAWS + 1):
+    while len(kept) < _MOST_DRAWS and inside < n_samples:
         drawn = posterior.sample(
             (n_samples,), x, show_progress_bars=False, reject_outside_prior=False
         )
         kept.append(drawn[((drawn >= 0) & (drawn <= 1)).all(dim=1)])
         inside += len(kept[-1])
-        if inside >= n_samples:
-            break
     samples = torch.cat([*kept, drawn.clamp(0, 1)])[:n_samples]
-    acceptance = max(inside, 1) / (draw * n_samples)
+    acceptance = max(inside, 1) / (len(kept) * n_samples)
     density = posterior.log_prob(samples, x, norm_posterior=False) - np.log(acceptance)
     return samples.double().numpy(), density.double().numpy(), acceptance
 
