@@ -47,7 +47,10 @@ _MOST_DRAWS = 20
 
 
 class TimedNPE(NPE):
-    """``NPE`` that ends as if converged, with its best weights, when its time is up."""
+    """``NPE`` that ends as if converged, with its best weights, when its time is up.
+
+    The time counts from here; one epoch is always trained.
+    """
 
     def __init__(self, seconds: float, **options: object) -> None:
         super().__init__(**options)
@@ -56,7 +59,7 @@ class TimedNPE(NPE):
     def _converged(self, epoch: int, stop_after_epochs: int) -> bool:
         if super()._converged(epoch, stop_after_epochs):
             return True
-        if perf_counter() < self._deadline:
+        if epoch == 0 or perf_counter() < self._deadline:
             return False
         self._neural_net.load_state_dict(self._best_model_state_dict)
         return True
