@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from arielflow.calibrate import Calibration, measure_calibration
 from arielflow.editions import get_edition
 from arielflow.explore import explore
 from arielflow.report import ReportContent
@@ -57,6 +58,17 @@ def make_posterior(planets: xr.Dataset, seed: int, n_samples: int = 300) -> xr.D
     return posterior_dataset(planets, np.clip(theta, low[:, None], high[:, None]))
 
 
+def make_calibration(planets: xr.Dataset, posterior: xr.Dataset) -> Calibration:
+    return measure_calibration(
+        list(zip(posterior["theta"].values, posterior["weight"].values, strict=True)),
+        planets["theta"].values,
+        low=planets["prior_low"].values,
+        high=planets["prior_high"].values,
+        target_names=EDITION.target_names,
+        seed=0,
+    )
+
+
 def as_truth(posterior: xr.Dataset, theta: xr.DataArray) -> xr.Dataset:
     n, n_samples, n_targets = posterior["theta"].shape
     return xr.Dataset(
@@ -87,6 +99,7 @@ def make_content() -> ReportContent:
         {"target": EDITION.target_names[0], "feature": "star_radius", "importance": 0.5}
     )
     posteriors = {"flow": make_posterior(test, 3), "mc_dropout": make_posterior(test, 4)}
+    calibration = {model: make_calibration(test, value) for model, value in posteriors.items()}
     observed = test.isel(planet=[5])
     return ReportContent(
         title="A run",
@@ -103,6 +116,8 @@ def make_content() -> ReportContent:
         histories={"flow/0": epochs, "flow/1": epochs},
         leaderboard=pd.DataFrame(rows),
         per_target=pd.DataFrame([{"model": "flow"} | dict.fromkeys(EDITION.target_names, 0.123)]),
+        calibration={model: found.table for model, found in calibration.items()},
+        coverage={model: found.coverage for model, found in calibration.items()},
         posteriors=posteriors,
         observed_posteriors={"flow": make_posterior(observed, 5)},
         truth=as_truth(make_posterior(test, 6), test["theta"]),

@@ -22,13 +22,13 @@ SOURCE = ROOT / "src" / "arielflow"
 TIERS = [
     {"schema", "errors", "provenance", "config", "__init__"},
     {"physics", "editions"},
-    {"training", "features", "posterior", "priors"},
+    {"training", "features", "posterior", "priors", "diagnostics"},
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
         *("spectrum", "retrieve", "embedded_truth", "retrieve_importance", "train_member"),
     },
-    {"scoring", "submission", "evaluate", "evaluate_surrogate"},
+    {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate"},
     {"plotting"},
     {"report"},
     {"cli", "jobs"},

@@ -41,6 +41,7 @@ FIGURES = {
         np.quantile(c.posteriors["flow"]["theta"].values, [0.16, 0.5, 0.84], 1).swapaxes(0, 1),
         c.test["theta"].values,
     ),
+    "coverage_curves": lambda c: plotting.coverage_curves(c.coverage, c.test, 12),
     "feature_importances": lambda c: plotting.feature_importances(c.importances, c.test),
     "corner_plot": lambda c: plotting.corner_plot(
         c.test,

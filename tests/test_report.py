@@ -18,7 +18,8 @@ from arielflow.schema import is_usable
 
 SECTIONS = [
     *("run", "leaderboard", "submission", "quality", "data", "exploration", "training"),
-    *("predictions", "posteriors", "observed", "importances", "benchmarks", "manifest"),
+    *("predictions", "calibration", "posteriors", "observed", "importances", "benchmarks"),
+    "manifest",
 ]
 
 
@@ -85,6 +86,14 @@ def test_page_shows_score_share_of_the_ceiling_and_checksum(text):
     assert "94.0 %" in text  # 912.5 / 971
     assert "ab" * 32 in text
     assert "c0ffee" in text
+
+
+def test_calibration_says_what_an_exact_posterior_would_show(content, text, tmp_path):
+    assert 'id="figure-coverage"' in text
+    assert "one draw of the noise" in text and "for 12 planets an exact posterior" in text
+    assert "narrower population" not in text
+    config = {"dataset": {"prior": "wide"}, "simulation": {"population": "population"}}
+    assert "narrower population" in build(replace(content, config=config), tmp_path)
 
 
 def test_missing_inputs_are_explained(content, tmp_path):

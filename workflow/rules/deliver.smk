@@ -43,6 +43,8 @@ REPORT_INPUTS = dict(
     posteriors=expand(f"{RUN}/posteriors/test/{{model}}.nc", model=ROWS),
     leaderboard=f"{RUN}/scores/leaderboard.csv" if SCORED else [],
     ks_by_target=f"{RUN}/scores/ks_by_target.csv" if SCORED else [],
+    calibration=expand(f"{RUN}/scores/calibration/{{model}}.csv", model=MODELS) if SCORED else [],
+    coverage=expand(f"{RUN}/scores/coverage/{{model}}.csv", model=MODELS) if SCORED else [],
     truth=f"{RUN}/truth/truth.nc" if SCORED else [],
     observed=f"{RUN}/ingested/observed.nc" if OBSERVED else [],
     observed_posteriors=(

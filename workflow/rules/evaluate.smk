@@ -29,9 +29,37 @@ if SCORED:
         script:
             "../scripts/score_model.py"
 
+    rule calibrate_model:
+        input:
+            members=lambda w: members(w.model),
+            planets=f"{RUN}/ingested/test.nc",
+            truth=f"{RUN}/truth/truth.nc",
+        output:
+            calibration=f"{RUN}/scores/calibration/{{model}}.csv",
+            coverage=f"{RUN}/scores/coverage/{{model}}.csv",
+        log:
+            f"{RUN}/logs/calibrate_{{model}}.log",
+        benchmark:
+            f"{RUN}/benchmarks/calibrate_{{model}}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=3000,
+            runtime=60,
+            gpu=1 if config["device"] == "cuda" else 0,
+        params:
+            # Of each rank; more samples would not make up for the number of planets.
+            n_samples=1000,
+            seed=config["seed"],
+            device=config["device"],
+        script:
+            "../scripts/calibrate_model.py"
+
     rule leaderboard:
         input:
             scores=expand(f"{RUN}/scores/planets/{{model}}.csv", model=ROWS + REFERENCES),
+            calibration=expand(f"{RUN}/scores/calibration/{{model}}.csv", model=MODELS),
         output:
             leaderboard=report(
                 f"{RUN}/scores/leaderboard.csv",

@@ -15,6 +15,7 @@ with job(snakemake.log[0]):
         target_names=edition.target_names,
         metrics=edition.metrics,
         seed=snakemake.params.seed,
+        calibration={Path(path).stem: pd.read_csv(path) for path in snakemake.input.calibration},
     )
     write_table(board, snakemake.output.leaderboard)
     write_table(ks_by_target(tables), snakemake.output.ks_by_target)

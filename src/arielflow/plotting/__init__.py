@@ -20,6 +20,7 @@ from arielflow.plotting.physics import (
 )
 from arielflow.plotting.posteriors import corner_plot, posterior_beside_literature
 from arielflow.plotting.results import (
+    coverage_curves,
     feature_importances,
     leaderboard_chart,
     predicted_versus_true,
@@ -29,6 +30,7 @@ from arielflow.plotting.results import (
 __all__ = [
     "clusters",
     "corner_plot",
+    "coverage_curves",
     "explained_variance",
     "feature_importances",
     "fitted_spectra",

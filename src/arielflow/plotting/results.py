@@ -10,10 +10,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from arielflow.diagnostics import JOINT
 from arielflow.plotting.style import (
     GRID,
     INK,
     MUTED,
+    PERCENT,
     central_range,
     colour,
     grid_of_panels,
@@ -28,6 +30,7 @@ from arielflow.scoring.leaderboard import REFERENCE_ROWS
 _MAX_BARS = 500
 _ROBUST_SPAN = 0.97
 _ROOM_FOR_TEXT = 1.6
+_TWO_SIGMA = 1.96
 
 
 @styled
@@ -147,6 +150,43 @@ def predicted_versus_true(planets: xr.Dataset, quantiles: np.ndarray, truth: np.
                          & (truth[:, index] <= quantiles[:, 2, index]))  # fmt: skip
         axes.set_title(f"{100 * inside:.0f} % of truths inside the 68 % bar", fontsize=8)
         axes.set(xlim=limits, ylim=limits, xlabel=f"true {label}", ylabel=f"posterior {label}")
+    return figure
+
+
+@styled
+def coverage_curves(
+    coverage: Mapping[str, pd.DataFrame], targets: xr.Dataset, n_planets: int
+) -> Figure:
+    """Expected against nominal coverage of every model, one panel a target and one for all jointly.
+
+    Parameters
+    ----------
+    coverage
+        Tables ``level``, a column a target and ``joint``, by model.
+    targets
+        Any dataset with the targets' coordinates.
+    n_planets
+        Planets behind the curves; the band holds 95 % of those of an exact posterior.
+    """
+    titles = dict(zip(targets["target"].values, targets["target_latex"].values, strict=True))
+    titles[JOINT] = "all targets jointly (TARP)"
+    figure, panels = grid_of_panels(len(titles), panel_inches=(2.4, 2.3), sharex=True, sharey=True)
+    nominal = np.linspace(0, 1, 101)
+    margin = _TWO_SIGMA * np.sqrt(nominal * (1 - nominal) / n_planets)
+    band = PERCENT * np.clip([nominal - margin, nominal + margin], 0, 1)
+    for axes, (column, title) in zip(panels, titles.items(), strict=True):
+        axes.fill_between(PERCENT * nominal, *band, color=GRID, linewidth=0)
+        axes.plot([0, PERCENT], [0, PERCENT], color=MUTED, linewidth=0.9)
+        for index, table in enumerate(coverage.values()):
+            curve = table[["level", column]].to_numpy(dtype=float).T
+            axes.plot(*(PERCENT * np.pad(curve, ((0, 0), (1, 0)))), color=colour(index))
+        axes.set_title(title)
+        axes.set(xlim=(0, PERCENT), ylim=(0, PERCENT), aspect="equal")
+        axes.set(xlabel="nominal coverage [%]", ylabel="expected coverage [%]")
+        axes.tick_params(labelbottom=True)
+    label_outer(panels)
+    handles = [panels[0].plot([], [], color=colour(index))[0] for index in range(len(coverage))]
+    figure.legend(handles, list(coverage), loc="outside upper center", ncols=min(4, len(coverage)))
     return figure
 
 

@@ -55,6 +55,8 @@ def assemble_report(
         leaderboard=_one(inputs["leaderboard"]),
         published=published_r2(edition),
         per_target=_one(inputs["ks_by_target"]),
+        calibration=_by_stem(inputs["calibration"]),
+        coverage=_by_stem(inputs["coverage"]),
         posteriors=_by_stem(inputs["posteriors"]),
         observed_posteriors=_by_stem(inputs["observed_posteriors"]),
         truth=_one(inputs["truth"]),

@@ -38,6 +38,7 @@ class ReportContent:
     leaderboard : a row a model, scores with ``_low`` and ``_high``
     published : rows like the leaderboard's, with published numbers, and ``reference``
     per_target : a row a model, ``model`` and a column a target: mean KS distance to the truth
+    calibration, coverage : tables of :class:`arielflow.calibrate.Calibration` by model
     posteriors, observed_posteriors : posterior datasets of test and observed planets by model
     truth : ragged true posteriors of test planets, with their true ``theta`` where known
     literature : rows ``source``, ``quantity``, ``value``, ``error`` by observed planet
@@ -62,6 +63,8 @@ class ReportContent:
     leaderboard: pd.DataFrame | None = None
     published: pd.DataFrame | None = None
     per_target: pd.DataFrame | None = None
+    calibration: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    coverage: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
     observed_posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
     truth: xr.Dataset | None = None
@@ -205,6 +208,8 @@ def load_content(
     leaderboard: str | Path | None = None,
     published: pd.DataFrame | None = None,
     per_target: str | Path | None = None,
+    calibration: Mapping[str, str | Path] | None = None,
+    coverage: Mapping[str, str | Path] | None = None,
     posteriors: Mapping[str, str | Path] | None = None,
     observed_posteriors: Mapping[str, str | Path] | None = None,
     truth: str | Path | None = None,
@@ -251,6 +256,8 @@ def load_content(
         leaderboard=one(leaderboard, _table),
         published=published,
         per_target=one(per_target, _table),
+        calibration=each(calibration, _table),
+        coverage=each(coverage, _table),
         posteriors=each(posteriors, _lazily),
         observed_posteriors=each(observed_posteriors, _lazily),
         truth=one(truth, _lazily),

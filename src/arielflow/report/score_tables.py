@@ -33,6 +33,7 @@ _SCORES = {
     "weighted_ks_score": ("Weighted KS score", "0…1000", "1000·(1 − KS distance), unresampled.", 1),
     "energy_score": ("Energy score", "in units of the box", "a proper score; lower is better.", 4),
     "log_prob": ("log p(θ true)", "nat", "log-density at the true parameters.", 2),
+    "calibration_error": ("Calibration error", "1", "see the section Calibration; lower.", 3),
     "r2_mean": ("Mean R²", "1", "coefficient of determination, mean over targets.", 3),
 }
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from arielflow import plotting
 from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
+from arielflow.report.calibration_section import calibration_section
 from arielflow.report.content import ReportContent, typical_planets
 from arielflow.report.posterior_sections import (
     corner_section,
@@ -254,6 +255,7 @@ def sections(content: ReportContent) -> Iterator[Section]:
         exploration_section,
         training_section,
         predictions_section,
+        calibration_section,
         corner_section,
         observed_section,
         importances_section,

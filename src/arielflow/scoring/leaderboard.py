@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from arielflow.diagnostics import JOINT
 from arielflow.posterior import WeightedSamples
 from arielflow.provenance import derived_seed
 from arielflow.scoring import official
@@ -127,6 +128,7 @@ def leaderboard(
     target_names: Sequence[str],
     metrics: Sequence[str],
     seed: int,
+    calibration: Mapping[str, pd.DataFrame],
 ) -> pd.DataFrame:
     """One row a model, best first, each score with its 95 % bootstrap interval over planets.
 
@@ -138,14 +140,25 @@ def leaderboard(
         Of the edition; with the metric ``r2`` the rows hold R² of the posterior mean by target.
     seed
         Of the bootstrap.
+    calibration
+        What :func:`arielflow.calibrate.calibrate_model` measured, by model; rows without it have
+        no ``calibration_error``. It bears no interval: resampled planets repeat, which biases it.
     """
     build = _r2_row if "r2" in metrics else _score_row
     rows = [
-        {"model": name} | build(table, list(target_names), derived_seed(seed, "bootstrap"))
+        {"model": name}
+        | build(table, list(target_names), derived_seed(seed, "bootstrap"))
+        | {"calibration_error": _mean_calibration_error(calibration.get(name))}
         for name, table in tables.items()
     ]
     key = f"{R2_PREFIX}mean" if "r2" in metrics else "final_score"
     return pd.DataFrame(rows).sort_values(key, ascending=False, kind="stable", ignore_index=True)
+
+
+def _mean_calibration_error(table: pd.DataFrame | None) -> float:
+    if table is None:
+        return float("nan")
+    return float(table.loc[table["target"] != JOINT, "calibration_error"].mean())
 
 
 def ks_by_target(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -1,0 +1,134 @@
+"""Calibration of a trained model on planets whose true parameters are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from arielflow import diagnostics
+from arielflow.errors import ArielflowError
+from arielflow.features import noisy_copies
+from arielflow.models.ensemble import sample_ensemble
+from arielflow.posterior import WeightedSamples
+from arielflow.provenance import derived_seed
+from arielflow.schema import is_usable
+
+TABLE_LEVELS = (0.5, 0.68, 0.95)
+"""Nominal coverages of the table, in columns ``coverage_50`` and so on."""
+
+
+class Calibration(NamedTuple):
+    """What :func:`calibrate_model` measures.
+
+    Attributes
+    ----------
+    table : a row a target and the row ``joint`` (TARP, without sharpness): ``target``,
+        ``calibration_error``, ``coverage_50``, ``coverage_68``, ``coverage_95``, ``p_value`` (KS
+        test of uniform ranks), ``sharpness`` (in units of the prior's deviation), ``n_planets``
+    coverage : ``level`` and a column of expected coverage a target, and ``joint``
+    """
+
+    table: pd.DataFrame
+    coverage: pd.DataFrame
+
+
+def calibrate_model(
+    members: Sequence[str | Path],
+    planets: xr.Dataset,
+    theta_true: np.ndarray,
+    n_samples: int,
+    *,
+    seed: int,
+    device: str = "auto",
+) -> Calibration:
+    """Calibration of a model's posteriors of spectra with noise.
+
+    Spectra stored without noise get one draw of it, the same for every model of a seed, since only
+    then is an exact posterior calibrated; see :func:`arielflow.features.noisy_copies`.
+
+    Parameters
+    ----------
+    members
+        Folders of the trained members.
+    planets
+        Planets dataset, drawn from the prior that the model was trained for.
+    theta_true
+        The forward model's parameters (planet, target), target units; planets with a NaN and
+        unusable ones are left out.
+    n_samples
+        Samples a planet.
+    seed, device
+        Of noise, sampling and ranks.
+
+    Raises
+    ------
+    ArielflowError
+        No usable planet has a known truth.
+    """
+    known = is_usable(planets) & np.isfinite(theta_true).all(axis=1)
+    if not known.any():
+        raise ArielflowError(
+            f"calibration: none of {len(known)} planets is usable and has a known truth; leave "
+            "the calibration out for data without truth"
+        )
+    noisy = noisy_copies(planets.isel(planet=known), derived_seed(seed, "calibration/noise"))
+    sampling = derived_seed(seed, "calibration/sample")
+    posterior = sample_ensemble(members, noisy, n_samples, seed=sampling, device=device)
+    pairs = zip(posterior["theta"].values, posterior["weight"].values, strict=True)
+    return measure_calibration(
+        list(pairs),
+        theta_true[known],
+        low=noisy["prior_low"].values,
+        high=noisy["prior_high"].values,
+        target_names=[str(name) for name in noisy["target"].values],
+        seed=derived_seed(seed, "calibration/rank"),
+    )
+
+
+def measure_calibration(
+    samples: Sequence[WeightedSamples],
+    theta_true: np.ndarray,
+    *,
+    low: np.ndarray,
+    high: np.ndarray,
+    target_names: Sequence[str],
+    seed: int,
+) -> Calibration:
+    """Calibration of any posteriors, of whatever sampler; all planets with a known truth.
+
+    Parameters
+    ----------
+    samples
+        Samples (sample, target) and weights (sample,) a planet.
+    theta_true
+        True parameters, shape (planet, target).
+    low, high
+        Edges of the planets' priors, shape (planet, target).
+    target_names
+        Official names of the targets.
+    seed
+        Of the ranks of ties and of TARP's random points.
+    """
+    ranks = diagnostics.rank_statistics(samples, theta_true, seed)
+    joint = diagnostics.tarp_ranks(samples, theta_true, low, high, seed)
+
+    def coverage(levels: np.ndarray) -> np.ndarray:
+        central = diagnostics.central_coverage(ranks, levels)
+        return np.column_stack([central, diagnostics.tarp_coverage(joint, levels)])
+
+    names = [*target_names, diagnostics.JOINT]
+    curves = coverage(diagnostics.LEVELS)
+    table = pd.DataFrame({"target": names})
+    table["calibration_error"] = [diagnostics.calibration_error(curve) for curve in curves.T]
+    for level, row in zip(TABLE_LEVELS, coverage(np.array(TABLE_LEVELS)), strict=True):
+        table[f"coverage_{round(100 * level)}"] = row
+    table["p_value"] = diagnostics.uniformity_p_value(np.column_stack([ranks, joint]))
+    table["sharpness"] = [*diagnostics.sharpness(samples, low, high), np.nan]
+    table["n_planets"] = len(ranks)
+    levels = pd.DataFrame({"level": diagnostics.LEVELS})
+    return Calibration(table, levels.join(pd.DataFrame(curves, columns=names)))

@@ -1,0 +1,16 @@
+from arielflow.calibrate import calibrate_model
+from arielflow.jobs import job
+from arielflow.provenance import write_table
+from arielflow.schema import open_dataset
+
+with job(snakemake.log[0]):
+    found = calibrate_model(
+        snakemake.input.members,
+        open_dataset(snakemake.input.planets),
+        open_dataset(snakemake.input.truth)["theta"].values,
+        snakemake.params.n_samples,
+        seed=snakemake.params.seed,
+        device=snakemake.params.device,
+    )
+    write_table(found.table, snakemake.output.calibration)
+    write_table(found.coverage, snakemake.output.coverage)
