@@ -1,8 +1,8 @@
 """Flow matching: a learnt velocity carries a normal distribution to the posterior of theta.
 
 Lipman et al. (2023, ICLR) for the method, Wildberger et al. (2023, NeurIPS) for posteriors,
-Gebhard et al. (2025, A&A 693, A42) for exoplanets. Noise z_0 and coordinates z_1 of theta are joined
-by the straight path z_t = (1 - (1 - σ) t) z_0 + t z_1; the network regresses its velocity
+Gebhard et al. (2025, A&A 693, A42) for exoplanets. Noise z_0 and coordinates z_1 of theta are
+joined by the straight path z_t = (1 - (1 - σ) t) z_0 + t z_1; the network regresses its velocity
 z_1 - (1 - σ) z_0 on z_t, t and the context. Nothing restricts the network's form, and training
 solves no equation; sampling and density follow dz/dt = v(z, t) between t = 0 and 1, with
 d ln p/dt = -div v.
@@ -15,17 +15,20 @@ posterior takes shape. What surrounds the density is in ``models.density``.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.func import jvp, vmap
+from torch.func import vjp, vmap
 from torchdiffeq import odeint
 
-from arielflow.models.density import DensityConfig, DensityEstimator
+from arielflow.models.density import DensityConfig, DensityEstimator, density_search_space
 from arielflow.models.networks import ResidualMLP
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 # Points that are carried at once; bounds the memory, above all that of the divergence.
 _POINTS_AT_ONCE = 2_000
@@ -61,6 +64,18 @@ class Config(DensityConfig):
         return self
 
 
+def search_space(trial: Trial, config: Config) -> dict[str, Any]:
+    """Settings that a trial of a hyper-parameter search proposes in place of the model's own.
+
+    What defines the loss (``sigma_min``, ``time_exponent``) stays, or losses could not be compared.
+    """
+    return density_search_space(trial, config) | {
+        "width": trial.suggest_categorical("width", [64, 128, 256]),
+        "blocks": trial.suggest_int("blocks", 2, 5),
+        "frequencies": trial.suggest_int("frequencies", 2, 8),
+    }
+
+
 def gauss_lobatto(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes, ends included, and weights of the Gauss-Lobatto rule on (0, 1), shape (node,).
 
@@ -87,13 +102,10 @@ class _Velocity(nn.Module):
         return self.network(torch.cat([z, angles.sin(), angles.cos(), embedding], dim=1))
 
     def divergence(self, t: Tensor, z: Tensor, embedding: Tensor) -> Tensor:
-        """Exact divergence (row,): one Jacobian-vector product a target."""
-
-        def along(direction: Tensor) -> Tensor:
-            return jvp(lambda points: self(t, points, embedding), (z,), (direction,))[1]
-
+        """Exact divergence (row,): one vector-Jacobian product a target."""
+        _, pull_back = vjp(lambda points: self(t, points, embedding), z)
         axes = torch.eye(z.shape[1], device=z.device)
-        slopes = vmap(along)(axes[:, None].expand(-1, *z.shape))
+        (slopes,) = vmap(pull_back)(axes[:, None].expand(-1, *z.shape))
         return slopes.diagonal(dim1=0, dim2=2).sum(dim=1)
 
 
@@ -137,8 +149,8 @@ class _MatchedFlow(nn.Module):
                 noise.split(_POINTS_AT_ONCE), owner.split(_POINTS_AT_ONCE), strict=True
             )
         ]
-        z, log_prob = (torch.cat(parts).unflatten(0, (-1, n)) for parts in zip(*carried, strict=True))
-        return z, log_prob
+        z, log_prob = map(torch.cat, zip(*carried, strict=True))
+        return z.unflatten(0, (-1, n)), log_prob.unflatten(0, (-1, n))
 
     def _carry(
         self, points: Tensor, embedding: Tensor, *, forwards: bool = True
