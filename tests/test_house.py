@@ -26,7 +26,7 @@ TIERS = [
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
-        *("spectrum", "retrieve", "embedded_truth", "retrieve_importance", "train_member"),
+        *("spectrum", "retrieve", "embedded_truth", "train_member", "retrieve_importance", "tune"),
     },
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate"},
     {"plotting"},

@@ -19,6 +19,7 @@ from arielflow.training import resolve_device
 FAST = {"epochs": 3, "batch_size": 64, "learning_rate": 2e-3}
 SETTINGS = {
     "flow": {"layer_pairs": 1, "hidden": 16, "context_width": 16, "training": FAST},
+    "flow_matching": {"width": 16, "blocks": 1, "context_width": 16, "training": FAST},
     "mc_dropout": {"n_rows": 100, "training": FAST | {"schedule": "constant", "batch_size": 32}},
     "random_forest": {"trees": 20, "importance_trees": 3},
 }

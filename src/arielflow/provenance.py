@@ -30,6 +30,8 @@ PACKAGES = [
     "torch",
     "lightning",
     "nflows",
+    "torchdiffeq",
+    "optuna",
     "POT",
     "nautilus-sampler",
     "h5py",

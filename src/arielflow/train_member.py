@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from arielflow.ingest import annotated_planets, fold, read_split, subset
 from arielflow.models import make_estimator
@@ -42,6 +43,32 @@ def train_member(
     seed, device, state_dir
         Of the training, see :meth:`PosteriorEstimator.fit`.
     """
+    train, valid, annotated = training_parts(
+        spec, member, planets_file, split_file, annotated_files
+    )
+    estimator = make_estimator(spec["family"], spec["settings"])
+    history = estimator.fit(
+        train,
+        valid,
+        seed=seed,
+        device=device,
+        state_dir=None if state_dir is None else Path(state_dir),
+        annotated=annotated,
+    )
+    return estimator, history
+
+
+def training_parts(
+    spec: Mapping[str, Any],
+    member: int,
+    planets_file: str | Path,
+    split_file: str | Path,
+    annotated_files: Sequence[str | Path] = (),
+) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset | None]:
+    """Planets that a member is trained on and validated on, and the annotated ones if asked for.
+
+    Parameters are those of :func:`train_member`.
+    """
     planets, split = open_dataset(planets_file), read_split(split_file)
     if spec["folds"]:
         split = fold(split, member, spec["members"])
@@ -50,13 +77,4 @@ def train_member(
         named_file, named_split, traces_file = annotated_files
         named = subset(open_dataset(named_file), read_split(named_split), "train")
         annotated = annotated_planets(named, open_dataset(traces_file))
-    estimator = make_estimator(spec["family"], spec["settings"])
-    history = estimator.fit(
-        subset(planets, split, "train"),
-        subset(planets, split, "valid"),
-        seed=seed,
-        device=device,
-        state_dir=None if state_dir is None else Path(state_dir),
-        annotated=annotated,
-    )
-    return estimator, history
+    return subset(planets, split, "train"), subset(planets, split, "valid"), annotated

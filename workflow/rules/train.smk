@@ -1,4 +1,5 @@
-# One job a member of a model's ensemble, and the surrogate of the forward model.
+# One job a member of a model's ensemble, the search of its settings, and the surrogate of the
+# forward model.
 
 
 rule train_model:
@@ -30,6 +31,38 @@ rule train_model:
         state_dir=lambda w: f"{RUN}/state/{w.model}/{w.member}",
     script:
         "../scripts/train_model.py"
+
+
+# Made on request alone: snakemake results/<run>/tuning/<model>.yaml
+rule tune_model:
+    input:
+        planets=lambda w: f"{RUN}/ingested/{training_set(w.model)}.nc",
+        split=lambda w: f"{RUN}/ingested/{training_set(w.model)}_split.csv",
+        annotated=lambda w: annotated_files(w.model),
+    output:
+        settings=f"{RUN}/tuning/{{model}}.yaml",
+        trials=f"{RUN}/tuning/{{model}}.csv",
+    log:
+        f"{RUN}/logs/tune_{{model}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/tune_{{model}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=720,
+        gpu=1 if config["device"] == "cuda" else 0,
+    params:
+        spec=lambda w: model_settings(w.model),
+        tuning=config["tuning"],
+        sources=family_sources,
+        seed=config["seed"],
+        device=config["device"],
+        # Not an output: more trials, or a run after an interruption, continue the study.
+        database=lambda w: f"{RUN}/state/tuning/{w.model}.db",
+    script:
+        "../scripts/tune_model.py"
 
 
 # Made on request alone: no rule of the default run needs a surrogate.

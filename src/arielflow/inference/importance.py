@@ -2,13 +2,14 @@
 
 Draws of the amortised posterior get weights likelihood x prior / proposal, which makes any error
 of the network harmless as long as it covers the posterior (Dax et al. 2023, PRL 130, 171403).
-Student mixtures fitted to the weighted draws then serve as further proposals, and all draws are
-weighted by the mixture of all proposals (deterministic mixture, adaptive multiple importance
-sampling: Cornuet et al. 2012, Scand. J. Stat. 39, 798). Some draws come from the prior, so that no
-weight is unbounded. A proposal fitted to draws is too dense at those very draws, and weights against
-it too small; so the draws come in two halves, and each half is drawn from, and weighted against, the
-proposals fitted to the other. The largest weights are smoothed by a Pareto tail (Vehtari et al. 2024, JMLR
-25, 72), whose shape tells whether they can be trusted.
+Student mixtures fitted to the weighted draws then serve as further
+proposals, and all draws are weighted by the mixture of all proposals (deterministic mixture,
+adaptive multiple importance sampling: Cornuet et al. 2012, Scand. J. Stat. 39, 798). Some draws
+come from the prior, so that no weight is unbounded. A proposal fitted to draws is too dense at
+those very draws, and weights against it too small; so the draws come in two halves, and each half
+is drawn from, and weighted against, the proposals fitted to the other. The largest weights are
+smoothed by a Pareto tail (Vehtari et al. 2024, JMLR 25, 72), whose shape tells whether they can be
+trusted.
 """
 
 from __future__ import annotations
@@ -221,7 +222,8 @@ class _Draws:
 def _result(halves: list[_Draws], box: _Box, started: float) -> ImportanceResult:
     """The weighted draws of both halves and their diagnostics."""
     theta = np.concatenate([half.theta for half in halves])
-    log_weight = np.concatenate([half.log_weight() for half in halves])
+    parts = [half.log_weight() for half in halves]
+    log_weight = np.concatenate(parts)
     count = len(log_weight)
     effective = effective_sample_size(np.exp(log_weight - log_weight.max()))
     found = np.isfinite(log_weight)
@@ -234,7 +236,7 @@ def _result(halves: list[_Draws], box: _Box, started: float) -> ImportanceResult
         theta=theta[found],
         weight=smoothed / smoothed.sum(),
         log_evidence=float(logsumexp(log_weight) - np.log(count)),
-        log_evidence_error=float(np.sqrt(max(1 / effective - 1 / count, 0.0))),
+        log_evidence_error=_log_evidence_error(parts, effective),
         log_volume=box.log_volume,
         effective_samples=effective,
         sampling_efficiency=effective / count,
@@ -275,6 +277,14 @@ class _StudentMixture:
             volume = np.sum(np.log(np.diag(half)))
             parts.append(np.log(share) + constant - volume - (_FREEDOM + size) / 2 * tail)
         return logsumexp(parts, axis=0) + self._box.log_slope(coordinates)
+
+
+def _log_evidence_error(parts: list[np.ndarray], effective: float) -> float:
+    """From the weights' scatter, or from the halves' disagreement where that is larger."""
+    count = sum(map(len, parts))
+    scatter = np.sqrt(max(1 / effective - 1 / count, 0.0))
+    first, second = (logsumexp(part) - np.log(len(part)) for part in parts)
+    return float(max(scatter, abs(first - second) / 2))
 
 
 def _fit_mixture(

@@ -10,7 +10,7 @@ from typing import Any
 from arielflow.errors import ArielflowError
 from arielflow.models.base import PosteriorEstimator
 
-FAMILIES = ("flow", "mc_dropout", "random_forest")
+FAMILIES = ("flow", "flow_matching", "mc_dropout", "random_forest")
 
 
 def _estimator_class(family: str) -> type[PosteriorEstimator]:

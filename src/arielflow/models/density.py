@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,9 @@ from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.models.networks import ConvolutionalEncoder, ResidualMLP
 from arielflow.schema import posterior_dataset, target_index
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 # A batch that fits the cache; larger ones are slower.
 _SAMPLES_AT_ONCE = 5_000
@@ -91,6 +94,25 @@ class DensityConfig(EstimatorConfig):
             if idle and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect without {needed}; leave it out")
         return self
+
+
+def density_search_space(trial: Trial, config: DensityConfig) -> dict[str, Any]:
+    """The part of a hyper-parameter search that every density family has, as settings."""
+    learning_rate = trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True)
+    proposed = {
+        "context_width": trial.suggest_categorical("context_width", [128, 256, 512]),
+        "context_blocks": trial.suggest_int("context_blocks", 1, 4),
+        "embedding": trial.suggest_categorical("embedding", [32, 64, 128]),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.2, step=0.05),
+        "training": {
+            # Three digits, so that the file that people read holds what was trained.
+            "learning_rate": float(f"{learning_rate:.3g}"),
+            "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512]),
+        },
+    }
+    if config.context_network == "convolution":
+        proposed["channels"] = trial.suggest_categorical("channels", [16, 32, 64])
+    return proposed
 
 
 class DensityNetwork(nn.Module):

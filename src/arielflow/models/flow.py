@@ -8,7 +8,7 @@ marginal). What surrounds them is in ``models.density``.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from nflows.distributions.normal import StandardNormal
@@ -24,7 +24,10 @@ from nflows.transforms import (
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from arielflow.models.density import DensityConfig, DensityEstimator
+from arielflow.models.density import DensityConfig, DensityEstimator, density_search_space
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 
 class Config(DensityConfig):
@@ -53,6 +56,20 @@ class Config(DensityConfig):
         if getattr(self, idle) != type(self).model_fields[idle].default:
             raise ValueError(f"{idle} has no effect on architecture {self.architecture}")
         return self
+
+
+def search_space(trial: Trial, config: Config) -> dict[str, Any]:
+    """Settings that a trial of a hyper-parameter search proposes in place of the model's own.
+
+    The architecture stays: it decides what a sample costs, which the loss does not see.
+    """
+    depth = "layer_pairs" if config.architecture == "coupling" else "layers"
+    return density_search_space(trial, config) | {
+        depth: trial.suggest_int(depth, 2, 5),
+        "bins": trial.suggest_int("bins", 6, 16, step=2),
+        "hidden": trial.suggest_categorical("hidden", [48, 96, 192]),
+        "blocks": trial.suggest_int("blocks", 1, 3),
+    }
 
 
 def _masks(n_targets: int, pairs: int) -> list[Tensor]:
