@@ -114,19 +114,28 @@ def linear_planets(n: int, seed: int) -> xr.Dataset:
     return planets
 
 
-def test_a_known_posterior_is_recovered() -> None:
+KNOWN = {
+    "flow": {"layer_pairs": 1, "hidden": 32, "context_width": 64},
+    "flow_matching": {"width": 32, "blocks": 2, "context_width": 64, "time_exponent": 1.0},
+}
+
+
+@pytest.mark.parametrize("family", KNOWN)
+def test_a_known_posterior_is_recovered(family) -> None:
     train, valid, test = (linear_planets(n, s) for n, s in ((4000, 0), (400, 1), (60, 2)))
-    inner = (np.abs(test["theta"].values - 0.5) < 0.25).all(axis=1)
+    inner = test.isel(planet=(np.abs(test["theta"].values - 0.5) < 0.25).all(axis=1))
     training = {"epochs": 20, "batch_size": 128, "learning_rate": 5e-3}
-    estimator = make_estimator(
-        "flow", {"layer_pairs": 1, "hidden": 32, "context_width": 64, "training": training}
-    )
+    estimator = make_estimator(family, KNOWN[family] | {"training": training})
     estimator.fit(train, valid, seed=1)
-    theta = estimator.sample(test, 1500, seed=1)["theta"].values[inner]
+    theta = estimator.sample(inner, 600, seed=1)["theta"].values
     expected = np.sqrt(np.diag(test.attrs["covariance"]))
-    bias = (theta.mean(axis=1) - test["theta"].values[inner]) / expected
+    bias = (theta.mean(axis=1) - inner["theta"].values) / expected
     assert np.abs(bias).mean() < 0.35
     np.testing.assert_allclose(np.median(theta.std(axis=1), axis=0), expected, rtol=0.2)
+
+
+def test_a_forest_follows_the_parameters() -> None:
+    train, valid, test = (linear_planets(n, s) for n, s in ((4000, 0), (400, 1), (60, 2)))
     forest = make_estimator("random_forest", {"trees": 60, "importance_trees": 0})
     forest.fit(train, valid, seed=1)
     mean = forest.sample(test, 500, seed=1)["theta"].values.mean(axis=1)
