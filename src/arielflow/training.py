@@ -21,8 +21,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from arielflow.errors import ArielflowError
+from arielflow.provenance import atomic_path
 
 log = logging.getLogger(__name__)
+
+# What a training that ended leaves, so that a job killed after it does not train on.
+_FINISHED = "finished.pt"
 
 Loss = Callable[[str, Tensor, torch.Generator], Tensor]
 """Split (``train`` or ``valid``), row indices and a generator of noise, to a mean loss."""
@@ -226,6 +230,8 @@ def train(
     with TemporaryDirectory() as scratch:
         folder = Path(state_dir or scratch)
         resume = _resumable(folder, identity)
+        if (folder / _FINISHED).is_file():
+            return _restore(network, folder)
         batches = _Batches(n_rows[0], settings.batch_size, seed if settings.shuffle else None)
         task = _Task(network, loss, settings, seed, steps=settings.epochs * len(batches))
         history = _History()
@@ -268,26 +274,47 @@ def train(
             )
         state = torch.load(best.best_model_path, weights_only=False)["state_dict"]
         prefix = "network."
-        network.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        )
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        with atomic_path(folder / _FINISHED) as temporary:
+            torch.save({"weights": weights, "history": history.rows}, temporary)
+        return _restore(network, folder)
+
+
+def _restore(network: nn.Module, folder: Path) -> pd.DataFrame:
+    """Put a finished training's weights into the network and return its history."""
+    finished = torch.load(folder / _FINISHED, map_location="cpu")
+    network.load_state_dict(finished["weights"])
     network.to("cpu").eval()
-    return pd.DataFrame(history.rows)
+    return pd.DataFrame(finished["history"])
 
 
 def _resumable(folder: Path, identity: str) -> str | None:
     """Checkpoint to resume from, clearing the folder if it belongs to another training."""
-    mark, last = folder / "fingerprint.txt", folder / "last.ckpt"
     folder.mkdir(parents=True, exist_ok=True)
-    if last.is_file():
-        if mark.is_file() and mark.read_text() == identity:
-            log.info("resuming from %s", last)
-            return str(last)
+    mark = folder / "fingerprint.txt"
+    if mark.is_file() and mark.read_text() == identity:
+        # The best one stands in where a kill fell into the writing of the last one.
+        for checkpoint in (folder / "last.ckpt", folder / "best.ckpt"):
+            if checkpoint.is_file() and _readable(checkpoint):
+                log.info("resuming from %s", checkpoint)
+                return str(checkpoint)
+        return None
+    left = [*folder.glob("*.ckpt"), *folder.glob(_FINISHED)]
+    if left:
         log.warning("%s belongs to another configuration or data; training afresh", folder)
-        for checkpoint in folder.glob("*.ckpt"):
-            checkpoint.unlink()
+    for path in left:
+        path.unlink()
     mark.write_text(identity)
     return None
+
+
+def _readable(checkpoint: Path) -> bool:
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=False)
+    except Exception as error:  # whatever half a file makes of the reader
+        log.warning("%s: not a readable checkpoint, left aside: %s", checkpoint, error)
+        return False
+    return True
 
 
 def _quieten() -> None:
