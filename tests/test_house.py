@@ -26,7 +26,7 @@ TIERS = [
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
-        *("spectrum", "retrieve", "embedded_truth"),
+        *("spectrum", "retrieve", "retrieve_variational", "select_model", "embedded_truth"),
     },
     {"scoring", "submission", "evaluate", "evaluate_surrogate"},
     {"plotting"},

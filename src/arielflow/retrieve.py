@@ -158,15 +158,15 @@ def _retrieve_one(
 ) -> NestedResult | str:
     """The posterior of the dataset's only planet, or why there is none."""
     name = str(part["planet"].values[0])
-    if not is_usable(part)[0]:
-        flags = Quality(int(part["quality"].values[0]))
-        return f"unusable data ({', '.join(f.name.lower().replace('_', ' ') for f in flags)})"
+    fault = data_fault(part)
+    if fault:
+        return fault
     try:
         return retrieve(
             ForwardModel(edition_model(get_edition(shared.edition), shared.physics), part),
             part,
             0,
-            seed=_planet_seed(shared.seed, name),
+            seed=planet_seed(shared.seed, name),
             settings=shared.settings,
             checkpoints=shared.checkpoints,
             progress=lambda state: report((name, state)),
@@ -175,7 +175,16 @@ def _retrieve_one(
         return str(error)
 
 
-def _planet_seed(seed: int, name: str) -> int:
+def data_fault(part: xr.Dataset) -> str:
+    """Why the data of a dataset's only planet are unusable; empty where they are not."""
+    if is_usable(part)[0]:
+        return ""
+    flags = Quality(int(part["quality"].values[0]))
+    return f"unusable data ({', '.join(f.name.lower().replace('_', ' ') for f in flags)})"
+
+
+def planet_seed(seed: int, name: str) -> int:
+    """Seed of a planet's retrieval, whichever others there are."""
     return derived_seed(seed, f"retrieve/{name}")
 
 
@@ -207,12 +216,12 @@ def _posterior(
     log_evidence = np.full(len(names), np.nan)
     costs = np.zeros((3, len(names)))
     for row, (name, result) in enumerate(zip(names, results, strict=True)):
-        part, planet_seed = chosen.isel(planet=[row]), _planet_seed(seed, name)
+        part, own_seed = chosen.isel(planet=[row]), planet_seed(seed, name)
         if isinstance(result, str):
             log.warning("%s: not retrieved: %s", name, result)
-            theta[row] = prior_samples(part, n_samples, derived_seed(planet_seed, "prior"))[0]
+            theta[row] = prior_samples(part, n_samples, derived_seed(own_seed, "prior"))[0]
             continue
-        theta[row] = result.equal_weight_samples(n_samples, planet_seed)
+        theta[row] = result.equal_weight_samples(n_samples, own_seed)
         # The sampler's box cuts the prior where the likelihood vanishes: the same integral, but a
         # denser prior.
         width = (part["prior_high"] - part["prior_low"]).values[0]

@@ -12,8 +12,9 @@ Three kinds of dataset pass between the steps of the workflow, all NetCDF files:
     Ragged weighted samples: ``row_size(planet)``, ``trace(obs, target)``, ``weight(obs)``.
 *posterior*
     ``theta(planet, sample, target)``, ``weight(planet, sample)``, optionally ``log_prob``; that of
-    a retrieval tells each planet's ``log_evidence``, ``effective_samples``, ``likelihood_calls``,
-    ``seconds``, ``retrieved`` and ``fault``.
+    a retrieval tells each planet's ``log_evidence`` and ``effective_samples`` (or ``elbo``,
+    ``elbo_error`` and ``efficiency``), ``likelihood_calls``, ``seconds``, ``retrieved`` and
+    ``fault``.
 
 Every target and auxiliary column has an official name, which differs between editions, and a
 *quantity*, which does not; code outside ``editions/`` looks columns up by quantity.
@@ -88,9 +89,12 @@ _LONG_NAMES = {
     "weight": ("statistical weight of the sample", "1"),
     "log_prob": ("natural logarithm of the posterior density", "1"),
     "log_evidence": ("natural logarithm of the evidence under the retrieval prior", "1"),
+    "elbo": ("evidence lower bound, a natural logarithm, under the retrieval prior", "1"),
+    "elbo_error": ("Monte-Carlo error of the evidence lower bound", "1"),
+    "efficiency": ("effective share of the fitted flow's samples, were they weighted", "1"),
     "effective_samples": ("effective samples of the nested-sampling run", "1"),
-    "likelihood_calls": ("likelihood calls of the nested-sampling run", "1"),
-    "seconds": ("wall-clock time of the nested-sampling run", "s"),
+    "likelihood_calls": ("likelihood calls of the retrieval", "1"),
+    "seconds": ("wall-clock time of the retrieval", "s"),
     "retrieved": ("1 where theta was retrieved, 0 where it is drawn from the prior", "1"),
     "fault": ("why the planet was not retrieved; empty where it was", "1"),
 }
