@@ -51,8 +51,8 @@ class VariationalSettings:
     n_samples : samples drawn, which costs no spectra
     """
 
-    steps: int = 300
-    batch: int = 32
+    steps: int = 200
+    batch: int = 24
     learning_rate: float = 1e-2
     annealed_share: float = 0.2
     first_power: float = 0.3
