@@ -26,7 +26,8 @@ TIERS = [
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
-        *("spectrum", "retrieve", "embedded_truth", "train_member", "retrieve_importance", "tune"),
+        *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
+        *("embedded_truth", "train_member", "tune"),
     },
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate"},
     {"plotting"},

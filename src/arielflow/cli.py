@@ -274,6 +274,37 @@ def retrieve(
         raise typer.Exit(INVALID)
 
 
+@app.command("select-model")
+def select_model(
+    folder: Annotated[Path, typer.Argument(help="Data set; holds TestData, or its files.")],
+    edition: EditionName,
+    planet: Annotated[list[str], typer.Option(help="Identifier of a test planet; repeatable.")],
+    output: Annotated[Path, typer.Option(help="CSV file to write: one row a planet and model.")],
+    prior: Annotated[str | None, typer.Option(help="Retrieval prior; the edition's own.")] = None,
+    opacities: Opacities = "builtin",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the fits.")] = 2026,
+) -> None:
+    """Compare a flat line and sets of molecules by the evidence lower bound."""
+    from rich.progress import Progress
+
+    from arielflow.ingest import ingest as ingest_split
+    from arielflow.select_model import rich_tables, select_models
+
+    chosen, physics = get_edition(edition), _physics(opacities)
+    planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)
+    with Progress(console=errors, transient=True) as bar:
+        show = _shown(bar, bar.add_task("planets", total=len(planet)))
+        found = select_models(
+            chosen, planets, planet, output, physics=physics, seed=seed, progress=show
+        )
+    for table in rich_tables(found.table):
+        console.print(table)
+    for name, fault in found.faults.items():
+        console.print(f"{name}: no comparison ({fault})", markup=False)
+    if not len(found.table):
+        raise typer.Exit(INVALID)
+
+
 @app.command()
 def score(
     submission: Annotated[Path, typer.Argument(help="Submission file.")],

@@ -74,6 +74,14 @@ def _cross_faults(config: Mapping[str, Any], families: list[str]) -> Iterator[st
             )
     ends = ("_importance", "_importance_fallback")
     rows = [*models, *(name + end for name in weighted for end in ends)]
+    start = config["variational"]["start"]
+    if start is not None:
+        rows.append("flow_variational")
+        if start not in ("laplace", *models):
+            yield (
+                f"config: variational.start: {start!r} is no way to start; choose laplace, "
+                f"{', '.join(models)}"
+            )
     if chosen not in rows:
         yield (
             f"config: submission.model: {chosen!r} is none of the run's rows; choose "

@@ -23,6 +23,7 @@ from arielflow.inference.nested import (
     gaussian_log_likelihood,
     retrieve,
     sampling_box,
+    touches_cut,
 )
 from arielflow.models.ensemble import Ensemble
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
@@ -32,6 +33,7 @@ from arielflow.schema import describe
 
 log = logging.getLogger(__name__)
 
+_MAX_ATTEMPTS = 3
 _EXTRAS = ("log_evidence_error", "sampling_efficiency", "pareto_shape")
 
 
@@ -142,17 +144,23 @@ def _one(
     proposal = ensemble.sample(
         planet, settings.n_proposal, seed=derived_seed(own_seed, "proposal")
     )[0]
-    try:
-        return importance_sampling(
-            gaussian_log_likelihood(ForwardModel(model, planet), planet, 0),
-            proposal,
-            lambda theta: ensemble.log_prob(planet, theta[None])[0],
-            *sampling_box(planet, 0),
-            seed=own_seed,
-            settings=settings,
-        )
-    except ArielflowError as error:
-        return str(error)
+    log_likelihood = gaussian_log_likelihood(ForwardModel(model, planet), planet, 0)
+    for attempt in range(_MAX_ATTEMPTS):
+        box = sampling_box(planet, 0, widen=2.0**attempt)
+        try:
+            result = importance_sampling(
+                log_likelihood,
+                proposal,
+                lambda theta: ensemble.log_prob(planet, theta[None])[0],
+                *box,
+                seed=own_seed,
+                settings=settings,
+            )
+        except ArielflowError as error:
+            return str(error)
+        if not touches_cut(result.theta, result.weight, box, planet, 0):
+            return result
+    return "the posterior touches the edge of the radius box even when widened"
 
 
 def _words(result: ImportanceResult | NestedResult | str) -> str:

@@ -12,8 +12,9 @@ Three kinds of dataset pass between the steps of the workflow, all NetCDF files:
     Ragged weighted samples: ``row_size(planet)``, ``trace(obs, target)``, ``weight(obs)``.
 *posterior*
     ``theta(planet, sample, target)``, ``weight(planet, sample)``, optionally ``log_prob``; that of
-    a retrieval tells each planet's ``log_evidence``, ``effective_samples``, ``likelihood_calls``,
-    ``seconds``, ``retrieved`` and ``fault``.
+    a retrieval tells each planet's ``log_evidence`` and ``effective_samples`` (or ``elbo``,
+    ``elbo_error`` and ``efficiency``), ``likelihood_calls``, ``seconds``, ``retrieved`` and
+    ``fault``.
 
 Every target and auxiliary column has an official name, which differs between editions, and a
 *quantity*, which does not; code outside ``editions/`` looks columns up by quantity.
@@ -89,8 +90,10 @@ _LONG_NAMES = {
     "log_prob": ("natural logarithm of the posterior density", "1"),
     "log_evidence": ("natural logarithm of the evidence under the retrieval prior", "1"),
     "log_evidence_error": ("standard error of log_evidence", "1"),
+    "elbo": ("evidence lower bound, a natural logarithm, under the retrieval prior", "1"),
+    "elbo_error": ("Monte-Carlo error of the evidence lower bound", "1"),
     "effective_samples": ("effective samples of the retrieval", "1"),
-    "sampling_efficiency": ("effective samples of importance sampling over its draws", "1"),
+    "sampling_efficiency": ("effective samples over draws, were or are they weighted", "1"),
     "pareto_shape": ("shape of the generalised Pareto tail of the importance weights", "1"),
     "fallen_back": ("1 where nested sampling took over from importance sampling", "1"),
     "likelihood_calls": ("likelihood calls of the retrieval", "1"),

@@ -13,7 +13,8 @@ IMPORTANCE = [
     for model in config["importance"]["models"]
     for suffix in ("", "_fallback")
 ]
-ROWS = MODELS + IMPORTANCE
+VARIATIONAL = ["flow_variational"] if config["variational"]["start"] else []
+ROWS = MODELS + IMPORTANCE + VARIATIONAL
 REFERENCES = ["prior"]
 SIMULATED = config["dataset"]["path"] is None
 TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]

@@ -83,7 +83,7 @@ rule sample_importance:
         sources=physics_sources,
         settings=config["importance"]["settings"],
         fallback=config["importance"]["fallback"],
-        chunks=config["importance"]["chunks"],
+        chunks=config["posterior"]["chunks"],
         n_samples=config["posterior"]["n_samples"],
         seed=config["seed"],
         device=config["device"],
@@ -93,11 +93,44 @@ rule sample_importance:
         "../scripts/sample_importance.py"
 
 
+rule sample_variational:
+    input:
+        start=(
+            [f"{RUN}/posteriors/test/{config['variational']['start']}.nc"]
+            if config["variational"]["start"] in MODELS
+            else []
+        ),
+        planets=f"{RUN}/ingested/test.nc",
+        physics=PHYSICS_FILES,
+    output:
+        posterior=f"{RUN}/posteriors/chunks/flow_variational/{{chunk}}.nc",
+    log:
+        f"{RUN}/logs/sample_variational_{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/sample_variational_{{chunk}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=480,
+    params:
+        edition=EDITION,
+        physics=PHYSICS,
+        sources=physics_sources,
+        settings=config["variational"]["settings"],
+        chunks=config["posterior"]["chunks"],
+        n_samples=config["posterior"]["n_samples"],
+        seed=config["seed"],
+    script:
+        "../scripts/sample_variational.py"
+
+
 rule gather_posterior:
     input:
         chunks=expand(
             f"{RUN}/posteriors/chunks/{{{{row}}}}/{{chunk}}.nc",
-            chunk=range(config["importance"]["chunks"]),
+            chunk=range(config["posterior"]["chunks"]),
         ),
         planets=f"{RUN}/ingested/test.nc",
     output:
@@ -107,7 +140,7 @@ rule gather_posterior:
     benchmark:
         f"{RUN}/benchmarks/gather_{{row}}.tsv"
     wildcard_constraints:
-        row="|".join(IMPORTANCE) or "none",
+        row="|".join(IMPORTANCE + VARIATIONAL) or "none",
     conda:
         "../../environment.yml"
     threads: 1

@@ -1,0 +1,264 @@
+"""A normalising flow fitted to one spectrum through the differentiable forward model.
+
+After Yip et al. 2022 (arXiv:2205.07037): the evidence lower bound (ELBO) is maximised over the
+flow's parameters. The flow lives in coordinates in which the prior is a standard normal, and starts
+from the posterior's Laplace approximation or from samples of an amortised flow. Its gradient is the
+path derivative (Roeder, Wu & Duvenaud 2017, "Sticking the landing"), whose variance vanishes as the
+flow approaches the posterior: some thirty spectra a step are enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from arielflow.errors import ArielflowError
+from arielflow.inference.nested import touches_cut
+from arielflow.inference.posterior_flow import PosteriorFlow
+from arielflow.inference.probit import ProbitPosterior, laplace
+from arielflow.physics.forward import ForwardModel
+from arielflow.posterior import effective_sample_size
+
+_MAX_ATTEMPTS = 3
+_LAST_RATE = 0.02
+_LARGEST_GRADIENT = 10.0
+# Averaging the parameters over the last steps removes the optimiser's jitter (Polyak 1992).
+_AVERAGING = 0.98
+_START_STEPS, _START_BATCH, _START_RATE = 300, 256, 5e-3
+# Keeps the covariance of start samples invertible where they sit on a few points.
+_LEAST_VARIANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class VariationalSettings:
+    """Settings of the fit; ``steps * batch + n_elbo`` and some 300 spectra are computed.
+
+    Attributes
+    ----------
+    steps, batch : steps of Adam, and the spectra of each
+    learning_rate : at first; falls to a fiftieth along a cosine
+    annealed_share : the likelihood's power rises to one over this share of the steps
+    first_power : from this value, so that the flow spreads before it settles
+    layers, bins, hidden : coupling layers, bins of every spline, width of the layers' networks
+    n_elbo : spectra from which the ELBO is estimated at the end
+    n_samples : samples drawn, which costs no spectra
+    """
+
+    steps: int = 200
+    batch: int = 24
+    learning_rate: float = 1e-2
+    annealed_share: float = 0.2
+    first_power: float = 0.3
+    layers: int = 4
+    bins: int = 8
+    hidden: int = 32
+    n_elbo: int = 512
+    n_samples: int = 4000
+
+
+@dataclass(frozen=True)
+class VariationalResult:
+    """A fitted posterior and what it cost.
+
+    Attributes
+    ----------
+    theta : equally weighted samples (n_samples, target); -inf for absent molecules
+    elbo : evidence lower bound, a natural logarithm, under the whole retrieval prior
+    elbo_error : its Monte-Carlo error
+    efficiency : effective share of the flow's samples were they importance-weighted, 0 to 1; near
+        one the flow is the posterior
+    forward_calls : spectra computed; one with its derivative counts as one
+    seconds : wall-clock time
+    history : the bound at every step (steps,), of the tempered posterior while annealed
+    """
+
+    theta: np.ndarray
+    elbo: float
+    elbo_error: float
+    efficiency: float
+    forward_calls: int
+    seconds: float
+    history: np.ndarray
+
+
+def fit_variational(
+    forward: ForwardModel,
+    planets: xr.Dataset,
+    planet: int,
+    *,
+    seed: int,
+    settings: VariationalSettings | None = None,
+    start: np.ndarray | None = None,
+    absent: Sequence[str] = (),
+) -> VariationalResult:
+    """Fit a flow to the posterior of one planet under its retrieval prior.
+
+    The radius box is widened and the planet fitted again should the posterior touch an edge that
+    is not the prior's own, as in :func:`arielflow.inference.nested.retrieve`.
+
+    Parameters
+    ----------
+    forward
+        Forward model of ``planets``.
+    planets, planet
+        Planets dataset and a position in it.
+    seed
+        Of the flow's first parameters and of all draws.
+    settings
+        Of the fit.
+    start
+        Samples (n, target), such as an amortised flow's, to which the flow is fitted first, by
+        maximum likelihood and without any forward call; the Laplace approximation if left out.
+    absent
+        Molecules without any abundance, which are not retrieved.
+
+    Raises
+    ------
+    ArielflowError
+        The spectrum is not finite, the model has no spectrum where the posterior could be, or the
+        posterior touches the radius box even when widened.
+    """
+    settings = settings or VariationalSettings()
+    name = planets["planet"].values[planet]
+    calls, started = 0, perf_counter()
+    for attempt in range(_MAX_ATTEMPTS):
+        posterior = ProbitPosterior(forward, planets, planet, absent, widen=2.0**attempt)
+        result = _fit(posterior, seed, settings, start)
+        calls += result.forward_calls
+        equal = np.full(len(result.theta), 1 / len(result.theta))
+        if not touches_cut(result.theta, equal, posterior.box.numpy(), planets, planet):
+            return replace(result, forward_calls=calls, seconds=perf_counter() - started)
+    raise ArielflowError(
+        f"planet {name}: the posterior touches the edge of the radius box even when widened; "
+        "check its spectrum and mass"
+    )
+
+
+def _fit(
+    posterior: ProbitPosterior, seed: int, settings: VariationalSettings, start: np.ndarray | None
+) -> VariationalResult:
+    # The networks' first weights come from the global stream, which is put back afterwards.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        if start is None:
+            flow = PosteriorFlow(*laplace(posterior, seed), _shape(settings))
+        else:
+            flow = _started(posterior.coordinates(start), _shape(settings), generator)
+    history = _maximise(flow, posterior, settings, generator)
+    with torch.no_grad():
+        log_weight, lost = _log_weights(flow, posterior, settings.n_elbo, generator)
+        theta = posterior.theta(flow.push(_normal(settings.n_samples, posterior, generator)))
+    weight = torch.exp(log_weight - log_weight.max()).numpy()
+    return VariationalResult(
+        theta=theta.numpy(),
+        # Draws without a spectrum are cut out of the flow, which makes the rest denser.
+        elbo=float(log_weight.mean()) + np.log1p(-lost) + posterior.log_share,
+        elbo_error=float(log_weight.std() / np.sqrt(len(log_weight))),
+        efficiency=effective_sample_size(weight) / settings.n_elbo,
+        forward_calls=posterior.calls,
+        seconds=0.0,
+        history=history,
+    )
+
+
+def _shape(settings: VariationalSettings) -> dict[str, int]:
+    return {name: getattr(settings, name) for name in ("layers", "bins", "hidden")}
+
+
+def _normal(n: int, posterior: ProbitPosterior, generator: torch.Generator) -> Tensor:
+    return torch.randn(n, posterior.dimension, generator=generator, dtype=torch.float64)
+
+
+def _started(z: Tensor, shape: dict[str, int], generator: torch.Generator) -> PosteriorFlow:
+    """A flow fitted to samples ``z`` (n, dimension) by maximum likelihood."""
+    floor = _LEAST_VARIANCE * torch.eye(z.shape[1], dtype=torch.float64)
+    flow = PosteriorFlow(z.mean(dim=0), torch.cov(z.T).reshape(floor.shape) + floor, shape)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=_START_RATE)
+    for _ in range(_START_STEPS):
+        rows = torch.randint(len(z), (_START_BATCH,), generator=generator)
+        optimizer.zero_grad()
+        (-flow(z[rows]).mean()).backward()
+        _step(flow, optimizer)
+    return flow
+
+
+def _step(flow: PosteriorFlow, optimizer: torch.optim.Optimizer) -> None:
+    """One step along a gradient of bounded length; none where it is not finite."""
+    length = nn.utils.clip_grad_norm_(flow.parameters(), _LARGEST_GRADIENT)
+    if torch.isfinite(length):
+        optimizer.step()
+
+
+def _maximise(
+    flow: PosteriorFlow,
+    posterior: ProbitPosterior,
+    settings: VariationalSettings,
+    generator: torch.Generator,
+) -> np.ndarray:
+    """Maximise the bound in place; returns it step by step."""
+    optimizer = torch.optim.Adam(flow.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, settings.steps, eta_min=_LAST_RATE * settings.learning_rate
+    )
+    average = {name: value.detach().clone() for name, value in flow.named_parameters()}
+    powers = np.ones(settings.steps)
+    n_annealed = int(settings.annealed_share * settings.steps)
+    powers[:n_annealed] = np.linspace(settings.first_power, 1, n_annealed, endpoint=False)
+    history = np.empty(settings.steps)
+    for step, power in enumerate(powers):
+        base = _normal(settings.batch, posterior, generator)
+        bound = _bound(flow, posterior, base, float(power))
+        optimizer.zero_grad()
+        (-bound).backward()
+        _step(flow, optimizer)
+        schedule.step()
+        history[step] = bound.item() + posterior.log_share
+        with torch.no_grad():
+            for name, value in flow.named_parameters():
+                average[name].lerp_(value, 1 - _AVERAGING)
+    flow.load_state_dict(average, strict=False)
+    return history
+
+
+def _bound(flow: PosteriorFlow, posterior: ProbitPosterior, base: Tensor, power: float) -> Tensor:
+    """The (tempered) bound over draws ``base`` (n, dimension) that the model has a spectrum for.
+
+    The flow's density is taken with its parameters held: what their derivative would add has an
+    expectation of zero and a variance that does not vanish at the posterior.
+    """
+    z = flow.push(base)
+    held = {name: value.detach() for name, value in flow.named_parameters()}
+    log_q = functional_call(flow, held, (z,))
+    log_likelihood, good = posterior.log_likelihood(z)
+    terms = power * log_likelihood + posterior.log_prior(z) - log_q
+    return torch.where(good, terms, 0.0).sum() / good.sum().clamp(min=1)
+
+
+def _log_weights(
+    flow: PosteriorFlow, posterior: ProbitPosterior, n: int, generator: torch.Generator
+) -> tuple[Tensor, float]:
+    """Log of likelihood times prior over density at draws of the flow, and the share of draws
+    without a spectrum, which are left out.
+
+    Raises
+    ------
+    ArielflowError
+        Fewer than two draws have a spectrum.
+    """
+    z = flow.push(_normal(n, posterior, generator))
+    log_likelihood, good = posterior.log_likelihood(z)
+    if good.sum() < 2:
+        raise ArielflowError(
+            f"the forward model has a spectrum for {int(good.sum())} of {n} draws of the fitted "
+            "flow, expected nearly all; check the planet's mass and its prior box"
+        )
+    log_weight = log_likelihood + posterior.log_prior(z) - flow(z)
+    return log_weight[good], 1 - float(good.double().mean())

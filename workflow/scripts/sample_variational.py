@@ -1,0 +1,22 @@
+from arielflow.editions import get_edition
+from arielflow.inference.variational import VariationalSettings
+from arielflow.jobs import job
+from arielflow.physics.forward import PhysicsSettings
+from arielflow.provenance import write_dataset
+from arielflow.retrieve_variational import variational_posteriors
+from arielflow.schema import open_dataset
+
+with job(snakemake.log[0]):
+    params = snakemake.params
+    own = slice(int(snakemake.wildcards.chunk), None, params.chunks)
+    start = [open_dataset(path).isel(planet=own) for path in snakemake.input.start]
+    posterior = variational_posteriors(
+        get_edition(params.edition),
+        open_dataset(snakemake.input.planets).isel(planet=own),
+        physics=PhysicsSettings(**params.physics),
+        seed=params.seed,
+        settings=VariationalSettings(**params.settings),
+        n_samples=params.n_samples,
+        start=start[0] if start else None,
+    )
+    write_dataset(posterior, snakemake.output.posterior)
