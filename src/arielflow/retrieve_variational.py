@@ -65,7 +65,8 @@ def variational_posteriors(
     -------
     xarray.Dataset
         Posterior dataset with ``elbo``, ``elbo_error``, ``sampling_efficiency`` (NaN without a
-        retrieval), ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``, each (planet,).
+        retrieval), ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``,
+        each (planet,).
 
     Raises
     ------
