@@ -323,7 +323,7 @@ def retrieve(
             checkpoint=file,
             progress=progress,
         )
-        if not _touches_cut(result, box, planets, planet):
+        if not touches_cut(result.theta, result.weight, box, planets, planet):
             return result
     raise ArielflowError(
         f"planet {planets['planet'].values[planet]}: the posterior touches the edge of the radius "
@@ -345,9 +345,12 @@ def _checkpoint(
     return folder / f"{fingerprint(*values, box, options)}.h5"
 
 
-def _touches_cut(result: NestedResult, box: np.ndarray, planets: xr.Dataset, planet: int) -> bool:
+def touches_cut(
+    theta: np.ndarray, weight: np.ndarray, box: np.ndarray, planets: xr.Dataset, planet: int
+) -> bool:
+    """Whether weighted samples touch an edge of ``box`` (2, target) that is not the prior's."""
     prior = (planets["prior_low"].values[planet], planets["prior_high"].values[planet])
     margin = 0.01 * (box[1] - box[0])
-    near_low = result.weight @ (result.theta < box[0] + margin) > 0.01
-    near_high = result.weight @ (result.theta > box[1] - margin) > 0.01
+    near_low = weight @ (theta < box[0] + margin) > 0.01
+    near_high = weight @ (theta > box[1] - margin) > 0.01
     return bool(np.any((near_low & (box[0] > prior[0])) | (near_high & (box[1] < prior[1]))))
