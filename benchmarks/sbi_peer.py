@@ -4,7 +4,8 @@
         --seconds 600 --output posterior.nc
 
 needs ``pip install sbi==0.27.0`` (the project's extra ``benchmark``) and writes the same kind of
-posterior file as the workflow's ``sample_posterior``. What a user of sbi (Boelts et al. 2025, JOSS
+posterior file as the workflow's ``sample_posterior``, with the attributes ``training_seconds`` and
+``sampling_seconds``. What a user of sbi (Boelts et al. 2025, JOSS
 10, 7754) would do with a run's ingested planets:
 
 - ``NPE`` as it comes: masked autoregressive flow, no embedding, Adam, 10 % of the rows held out,
@@ -161,11 +162,15 @@ def main() -> None:
     known = planets.isel(planet=np.isin(planets["planet"].values.astype(str), split["planet_ID"]))
     x, theta = training_table(known, options.copies, options.seed)
     mean, deviation = x.mean(dim=0), x.std(dim=0).clamp(min=1e-9)
+    started = perf_counter()
     posterior = train_posterior((x - mean) / deviation, theta, options.seconds)
+    trained = perf_counter()
     test = open_dataset(options.test)
     seen = inputs(planet_tensors(test.isel(planet=is_usable(test))))
     standard = ((seen - mean) / deviation).float()
     result = sample_planets(posterior, standard, test, options.samples, options.seed)
+    result.attrs["training_seconds"] = trained - started
+    result.attrs["sampling_seconds"] = perf_counter() - trained
     write_dataset(result, options.output)
 
 

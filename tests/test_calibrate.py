@@ -96,6 +96,7 @@ def test_noisy_copies_have_the_planets_own_noise_once() -> None:
 def test_leaderboard_shows_the_mean_over_the_targets_without_the_joint_row() -> None:
     scores = ["posterior_score", "spectral_score", "final_score", "weighted_ks_score"]
     table = pd.DataFrame(1.0, index=range(3), columns=[*scores, "energy_score", "log_prob"])
+    table["planet_ID"] = ["a", "b", "c"]
     calibration = pd.DataFrame({"target": ["a", "b", JOINT], "calibration_error": [0.1, 0.2, 0.9]})
     board = leaderboard(
         {"flow": table, "prior": table},

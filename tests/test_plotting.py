@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
-from report_content import make_content
+from report_content import make_content, make_importance
 
 from arielflow import plotting
 from arielflow.plotting import style
@@ -19,6 +19,12 @@ WITHOUT_UNIT = {"quality flag", "model"}
 
 def one_planet(posteriors):
     return {name: planet_samples(posterior, "public4") for name, posterior in posteriors.items()}
+
+
+def importance_planets(content):
+    names = ("sampling_efficiency", "pareto_shape", "fallen_back")
+    row = make_importance(content.test, 7)["flow_importance_fallback"]
+    return row[list(names)].to_dataframe()[list(names)]
 
 
 FIGURES = {
@@ -42,6 +48,9 @@ FIGURES = {
         c.test["theta"].values,
     ),
     "coverage_curves": lambda c: plotting.coverage_curves(c.coverage, c.test, 12),
+    "importance_quality": lambda c: plotting.importance_quality(
+        {"flow_importance": importance_planets(c)}, 0.05, 0.7
+    ),
     "feature_importances": lambda c: plotting.feature_importances(c.importances, c.test),
     "corner_plot": lambda c: plotting.corner_plot(
         c.test,

@@ -7,19 +7,20 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from report_content import HOSTILE_NAME, make_content
+from report_content import HOSTILE_NAME, make_content, make_importance
 
 from arielflow.errors import ArielflowError
 from arielflow.provenance import write_dataset
 from arielflow.report import ReportContent, build_report, load_content, write_figures
 from arielflow.report.content import true_samples, typical_planets
 from arielflow.report.formatting import duration, flatten, latex_to_html, size
+from arielflow.report.importance_section import importance_section
 from arielflow.schema import is_usable
 
 SECTIONS = [
     *("run", "leaderboard", "submission", "quality", "data", "exploration", "training"),
-    *("predictions", "calibration", "posteriors", "observed", "importances", "benchmarks"),
-    "manifest",
+    *("predictions", "calibration", "importance_sampling", "posteriors", "observed"),
+    *("importances", "benchmarks", "manifest"),
 ]
 
 
@@ -94,6 +95,26 @@ def test_calibration_says_what_an_exact_posterior_would_show(content, text, tmp_
     assert "narrower population" not in text
     config = {"dataset": {"prior": "wide"}, "simulation": {"population": "population"}}
     assert "narrower population" in build(replace(content, config=config), tmp_path)
+
+
+def test_leaderboard_shows_the_worst_planet(text):
+    assert "Worst planet" in text and "612.2" in text
+
+
+def test_importance_sampling_counts_planets_that_cannot_be_trusted(content, tmp_path):
+    rows = make_importance(content.test, 7)
+    config = {"importance": {"fallback": {"efficiency": 0.04, "pareto_shape": 0.6}}}
+    section = importance_section(replace(content, posteriors=rows, config=config))
+    assert "0.04" in section.intro and "0.6" in section.intro
+    table, figure = section.blocks
+    ((name, median, low, smallest, shape, fallen, calls, seconds),) = table.rows
+    assert name == "flow_importance" and float(low) < float(median)
+    assert smallest.startswith("0.012<") and "public4" in smallest
+    assert (shape, fallen, calls, seconds) == ("1", "2", "7,100", "12.5")
+    assert figure.name == "importance_sampling"
+    assert 'id="figure-importance_sampling"' in build(
+        replace(content, posteriors=rows, exploration=None, train=None), tmp_path
+    )
 
 
 def test_missing_inputs_are_explained(content, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import r2_score as sklearn_r2_score
 
@@ -16,7 +17,7 @@ from arielflow.scoring.extra import (
     r2_score,
     weighted_ks_score,
 )
-from arielflow.scoring.leaderboard import ks_by_target, score_planets
+from arielflow.scoring.leaderboard import SCORES, ks_by_target, leaderboard, score_planets
 
 LOW, HIGH = np.array([0.0, -12.0]), np.array([10.0, -1.0])
 
@@ -231,3 +232,14 @@ def test_a_planet_without_prediction_or_truth_has_no_scores(rng: np.random.Gener
     assert table["mean_x"].notna().tolist() == [True, False, True]
     (row,) = ks_by_target({"flow": table}).to_dict("records")
     assert row == {"model": "flow", "x": table["ks_x"]["whole"], "y": table["ks_y"]["whole"]}
+
+
+def test_leaderboard_names_the_worst_planet() -> None:
+    table = pd.DataFrame({"planet_ID": ["a", "b", "c"]}).assign(**dict.fromkeys(SCORES, 1.0))
+    table["posterior_score"] = [np.nan, 700.0, 900.0]
+    unknown = table.assign(posterior_score=np.nan)
+    board = leaderboard(
+        {"flow": table, "other": unknown}, target_names=[], metrics=(), seed=0, calibration={}
+    ).set_index("model")
+    assert board.loc["flow", ["worst_planet", "worst_planet_score"]].tolist() == ["b", 700.0]
+    assert board.loc["other", ["worst_planet", "worst_planet_score"]].isna().all()

@@ -22,6 +22,7 @@ from arielflow.plotting.posteriors import corner_plot, posterior_beside_literatu
 from arielflow.plotting.results import (
     coverage_curves,
     feature_importances,
+    importance_quality,
     leaderboard_chart,
     predicted_versus_true,
     training_curves,
@@ -34,6 +35,7 @@ __all__ = [
     "explained_variance",
     "feature_importances",
     "fitted_spectra",
+    "importance_quality",
     "independent_components",
     "leaderboard_chart",
     "loadings",

@@ -191,6 +191,46 @@ def coverage_curves(
 
 
 @styled
+def importance_quality(
+    planets: Mapping[str, pd.DataFrame], efficiency: float, pareto_shape: float
+) -> Figure:
+    """Sampling efficiencies in order, and the Pareto shape of the weights' tail against them.
+
+    Parameters
+    ----------
+    planets
+        By row of the leaderboard, a row a planet: ``sampling_efficiency``, ``pareto_shape`` and
+        ``fallen_back`` (bool), where nested sampling took over.
+    efficiency, pareto_shape
+        Nested sampling takes over below the one or above the other: drawn as lines.
+    """
+    figure = Figure(figsize=(7.2, 3.1), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for index, (name, table) in enumerate(planets.items()):
+        ordered = table.sort_values("sampling_efficiency", ignore_index=True)
+        fallen = ordered["fallen_back"].to_numpy(dtype=bool)
+        rank = np.arange(1, len(ordered) + 1)
+        for axes, x, y in (
+            (left, rank, ordered["sampling_efficiency"]),
+            (right, ordered["sampling_efficiency"], ordered["pareto_shape"]),
+        ):
+            axes.plot(x, y, "o", color=colour(index), markersize=3, alpha=0.7, label=name)
+            axes.plot(x[fallen], y[fallen], "x", color=INK, markersize=7)
+    left.axhline(efficiency, color=MUTED, linewidth=0.9, linestyle="--")
+    right.axvline(efficiency, color=MUTED, linewidth=0.9, linestyle="--")
+    right.axhline(pareto_shape, color=MUTED, linewidth=0.9, linestyle="--")
+    left.set(xlabel="planet, in order of efficiency [number]", yscale="log")
+    left.set_ylabel("sampling efficiency [1]")
+    right.set(xlabel="sampling efficiency [1]", ylabel="Pareto shape [1]", xscale="log")
+    handles, names = left.get_legend_handles_labels()
+    handles.append(left.plot([], [], "x", color=INK, markersize=7)[0])
+    handles.append(left.plot([], [], color=MUTED, linewidth=0.9, linestyle="--")[0])
+    names += ["fell back", "threshold"]
+    figure.legend(handles, names, loc="outside upper center", ncols=4)
+    return figure
+
+
+@styled
 def feature_importances(importances: pd.DataFrame, targets: xr.Dataset) -> Figure:
     """Importance of every spectral bin for every target, over wavelength.
 

@@ -33,6 +33,7 @@ _SCORES = {
     "weighted_ks_score": ("Weighted KS score", "0…1000", "1000·(1 − KS distance), unresampled.", 1),
     "energy_score": ("Energy score", "in units of the box", "a proper score; lower is better.", 4),
     "log_prob": ("log p(θ true)", "nat", "log-density at the true parameters.", 2),
+    "worst_planet_score": ("Worst planet", "0…1000", "the lowest posterior score, and whose.", 1),
     "calibration_error": ("Calibration error", "1", "see the section Calibration; lower.", 3),
     "r2_mean": ("Mean R²", "1", "coefficient of determination, mean over targets.", 3),
 }
@@ -62,15 +63,21 @@ def score_columns(leaderboard: pd.DataFrame) -> list[str]:
 
 
 def score_cell(row: pd.Series, score: str, digits: int) -> Markup:
-    """A score with its interval below; empty if the model cannot give it."""
+    """A score with its interval, or the planet that it is of, below; empty if it is not known."""
     if pd.isna(row[score]):
         return Markup("")
-    text = Markup("{}").format(number(row[score], digits))
+    value = number(row[score], digits)
+    if score == "worst_planet_score":
+        return with_detail(value, row["worst_planet"])
     low, high = row.get(f"{score}_low", np.nan), row.get(f"{score}_high", np.nan)
     if pd.isna(low) or pd.isna(high):
-        return text
-    interval = f"{number(low, digits)} – {number(high, digits)}"
-    return text + Markup('<span class="interval">{}</span>').format(interval)
+        return Markup("{}").format(value)
+    return with_detail(value, f"{number(low, digits)} – {number(high, digits)}")
+
+
+def with_detail(value: str, detail: str) -> Markup:
+    """A cell's value with a small second line."""
+    return Markup('{}<span class="interval">{}</span>').format(value, detail)
 
 
 def leaderboard_table(content: ReportContent) -> dict[str, object]:

@@ -13,6 +13,7 @@ from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.calibration_section import calibration_section
 from arielflow.report.content import ReportContent, typical_planets
+from arielflow.report.importance_section import importance_section
 from arielflow.report.posterior_sections import (
     corner_section,
     observed_section,
@@ -256,6 +257,7 @@ def sections(content: ReportContent) -> Iterator[Section]:
         training_section,
         predictions_section,
         calibration_section,
+        importance_section,
         corner_section,
         observed_section,
         importances_section,

@@ -143,16 +143,36 @@ def leaderboard(
     calibration
         What :func:`arielflow.calibrate.calibrate_model` measured, by model; rows without it have
         no ``calibration_error``. It bears no interval: resampled planets repeat, which biases it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model``, the scores, each with ``_low`` and ``_high``, ``worst_planet`` and
+        ``worst_planet_score`` (the lowest posterior score; blank without true posteriors), and
+        ``calibration_error``.
     """
     build = _r2_row if "r2" in metrics else _score_row
     rows = [
         {"model": name}
         | build(table, list(target_names), derived_seed(seed, "bootstrap"))
+        | _worst_planet(table)
         | {"calibration_error": _mean_calibration_error(calibration.get(name))}
         for name, table in tables.items()
     ]
     key = f"{R2_PREFIX}mean" if "r2" in metrics else "final_score"
     return pd.DataFrame(rows).sort_values(key, ascending=False, kind="stable", ignore_index=True)
+
+
+def _worst_planet(table: pd.DataFrame) -> dict[str, object]:
+    """The planet that a mean over planets hides best."""
+    scored = table.dropna(subset=["posterior_score"])
+    if not len(scored):
+        return {"worst_planet": None, "worst_planet_score": float("nan")}
+    worst = scored.loc[scored["posterior_score"].idxmin()]
+    return {
+        "worst_planet": str(worst["planet_ID"]),
+        "worst_planet_score": float(worst["posterior_score"]),
+    }
 
 
 def _mean_calibration_error(table: pd.DataFrame | None) -> float:
