@@ -22,7 +22,7 @@ SOURCE = ROOT / "src" / "arielflow"
 TIERS = [
     {"schema", "errors", "provenance", "config", "__init__"},
     {"physics", "editions"},
-    {"training", "features", "posterior", "priors", "diagnostics"},
+    {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),

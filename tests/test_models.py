@@ -8,9 +8,10 @@ import pytest
 import torch
 import xarray as xr
 
+from arielflow.coordinates import TargetCoordinates
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
-from arielflow.features import TargetCoordinates, context_features, planet_tensors
+from arielflow.features import context_features, planet_tensors
 from arielflow.models import FAMILIES, density, load_estimator, make_estimator, mc_dropout
 from arielflow.models.ensemble import ensemble_log_prob, sample_ensemble
 from arielflow.schema import Quality

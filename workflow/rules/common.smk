@@ -91,7 +91,7 @@ def training_sources(family):
     """Digest of the code that shapes a trained model, so that an edit retrains what it touches."""
     folder = Path(workflow.basedir) / "src" / "arielflow"
     names = [f"models/{family}.py", "models/density.py", "models/networks.py"]
-    names += ["training.py", "features.py"]
+    names += ["training.py", "features.py", "coordinates.py"]
     return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
 
 

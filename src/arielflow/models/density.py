@@ -2,7 +2,7 @@
 
 A density family (``flow``, ``flow_matching``) supplies the conditional density of the coordinates;
 everything around it is here: an encoder of spectrum and system, the bijection of
-``features.TargetCoordinates``, and training on one of three kinds of targets:
+``coordinates.TargetCoordinates``, and training on one of three kinds of targets:
 
 ``fm``
     Parameters of the forward model, the spectrum with fresh noise at every step: learns the
@@ -30,11 +30,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from arielflow.coordinates import TargetCoordinates
 from arielflow.errors import ArielflowError
 from arielflow.features import (
     Context,
     PlanetTensors,
-    TargetCoordinates,
     TraceDraws,
     planet_tensors,
 )
