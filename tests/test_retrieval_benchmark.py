@@ -14,7 +14,7 @@ import xarray as xr
 from report_content import EDITION, make_importance, make_planets, make_posterior
 from retrieval import COLUMNS, make_tables
 from retrieval_evidence import evidence_summary, evidence_table, library_evidence, log_share
-from retrieval_run import FinishedRun, extra_scores, row_cost
+from retrieval_run import FinishedRun, extra_scores, row_cost, train_sbi
 from rich.console import Console
 
 from arielflow.errors import ArielflowError
@@ -222,6 +222,23 @@ def test_scores_of_extra_rows_are_kept_until_the_posterior_is_newer(
     os.utime(path, (later + 10, later + 10))
     with pytest.raises(ArielflowError, match="2 of the run's 6 test planets"):
         extra_scores(run, "flow_variational")
+
+
+def test_sbi_gets_the_first_members_time_and_is_trained_once(run: FinishedRun) -> None:
+    (run.folder / "ingested/train.nc").touch()
+    python = run.folder / "python"
+    output = run.folder / "extra/sbi_npe.nc"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {output}\n')
+    python.chmod(0o755)
+    for _ in range(2):
+        train_sbi(run, python)
+    (command,) = output.read_text().splitlines()
+    assert "sbi_peer.py --train" in command and "ingested/train_split.csv" in command
+    assert "--seconds 500.0 --samples 300 --seed 3" in command
+    output.unlink()
+    python.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(ArielflowError, match=r"sbi_peer\.py failed"):
+        train_sbi(run, python)
 
 
 def test_an_unfinished_run_is_one_telling_error(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from arielflow.diagnostics import JOINT
 from arielflow.plotting.style import (
@@ -31,6 +32,7 @@ _MAX_BARS = 500
 _ROBUST_SPAN = 0.97
 _ROOM_FOR_TEXT = 1.6
 _TWO_SIGMA = 1.96
+_EFFICIENCY_TICKS = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
 @styled
@@ -222,6 +224,11 @@ def importance_quality(
     left.set(xlabel="planet, in order of efficiency [number]", yscale="log")
     left.set_ylabel("sampling efficiency [1]")
     right.set(xlabel="sampling efficiency [1]", ylabel="Pareto shape [1]", xscale="log")
+    for axis in (left.yaxis, right.xaxis):
+        # Matplotlib's own labels of a logarithmic axis collide where it spans little.
+        axis.set_major_locator(FixedLocator(_EFFICIENCY_TICKS))
+        axis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in _EFFICIENCY_TICKS]))
+        axis.set_minor_locator(NullLocator())
     handles, names = left.get_legend_handles_labels()
     handles.append(left.plot([], [], "x", color=INK, markersize=7)[0])
     handles.append(left.plot([], [], color=MUTED, linewidth=0.9, linestyle="--")[0])
