@@ -45,6 +45,7 @@ def calibrate_model(
     *,
     seed: int,
     device: str = "auto",
+    shares: Sequence[float] | None = None,
 ) -> Calibration:
     """Calibration of a model's posteriors of spectra with noise.
 
@@ -64,6 +65,8 @@ def calibrate_model(
         Samples a planet.
     seed, device
         Of noise, sampling and ranks.
+    shares
+        The members' shares of the mixture; equal if left out.
 
     Raises
     ------
@@ -78,7 +81,9 @@ def calibrate_model(
         )
     noisy = noisy_copies(planets.isel(planet=known), derived_seed(seed, "calibration/noise"))
     sampling = derived_seed(seed, "calibration/sample")
-    posterior = sample_ensemble(members, noisy, n_samples, seed=sampling, device=device)
+    posterior = sample_ensemble(
+        members, noisy, n_samples, seed=sampling, device=device, shares=shares
+    )
     pairs = zip(posterior["theta"].values, posterior["weight"].values, strict=True)
     return measure_calibration(
         list(pairs),

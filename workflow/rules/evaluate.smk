@@ -32,6 +32,8 @@ if SCORED:
     rule calibrate_model:
         input:
             members=lambda w: members(w.model),
+            # Holds the members' shares.
+            posterior=f"{RUN}/posteriors/test/{{model}}.nc",
             planets=f"{RUN}/ingested/test.nc",
             truth=f"{RUN}/truth/truth.nc",
         output:

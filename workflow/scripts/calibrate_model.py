@@ -11,6 +11,7 @@ with job(snakemake.log[0]):
         snakemake.params.n_samples,
         seed=snakemake.params.seed,
         device=snakemake.params.device,
+        shares=open_dataset(snakemake.input.posterior).attrs["shares"],
     )
     write_table(found.table, snakemake.output.calibration)
     write_table(found.coverage, snakemake.output.coverage)
