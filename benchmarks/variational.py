@@ -97,7 +97,14 @@ def log_share(planets, number: int) -> float:
 def selection() -> None:
     edition, settings = get_edition("adc2023"), physics()
     systems = simulate_planets(
-        edition, N_CASES, seed=SEED, split="test", prior="matched", physics=settings
+        edition,
+        N_CASES,
+        seed=SEED,
+        split="test",
+        # In the matched box no molecule can be absent: at its floor CO, 1e-6, is still seen.
+        prior="wide",
+        population="matched",
+        physics=settings,
     )
     transmission = edition_model(edition, settings)
 
@@ -134,7 +141,8 @@ def detectable_case(forward: ForwardModel, planets, n_present: int, rng) -> list
     of the others: without any one of them the best fit is worse by DETECTABLE in chi-square."""
     molecules = list(forward.transmission.molecules)
     columns = [list(planets["target_quantity"].values).index(name) for name in molecules]
-    low, high = (planets[f"prior_{edge}"].values[0, columns] for edge in ("low", "high"))
+    ranges = [get_edition("adc2023").targets[column].priors["matched"] for column in columns]
+    low, high = np.array([(span.low, span.high) for span in ranges]).T
     while True:
         chosen = rng.permutation(len(molecules))[:n_present]
         abundance = np.full(len(molecules), -np.inf)
