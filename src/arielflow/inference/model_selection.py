@@ -32,7 +32,7 @@ MODERATE = 2.5
 """Log Bayes factor from which evidence is called moderate, some 2.7 sigma (Trotta 2008)."""
 
 SELECTION_SETTINGS = VariationalSettings(steps=100, batch=16, layers=2, n_elbo=256, n_samples=500)
-"""Enough for an ELBO within a few tenths of the evidence, at some 2,300 forward calls a model."""
+"""Fewer and smaller steps than for a posterior: about 2,500 forward calls a model."""
 
 FLAT_LINE, ALL = "flat line", "all molecules"
 # A molecule without which the bound falls by this much is not tried again: fewer molecules leave
