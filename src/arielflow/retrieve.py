@@ -300,7 +300,8 @@ def gather_posteriors(parts: Sequence[xr.Dataset], planets: xr.Dataset) -> xr.Da
         raise ArielflowError(
             f"chunks: {len(missing)} planets are not in both chunks and data set; remake the chunks"
         )
-    return found.sel(planet=planets["planet"].values)
+    # The encoding is the first file's, whose names may be shorter than another's.
+    return found.sel(planet=planets["planet"].values).drop_encoding()
 
 
 def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:
