@@ -31,6 +31,7 @@ from arielflow.provenance import write_table
 from arielflow.scoring.leaderboard import leaderboard
 
 DEFAULT_RUN = "benchmark"
+_WIDTH = 190  # of the printed table, also where the output is no terminal
 COLUMNS = {
     "model": None,
     "posterior_score": 1,
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--sbi-python", help="interpreter that has sbi; leave out to skip sbi")
     options = parser.parse_args()
     try:
-        make_tables(options.run, Path(__file__).parent, Console(), options.sbi_python)
+        make_tables(options.run, Path(__file__).parent, Console(width=_WIDTH), options.sbi_python)
     except ArielflowError as error:
         sys.exit(f"retrieval: {error}")
 

@@ -257,7 +257,7 @@ def _importance_cost(run: FinishedRun, row: str) -> tuple[float, float]:
     model = run.base_model(row)
     weighted, final = (run.retrieval(f"{model}_importance{end}") for end in ("", "_fallback"))
     calls, nested = weighted["likelihood_calls"], final[final["fallen_back"] == 1]
-    chunks = range(run.config["importance"]["chunks"])
+    chunks = range(run.config["posterior"]["chunks"])
     names = [f"sample_importance_{model}_{chunk}" for chunk in chunks]
     seconds = run.job_seconds.reindex(names).sum(skipna=False)
     if row.endswith("_fallback"):

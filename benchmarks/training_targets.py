@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.ticker import MaxNLocator
 
 from arielflow.posterior import resample
 from arielflow.schema import open_dataset, trace_of
@@ -49,6 +50,7 @@ def draw(run: Path, planet: str) -> plt.Figure:
         axis.axvline(theta_true[column], color="k", linestyle=":", linewidth=1)
         axis.set_xlabel(_label(planets, column))
         axis.set_yticks([])
+        axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.set_ylabel("density")
     axes.flat[-1].axis("off")
     axes.flat[-1].legend(*axes.flat[0].get_legend_handles_labels(), loc="center", frameon=False)

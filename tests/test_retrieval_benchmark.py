@@ -90,9 +90,9 @@ def run(planets: xr.Dataset, library: Path, tmp_path: Path, monkeypatch) -> Fini
         "models": ["flow", "flow_single"],
         "model_settings": {"flow": {"members": 2}, "flow_single": {"members_of": "flow"}},
         "physics": {"opacities": "builtin", "mode": "reference", "cia": False},
-        "importance": {"models": ["flow"], "chunks": 2},
+        "importance": {"models": ["flow"]},
         "simulation": {"truth_library": [str(library)]},
-        "posterior": {"n_samples": 300},
+        "posterior": {"n_samples": 300, "chunks": 2},
     }
     for name in ("benchmarks", "scores/planets", "scores/calibration", "extra"):
         (folder / name).mkdir(parents=True)
