@@ -34,7 +34,7 @@ def linear_planets() -> xr.Dataset:
     )
 
 
-def exact_posterior(members, planets, n_samples, *, seed, device) -> xr.Dataset:
+def exact_posterior(members, planets, n_samples, *, seed, device, shares) -> xr.Dataset:
     """The posterior of :func:`linear_planets`: a normal cut at the prior's edges."""
     datum = planets["transit_depth"].values[:, None, :N_TARGETS]
     low, high = (planets[name].values[:, None] for name in ("prior_low", "prior_high"))
