@@ -14,6 +14,7 @@ if faults := config_faults(config, workflow.source_path("workflow/schemas/config
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
+include: "workflow/rules/remote.smk"
 include: "workflow/rules/explore.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/retrieve.smk"
@@ -31,3 +32,4 @@ rule all:
         f"{RUN}/manifest.json",
         f"{RUN}/summary.txt",
         f"{RUN}/figures",
+        [published(name) for name in DELIVERED] if config["publish"] else [],

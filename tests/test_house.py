@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "arielflow"
 # A module may import modules of its own tier or of a lower one; everyone may import `common`.
 TIERS = [
     {"schema", "errors", "provenance", "config", "__init__"},
-    {"physics", "editions"},
+    {"physics", "editions", "download"},
     {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
     {"edition_physics"},
     {
@@ -29,7 +29,7 @@ TIERS = [
         *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
         *("embedded_truth", "train_member", "tune"),
     },
-    {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate"},
+    {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate", "crate"},
     {"plotting"},
     {"report"},
     {"cli", "jobs"},
@@ -149,6 +149,15 @@ def test_configurations_are_valid(path: Path) -> None:
         ({"submission": {"model": "oracle"}}, ["submission.model", "oracle", "random_forest"]),
         ({"models": ["flow", "oracle"]}, ["models", "oracle", "mc_dropout"]),
         ({"explore": {"clusters": [9, 3]}}, ["explore.clusters", "9", "3"]),
+        ({"publish": "ftp://x"}, ["publish", "ftp://x", "S3"]),
+        (
+            {"dataset": {"path": "d", "sources": {"a.npy": {"url": "http://x/a"}}}},
+            ["dataset.sources.a.npy", "checksum"],
+        ),
+        (
+            {"dataset": {"sources": {"a.npy": {"url": "s3://x/a"}}}},
+            ["dataset.sources", "dataset.path"],
+        ),
     ],
 )
 def test_each_fault_of_a_configuration_is_one_telling_line(change, words) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from zipfile import ZipFile
 
 import h5py
 import pandas as pd
 import pytest
+from remote_servers import s3_client, s3_server
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
@@ -26,8 +30,10 @@ PARTS = (
 )
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONHASHSEED": "0"}
+def snakemake(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONHASHSEED": "0"} | (environment or {})
     return subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments],
         cwd=folder,
@@ -38,11 +44,14 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def run_tiny(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run_tiny(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess:
     return snakemake(
         folder,
         *("--workflow-profile", "workflow/profiles/default", "--cores", "2"),
         *("--configfile", "config.yaml", "tests/config/tiny.yaml", *arguments),
+        environment=environment,
     )
 
 
@@ -114,6 +123,44 @@ def test_snakemake_report_builds(tiny: Path) -> None:
     done = run_tiny(tiny, "--report", "report.html")
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tiny / "report.html").stat().st_size > 100_000
+
+
+def test_a_run_becomes_a_crate(tiny: Path) -> None:
+    done = run_tiny(tiny, "results/tiny/crate.zip")
+    assert done.returncode == 0, done.stderr[-3000:]
+    with ZipFile(tiny / "results/tiny/crate.zip") as crate:
+        names = set(crate.namelist())
+        content = json.loads(crate.read("ro-crate-metadata.json"))
+        assert (
+            crate.read("submission/flow.hdf5")
+            == (tiny / "results/tiny/submission/flow.hdf5").read_bytes()
+        )
+    assert {"Snakefile", "config.yaml", "manifest.json", "report/index.html"} <= names
+    entities = {entity["@id"]: entity for entity in content["@graph"]}
+    assert entities["./"]["mainEntity"] == {"@id": "Snakefile"}
+    (action,) = (e for e in entities.values() if e["@type"] == "CreateAction")
+    manifest = json.loads((tiny / "results/tiny/manifest.json").read_text())
+    read = {entities[ref["@id"]].get("sha256") for ref in action["object"]}
+    assert {entry["sha256"] for entry in manifest["inputs"].values()} <= read
+    assert {"@id": "submission/flow.hdf5"} in action["result"]
+
+
+def test_results_are_published_to_s3(tiny: Path) -> None:
+    with s3_server() as environment:
+        done = run_tiny(tiny, "--config", "publish=s3://results/ariel", environment=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        storage = s3_client(environment)
+        found = storage.list_objects_v2(Bucket="results")["Contents"]
+        below = "ariel/tiny"
+        assert {item["Key"] for item in found} == {
+            f"{below}/report/index.html",
+            f"{below}/manifest.json",
+            f"{below}/summary.txt",
+            f"{below}/scores/leaderboard.csv",
+            f"{below}/submission/flow.hdf5",
+        }
+        sent = storage.get_object(Bucket="results", Key=f"{below}/submission/flow.hdf5")
+        assert sent["Body"].read() == (tiny / "results/tiny/submission/flow.hdf5").read_bytes()
 
 
 @pytest.mark.slow

@@ -87,6 +87,8 @@ def _cross_faults(config: Mapping[str, Any], families: list[str]) -> Iterator[st
             f"config: submission.model: {chosen!r} is none of the run's rows; choose "
             f"{', '.join(rows)}"
         )
+    if config["dataset"]["sources"] and config["dataset"]["path"] is None:
+        yield "config: dataset.sources: needs dataset.path, the folder that the files go to"
     yield from _training_faults(config)
     smallest, largest = config["explore"]["clusters"]
     if smallest > largest:

@@ -128,6 +128,28 @@ def code_version() -> dict[str, Any]:
     return {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
 
+def machine() -> dict[str, Any]:
+    """Platform, processor, cores and memory [MB] of the machine that this runs on."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cores": os.cpu_count(),
+        "memory_mb": memory // 1_000_000,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    """Name of the processor; Python's own gives the architecture alone on Linux."""
+    names = Path("/proc/cpuinfo")
+    if names.is_file():
+        for line in names.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
 def run_manifest(
     config: dict[str, Any], inputs: dict[str, str | Path], outputs: dict[str, str | Path]
 ) -> dict[str, Any]:
@@ -149,7 +171,7 @@ def run_manifest(
         "config": config,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": files(inputs),
-        "machine": {"platform": platform.platform(), "python": platform.python_version()},
+        "machine": machine(),
         "outputs": files(outputs),
         "packages": package_versions(),
     }

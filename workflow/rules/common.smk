@@ -18,6 +18,10 @@ ROWS = MODELS + IMPORTANCE + VARIATIONAL
 REFERENCES = ["prior"]
 SIMULATED = config["dataset"]["path"] is None
 TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]
+# Files of the data set that are brought from elsewhere, by their names below its folder.
+SOURCES = config["dataset"]["sources"]
+STORED = [name for name, source in SOURCES.items() if source["url"].startswith("s3://")]
+DOWNLOADED = [name for name in SOURCES if name not in STORED]
 TEST_FOLDER = config["dataset"]["test_path"] or TRAIN_FOLDER
 SIMULATED_TEST = TEST_FOLDER == f"{RUN}/dataset"
 OBSERVED = EDITION == "wfc3"
@@ -113,6 +117,8 @@ def physics_sources(wildcards):
 
 def dataset_files(split):
     """The files that ingesting a split reads."""
+    if SOURCES and (split == "train" or TEST_FOLDER == TRAIN_FOLDER):
+        return [f"{TRAIN_FOLDER}/{name}" for name in SOURCES]
     if EDITION == "wfc3":
         names = ["testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy"]
         return [f"{TRAIN_FOLDER}/{name}" for name in names]
@@ -131,3 +137,8 @@ def posterior_of(wildcards):
     if wildcards.model == "prior":
         return f"{RUN}/posteriors/reference/prior.nc"
     return f"{RUN}/posteriors/test/{wildcards.model}.nc"
+
+
+def published(name):
+    """A file of the run in the storage that results are copied to."""
+    return storage(f"{config['publish']}/{config['run']}/{name}")

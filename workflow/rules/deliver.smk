@@ -134,3 +134,32 @@ rule summary:
         model=config["submission"]["model"],
     script:
         "../scripts/summary.py"
+
+
+DELIVERED = [
+    "report/index.html",
+    "manifest.json",
+    "summary.txt",
+    *(path.removeprefix(f"{RUN}/") for path in SUBMISSION_FILES),
+    *(["scores/leaderboard.csv"] if SCORED else []),
+]
+
+
+# Made on request alone: snakemake results/<run>/crate.zip
+rule crate:
+    input:
+        manifest=f"{RUN}/manifest.json",
+        results=[f"{RUN}/{name}" for name in DELIVERED if name != "manifest.json"],
+        workflow=workflow.source_path("../../Snakefile"),
+    output:
+        crate=f"{RUN}/crate.zip",
+    log:
+        f"{RUN}/logs/crate.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    script:
+        "../scripts/crate.py"

@@ -1,0 +1,64 @@
+# Data that come from elsewhere and results that go elsewhere; only where the configuration asks.
+
+
+if DOWNLOADED:
+
+    rule download:
+        output:
+            file=f"{TRAIN_FOLDER}/{{file}}",
+        log:
+            f"{RUN}/logs/download/{{file}}.log",
+        wildcard_constraints:
+            file="|".join(re.escape(name) for name in DOWNLOADED),
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=240,
+        params:
+            url=lambda w: SOURCES[w.file]["url"],
+            checksum=lambda w: SOURCES[w.file]["checksum"],
+        script:
+            "../scripts/download.py"
+
+
+# Copies of what Snakemake's storage plugin brings: the data set is one folder for all that read it.
+if STORED:
+
+    rule fetch:
+        input:
+            file=lambda w: storage(SOURCES[w.file]["url"]),
+        output:
+            file=f"{TRAIN_FOLDER}/{{file}}",
+        log:
+            f"{RUN}/logs/fetch/{{file}}.log",
+        wildcard_constraints:
+            file="|".join(re.escape(name) for name in STORED),
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=120,
+        shell:
+            "cp {input.file:q} {output.file:q} 2> {log:q}"
+
+
+if config["publish"]:
+
+    rule publish:
+        input:
+            file=f"{RUN}/{{file}}",
+        output:
+            file=published("{file}"),
+        log:
+            f"{RUN}/logs/publish/{{file}}.log",
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=60,
+        shell:
+            "cp {input.file:q} {output.file:q} 2> {log:q}"
