@@ -12,6 +12,12 @@ if faults := config_faults(config, workflow.source_path("workflow/schemas/config
     raise WorkflowError("\n".join(faults))
 
 
+# Used with --software-deployment-method apptainer, beside which the rules' conda files are idle.
+if config["container"]:
+
+    container: config["container"]
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/remote.smk"
