@@ -88,6 +88,8 @@ _LONG_NAMES = {
     "trace": ("weighted posterior sample", "see target_units"),
     "weight": ("statistical weight of the sample", "1"),
     "log_prob": ("natural logarithm of the posterior density", "1"),
+    "aleatoric": ("standard deviation within the networks of the posterior", "see target_units"),
+    "epistemic": ("standard deviation between the networks of the posterior", "see target_units"),
     "log_evidence": ("natural logarithm of the evidence under the retrieval prior", "1"),
     "log_evidence_error": ("standard error of log_evidence", "1"),
     "elbo": ("evidence lower bound, a natural logarithm, under the retrieval prior", "1"),

@@ -10,7 +10,7 @@ from typing import Any
 from arielflow.errors import ArielflowError
 from arielflow.models.base import PosteriorEstimator
 
-FAMILIES = ("flow", "flow_matching", "mc_dropout", "random_forest")
+FAMILIES = ("bnn", "flow", "flow_matching", "mc_dropout", "random_forest")
 
 
 def _estimator_class(family: str) -> type[PosteriorEstimator]:
