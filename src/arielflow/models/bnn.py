@@ -37,7 +37,7 @@ from arielflow.models.density import (
 from arielflow.models.mixture import gaussian_mixture, marginal_moments, mixture_outputs
 from arielflow.models.networks import activation_layer
 from arielflow.models.weight_posterior import WeightPosterior
-from arielflow.schema import describe
+from arielflow.schema import ALEATORIC, EPISTEMIC, describe
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -232,7 +232,7 @@ class Estimator(DensityEstimator):
             part = data.rows(rows).to(self._home)
             predictive = network.density.predictive(network.embed(part))
             parts.append(_variances(network.coordinates, part, predictive))
-        for name, variance in zip(("aleatoric", "epistemic"), zip(*parts, strict=True), strict=True):
+        for name, variance in zip((ALEATORIC, EPISTEMIC), zip(*parts, strict=True), strict=True):
             deviation = torch.cat(variance).sqrt().cpu().numpy()
             posterior[name] = (("planet", "target"), deviation)
         return describe(posterior)

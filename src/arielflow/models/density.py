@@ -1,7 +1,7 @@
 """What the models with a density share: context, coordinates, training targets, sampling.
 
-A density family (``flow``, ``flow_matching``, ``bnn``, ``cvae``) supplies the conditional density of the coordinates;
-everything around it is here: an encoder of spectrum and system, the bijection of
+A density family (``flow``, ``flow_matching``, ``bnn``, ``cvae``) supplies the conditional density
+of the coordinates; everything around it is here: an encoder of spectrum and system, the bijection of
 ``coordinates.TargetCoordinates``, and training on one of three kinds of targets:
 
 ``fm``
