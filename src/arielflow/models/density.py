@@ -1,8 +1,8 @@
 """What the models with a density share: context, coordinates, training targets, sampling.
 
 A density family (``flow``, ``flow_matching``, ``bnn``, ``cvae``) supplies the conditional density
-of the coordinates; everything around it is here: an encoder of spectrum and system, the bijection of
-``coordinates.TargetCoordinates``, and training on one of three kinds of targets:
+of the coordinates; everything around it is here: an encoder of spectrum and system, the bijection
+of ``coordinates.TargetCoordinates``, and training on one of three kinds of targets:
 
 ``fm``
     Parameters of the forward model, the spectrum with fresh noise at every step: learns the

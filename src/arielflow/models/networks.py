@@ -114,16 +114,16 @@ class WarmUp(nn.Module):
 
     Counts the rows of the training losses, in a buffer, so that a resumed training goes on from
     where it stood. Outside training the weight is 1: validation losses can be compared.
-
-    Attributes
-    ----------
-    rows : training rows until the weight is 1
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("rows", torch.ones(()))
         self.register_buffer("seen", torch.zeros(()))
+
+    def over(self, rows: int) -> None:
+        """Say over how many training rows the weight rises; with 0 it is 1 from the start."""
+        self.rows.fill_(max(1, rows))
 
     def forward(self, n_rows: int) -> Tensor:
         """Weight of a loss of ``n_rows`` rows."""

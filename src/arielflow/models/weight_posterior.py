@@ -123,7 +123,7 @@ class WeightPosterior(nn.Module):
             Epochs until the divergence from the prior counts in full.
         """
         self.n_rows.fill_(n_rows)
-        self.warm_up.rows.fill_(max(1, n_rows * warm_up))
+        self.warm_up.over(n_rows * warm_up)
 
     def loss(self, context: Tensor, z: Tensor) -> Tensor:
         """Negative evidence lower bound a training planet, from one draw of the weights."""
