@@ -19,6 +19,8 @@ from arielflow.training import resolve_device
 
 FAST = {"epochs": 3, "batch_size": 64, "learning_rate": 2e-3}
 SETTINGS = {
+    "bnn": {"context_width": 16, "embedding": 8, "weight_draws": 4, "training": FAST},
+    "cvae": {"width": 16, "blocks": 1, "context_width": 16, "latent": 3, "training": FAST},
     "flow": {"layer_pairs": 1, "hidden": 16, "context_width": 16, "training": FAST},
     "flow_matching": {"width": 16, "blocks": 1, "context_width": 16, "training": FAST},
     "mc_dropout": {"n_rows": 100, "training": FAST | {"schedule": "constant", "batch_size": 32}},
@@ -116,6 +118,8 @@ def linear_planets(n: int, seed: int) -> xr.Dataset:
 
 
 KNOWN = {
+    "bnn": {"context_width": 64, "embedding": 32, "warm_up": 2},
+    "cvae": {"width": 64, "blocks": 1, "context_width": 64, "latent": 4, "warm_up": 5},
     "flow": {"layer_pairs": 1, "hidden": 32, "context_width": 64},
     "flow_matching": {"width": 32, "blocks": 2, "context_width": 64, "time_exponent": 1.0},
 }

@@ -79,7 +79,7 @@ def test_everything_is_there(tiny: Path) -> None:
     run = tiny / "results/tiny"
     board = pd.read_csv(run / "scores/leaderboard.csv")
     through_physics = {"flow_importance", "flow_importance_fallback", "flow_variational"}
-    trained = {"random_forest", "mc_dropout", "flow"}
+    trained = {"random_forest", "mc_dropout", "flow", "bnn"}
     assert set(board["model"]) == trained | through_physics | {"prior", "ceiling"}
     assert board["model"][0] == "ceiling"
     ceiling = board.set_index("model").loc["ceiling"]

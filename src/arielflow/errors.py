@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class ArielflowError(Exception):
     """A fault that the user can mend; its text is complete without a traceback."""
+
+
+class DivergedError(ArielflowError):
+    """A training whose loss is no longer finite; an ensemble can do without that member."""

@@ -30,6 +30,7 @@ PACKAGES = [
     "torch",
     "lightning",
     "nflows",
+    "pyro-ppl",
     "torchdiffeq",
     "optuna",
     "POT",
@@ -151,7 +152,10 @@ def _processor() -> str:
 
 
 def run_manifest(
-    config: dict[str, Any], inputs: dict[str, str | Path], outputs: dict[str, str | Path]
+    config: dict[str, Any],
+    inputs: dict[str, str | Path],
+    outputs: dict[str, str | Path],
+    failed_members: dict[str, str],
 ) -> dict[str, Any]:
     """Everything needed to say what made a run's results, and to check them.
 
@@ -161,6 +165,8 @@ def run_manifest(
         The run's full configuration.
     inputs, outputs
         Files by name; each is recorded with its path and SHA-256.
+    failed_members
+        Why members of ensembles have no model, by ``model/member``.
     """
 
     def files(paths: dict[str, str | Path]) -> dict[str, dict[str, str]]:
@@ -169,6 +175,7 @@ def run_manifest(
     return {
         "code": code_version(),
         "config": config,
+        "failed_members": failed_members,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": files(inputs),
         "machine": machine(),

@@ -12,6 +12,7 @@ Three kinds of dataset pass between the steps of the workflow, all NetCDF files:
     Ragged weighted samples: ``row_size(planet)``, ``trace(obs, target)``, ``weight(obs)``.
 *posterior*
     ``theta(planet, sample, target)``, ``weight(planet, sample)``, optionally ``log_prob``; that of
+    Bayesian networks and ensembles ``aleatoric`` and ``epistemic`` (planet, target); that of
     a retrieval tells each planet's ``log_evidence`` and ``effective_samples`` (or ``elbo``,
     ``elbo_error`` and ``efficiency``), ``likelihood_calls``, ``seconds``, ``retrieved`` and
     ``fault``.
@@ -32,6 +33,10 @@ from arielflow.errors import ArielflowError
 
 MOLECULES = ("H2O", "CO2", "CO", "CH4", "NH3")
 """Quantities of the targets that are log10 volume mixing ratios in the forward model."""
+
+
+ALEATORIC, EPISTEMIC = "aleatoric", "epistemic"
+"""Standard deviations of a posterior within and between networks; variables of a posterior."""
 
 
 class Quality(IntFlag):
@@ -88,6 +93,8 @@ _LONG_NAMES = {
     "trace": ("weighted posterior sample", "see target_units"),
     "weight": ("statistical weight of the sample", "1"),
     "log_prob": ("natural logarithm of the posterior density", "1"),
+    ALEATORIC: ("standard deviation within the networks of the posterior", "see target_units"),
+    EPISTEMIC: ("standard deviation between the networks of the posterior", "see target_units"),
     "log_evidence": ("natural logarithm of the evidence under the retrieval prior", "1"),
     "log_evidence_error": ("standard error of log_evidence", "1"),
     "elbo": ("evidence lower bound, a natural logarithm, under the retrieval prior", "1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,52 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from arielflow.errors import DivergedError
 from arielflow.ingest import annotated_planets, fold, read_split, subset
-from arielflow.models import make_estimator
+from arielflow.models import FAILED, make_estimator
 from arielflow.models.base import PosteriorEstimator
+from arielflow.provenance import write_json, write_table
 from arielflow.schema import open_dataset
+
+log = logging.getLogger(__name__)
+
+
+def write_member(
+    folder: str | Path,
+    history_file: str | Path,
+    spec: Mapping[str, Any],
+    *files: Any,
+    **settings: Any,
+) -> None:
+    """Train a member and write its folder and its history.
+
+    A training that diverges does not stop an ensemble: the folder then holds the record of the
+    failure, which the ensemble leaves out (:func:`arielflow.models.load_members`).
+
+    Parameters
+    ----------
+    folder, history_file
+        To write.
+    spec, files, settings
+        See :func:`train_member`.
+
+    Raises
+    ------
+    DivergedError
+        The training diverged and the model has no other member.
+    """
+    try:
+        estimator, history = train_member(spec, *files, **settings)
+    except DivergedError as error:
+        if spec["members"] == 1:
+            raise
+        log.error("%s; the ensemble goes on without this member", error)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_json({"error": str(error)}, Path(folder) / FAILED)
+        history = pd.DataFrame(columns=["epoch", "train_loss", "valid_loss"])
+    else:
+        estimator.save(folder)
+    write_table(history, history_file)
 
 
 def train_member(

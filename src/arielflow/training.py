@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from arielflow.errors import ArielflowError
+from arielflow.errors import ArielflowError, DivergedError
 from arielflow.provenance import atomic_path
 
 log = logging.getLogger(__name__)
@@ -173,6 +173,12 @@ class _History(Callback):
             "train_loss": float(torch.stack(task.epoch_losses).mean()),
             "valid_loss": float(trainer.callback_metrics["valid_loss"]),
         }
+        if not np.isfinite([row["train_loss"], row["valid_loss"]]).all():
+            raise DivergedError(
+                f"training diverged in epoch {row['epoch']}: its training loss is "
+                f"{row['train_loss']:g}, its validation loss {row['valid_loss']:g}; lower the "
+                "learning rate or check the data"
+            )
         self.rows.append(row)
         if row["epoch"] % 5 == 0:
             log.info("epoch %(epoch)d: train %(train_loss).4f, valid %(valid_loss).4f", row)
@@ -224,7 +230,9 @@ def train(
     Raises
     ------
     ArielflowError
-        The device is not there, or the loss is not finite.
+        The device is not there.
+    DivergedError
+        A loss is not finite.
     """
     accelerator = "gpu" if resolve_device(device) == "cuda" else "cpu"
     with TemporaryDirectory() as scratch:
@@ -257,7 +265,7 @@ def train(
                 callbacks=[
                     history,
                     best,
-                    EarlyStopping("valid_loss", patience=settings.patience, check_finite=True),
+                    EarlyStopping("valid_loss", patience=settings.patience),
                 ],
             )
             trainer.fit(
@@ -266,11 +274,6 @@ def train(
                 DataLoader(_Batches(n_rows[1], 4 * settings.batch_size, None), batch_size=None),
                 ckpt_path=resume,
                 weights_only=False,
-            )
-        if not np.isfinite(float(best.best_model_score)):
-            raise ArielflowError(
-                f"training ended with a loss of {float(best.best_model_score)}; "
-                "lower the learning rate or check the training data"
             )
         state = torch.load(best.best_model_path, weights_only=False)["state_dict"]
         prefix = "network."

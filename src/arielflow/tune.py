@@ -79,7 +79,7 @@ def tune(
     if not hasattr(family, "search_space"):
         raise ArielflowError(
             f"tuning of {model}: family {spec['family']} has no search_space, expected a family "
-            "with a density; choose a model of family flow or flow_matching"
+            "with a density: bnn, cvae, flow or flow_matching"
         )
     objective = _Objective(family, spec["settings"], tuning, parts, seed, device)
     study = _open_study(model, Path(database), objective.identity)

@@ -96,6 +96,8 @@ def training_sources(family):
     folder = Path(workflow.basedir) / "src" / "arielflow"
     names = [f"models/{family}.py", "models/density.py", "models/networks.py"]
     names += ["training.py", "features.py", "coordinates.py"]
+    if family == "bnn":
+        names += ["models/mixture.py", "models/weight_posterior.py"]
     return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
 
 

@@ -57,7 +57,10 @@ REPORT_INPUTS = dict(
 
 rule manifest:
     input:
-        **{name: REPORT_INPUTS[name] for name in ("train", "test", "submission", "leaderboard")},
+        **{
+            name: REPORT_INPUTS[name]
+            for name in ("train", "test", "models", "submission", "leaderboard")
+        },
         data=[path for split in SPLITS for path in dataset_files(split)],
         physics=PHYSICS_FILES if SCORED and EDITION != "wfc3" else [],
     output:

@@ -1,4 +1,5 @@
 from arielflow.jobs import job
+from arielflow.models import failures
 from arielflow.provenance import run_manifest, write_json
 
 
@@ -13,5 +14,6 @@ with job(snakemake.log[0]):
         snakemake.params.config,
         {path: path for path in as_list(given.data) + as_list(given.physics)},
         {path: path for path in outputs},
+        failures(as_list(given.models)),
     )
     write_json(manifest, snakemake.output.manifest)

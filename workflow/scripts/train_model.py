@@ -1,10 +1,12 @@
 from arielflow.jobs import job
 from arielflow.provenance import derived_seed
-from arielflow.train_member import train_member
+from arielflow.train_member import write_member
 
 with job(snakemake.log[0]):
     names = snakemake.wildcards
-    estimator, history = train_member(
+    write_member(
+        snakemake.output.model,
+        snakemake.output.history,
         snakemake.params.spec,
         int(names.member),
         snakemake.input.planets,
@@ -14,5 +16,3 @@ with job(snakemake.log[0]):
         device=snakemake.params.device,
         state_dir=snakemake.params.state_dir,
     )
-    estimator.save(snakemake.output.model)
-    history.to_csv(snakemake.output.history, index=False)

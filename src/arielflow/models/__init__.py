@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,12 @@ from typing import Any
 from arielflow.errors import ArielflowError
 from arielflow.models.base import PosteriorEstimator
 
-FAMILIES = ("flow", "flow_matching", "mc_dropout", "random_forest")
+log = logging.getLogger(__name__)
+
+FAILED = "failed.json"
+"""In a member's folder in place of a model: why its training failed."""
+
+FAMILIES = ("bnn", "cvae", "flow", "flow_matching", "mc_dropout", "random_forest")
 
 
 def _estimator_class(family: str) -> type[PosteriorEstimator]:
@@ -42,3 +49,33 @@ def load_estimator(directory: str | Path) -> PosteriorEstimator:
     if not path.is_file():
         raise ArielflowError(f"{directory}: holds no trained model; train it first")
     return _estimator_class(json.loads(path.read_text())["family"]).load(directory)
+
+
+def failures(members: Sequence[str | Path]) -> dict[str, str]:
+    """Why members have no model, by ``model/member``, for those whose training failed."""
+    records = {f"{Path(m).parent.name}/{Path(m).name}": Path(m) / FAILED for m in members}
+    return {
+        name: json.loads(path.read_text())["error"]
+        for name, path in records.items()
+        if path.is_file()
+    }
+
+
+def load_members(members: Sequence[str | Path]) -> list[PosteriorEstimator]:
+    """Load an ensemble's members but for those whose training failed, which are logged.
+
+    Raises
+    ------
+    ArielflowError
+        A folder holds no model, or the training of every member failed.
+    """
+    failed = failures(members)
+    for name, error in failed.items():
+        log.warning("member %s is left out: %s", name, error)
+    if len(failed) == len(members):
+        raise ArielflowError(
+            f"all {len(members)} members failed in training, the first: "
+            f"{next(iter(failed.values()), 'none was given')}"
+        )
+    kept = [path for path in members if not (Path(path) / FAILED).is_file()]
+    return [load_estimator(path) for path in kept]

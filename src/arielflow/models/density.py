@@ -1,8 +1,8 @@
 """What the models with a density share: context, coordinates, training targets, sampling.
 
-A density family (``flow``, ``flow_matching``) supplies the conditional density of the coordinates;
-everything around it is here: an encoder of spectrum and system, the bijection of
-``coordinates.TargetCoordinates``, and training on one of three kinds of targets:
+A density family (``flow``, ``flow_matching``, ``bnn``, ``cvae``) supplies the conditional density
+of the coordinates; everything around it is here: an encoder of spectrum and system, the bijection
+of ``coordinates.TargetCoordinates``, and training on one of three kinds of targets:
 
 ``fm``
     Parameters of the forward model, the spectrum with fresh noise at every step: learns the
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ from arielflow.features import (
     planet_tensors,
 )
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
-from arielflow.models.networks import ConvolutionalEncoder, ResidualMLP
+from arielflow.models.networks import Activation, ConvolutionalEncoder, ResidualMLP
 from arielflow.schema import posterior_dataset, target_index
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
@@ -62,6 +62,7 @@ class DensityConfig(EstimatorConfig):
     context_network : ``mlp``, or ``convolution`` over wavelength with the errors as a channel
     context_width, context_blocks, embedding : the context's residual network and its output
     channels : of the convolutions
+    activation : nonlinearity of the context's network
     dropout : in the context's network
     jitter : Gaussian noise on the standardised context in training
     training : of the optimisation; where there are two, of the first
@@ -76,6 +77,7 @@ class DensityConfig(EstimatorConfig):
     context_blocks: int = 2
     embedding: int = 64
     channels: int = 32
+    activation: Activation = "silu"
     dropout: float = 0.0
     jitter: float = 0.0
     training: TrainingSettings = TrainingSettings()
@@ -115,6 +117,32 @@ def density_search_space(trial: Trial, config: DensityConfig) -> dict[str, Any]:
     return proposed
 
 
+def context_encoder(config: DensityConfig, n_features: int, n_bins: int) -> nn.Module:
+    """Network from features (planet, feature) to their embedding (planet, ``config.embedding``)."""
+    sizes = (config.context_width, config.context_blocks, config.embedding)
+    settings = {"dropout": config.dropout, "activation": config.activation}
+    if config.context_network == "mlp":
+        return ResidualMLP(n_features, *sizes, **settings)
+    return ConvolutionalEncoder(n_features, n_bins, config.channels, *sizes, **settings)
+
+
+class NetworkShape(NamedTuple):
+    """Sizes that a network is built from, saved with it.
+
+    Attributes
+    ----------
+    n_features : of the context
+    n_bins : wavelength bins
+    n_targets : of theta
+    radius : position of the radius among the targets, or -1
+    """
+
+    n_features: int
+    n_bins: int
+    n_targets: int
+    radius: int
+
+
 class DensityNetwork(nn.Module):
     """Scaler, coordinates, encoder and density in one module, so that they are saved together.
 
@@ -122,42 +150,29 @@ class DensityNetwork(nn.Module):
     ----------
     config
         Of the family.
+    encoder
+        From features to their embedding.
     density
         Conditional density with ``loss(z, embedding, generator)``, ``log_prob(z, embedding)`` and
         ``sample_and_log_prob(n, embedding)``.
-    n_features, n_bins, n_targets, radius
-        Features of the context, wavelength bins, targets, position of the radius among them or -1.
+    shape
+        Sizes of data and targets.
     """
 
     def __init__(
         self,
         config: DensityConfig,
+        encoder: nn.Module,
         density: nn.Module,
-        *,
-        n_features: int,
-        n_bins: int,
-        n_targets: int,
-        radius: int,
+        shape: NetworkShape,
     ) -> None:
         super().__init__()
-        self.context = Context(n_features, physical=config.physical_features)
-        self.coordinates = TargetCoordinates(n_targets, radius)
-        sizes = (config.context_width, config.context_blocks, config.embedding)
-        self.encoder: nn.Module = (
-            ResidualMLP(n_features, *sizes, dropout=config.dropout)
-            if config.context_network == "mlp"
-            else ConvolutionalEncoder(
-                n_features, n_bins, config.channels, *sizes, dropout=config.dropout
-            )
-        )
+        self.context = Context(shape.n_features, physical=config.physical_features)
+        self.coordinates = TargetCoordinates(shape.n_targets, shape.radius)
+        self.encoder = encoder
         self.density = density
         self.jitter = config.jitter
-        self.shape = {
-            "n_features": n_features,
-            "n_bins": n_bins,
-            "n_targets": n_targets,
-            "radius": radius,
-        }
+        self.shape = shape
 
     def embed(self, planets: PlanetTensors) -> Tensor:
         """Embedding (planet, feature) of spectra and systems."""
@@ -184,8 +199,12 @@ class DensityEstimator(PosteriorEstimator):
     network: DensityNetwork
 
     @abstractmethod
-    def _density(self, n_targets: int) -> nn.Module:
+    def _density(self, shape: NetworkShape) -> nn.Module:
         """The untrained density of the coordinates."""
+
+    def _encoder(self, shape: NetworkShape) -> nn.Module:
+        """The untrained network that makes the density's context."""
+        return context_encoder(self.config, shape.n_features, shape.n_bins)
 
     def fit(
         self,
@@ -221,17 +240,18 @@ class DensityEstimator(PosteriorEstimator):
         """Build the network, its scalers fitted on what it will see in training."""
         radius = target_index(planets, "planet_radius")
         context = Context.fitted(seen, seed, physical=self.config.physical_features)
-        self.network = self._build(
+        shape = NetworkShape(
             n_features=len(context.mean),
             n_bins=planets.sizes["wavelength"],
             n_targets=planets.sizes["target"],
             radius=-1 if radius is None else radius,
         )
+        self.network = self._build(shape)
         self.network.context = context
         self.network.coordinates = TargetCoordinates.fitted(seen, radius)
 
-    def _build(self, **shape: int) -> DensityNetwork:
-        return DensityNetwork(self.config, self._density(shape["n_targets"]), **shape)
+    def _build(self, shape: NetworkShape) -> DensityNetwork:
+        return DensityNetwork(self.config, self._encoder(shape), self._density(shape), shape)
 
     def _train(
         self,
@@ -315,14 +335,14 @@ class DensityEstimator(PosteriorEstimator):
 
     def _save_state(self, directory: Path) -> None:
         state = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
-        shape = {k: str(v) for k, v in self.network.shape.items()}
+        shape = {k: str(v) for k, v in self.network.shape._asdict().items()}
         save_file(state, directory / "density.safetensors", shape)
 
     def _load_state(self, directory: Path) -> None:
         path = directory / "density.safetensors"
         with safe_open(path, "pt") as file:
-            shape = {name: int(value) for name, value in file.metadata().items()}
-        self.network = self._build(**shape)
+            shape = NetworkShape(**{name: int(value) for name, value in file.metadata().items()})
+        self.network = self._build(shape)
         self.network.load_state_dict(load_file(path))
         self.network.eval()
 

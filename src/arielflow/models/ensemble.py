@@ -10,10 +10,10 @@ import xarray as xr
 
 from arielflow.errors import ArielflowError
 from arielflow.features import noisy_copies
-from arielflow.models import load_estimator
+from arielflow.models import load_members
 from arielflow.posterior import mix
 from arielflow.provenance import derived_seed
-from arielflow.schema import is_usable, posterior_dataset
+from arielflow.schema import ALEATORIC, EPISTEMIC, describe, is_usable, posterior_dataset
 
 _STACKING_STEPS = 500
 
@@ -26,22 +26,62 @@ def prior_samples(planets: xr.Dataset, n_samples: int, seed: int) -> np.ndarray:
     return low + (high - low) * np.random.default_rng(seed).random(shape)
 
 
+def spread_parts(posteriors: Sequence[xr.Dataset], shares: np.ndarray) -> dict[str, np.ndarray]:
+    """Standard deviations within and between the networks of a mixture, by total variance.
+
+    The variance of a mixture is the mean of its parts' variances (*aleatoric*) and the variance of
+    their means (*epistemic*). Members that split their own variance, such as Bayesian networks,
+    add theirs to either part. The variance between members is freed of what the finite number of
+    samples adds to it.
+
+    Parameters
+    ----------
+    posteriors
+        Posterior dataset of every member, of the same planets.
+    shares
+        Share of every member, summing to one.
+
+    Returns
+    -------
+    dict
+        ``aleatoric`` and ``epistemic`` (planet, target), target units; empty for one member that
+        does not split its variance.
+    """
+    if len(posteriors) == 1 and EPISTEMIC not in posteriors[0]:
+        return {}
+    means, variances, noise, own = [], [], 0.0, 0.0
+    for posterior, share in zip(posteriors, shares, strict=True):
+        theta, weight = posterior["theta"].values, posterior["weight"].values[..., None]
+        mean = (weight * theta).sum(axis=1)
+        variance = (weight * (theta - mean[:, None]) ** 2).sum(axis=1)
+        noise = noise + share * (1 - share) * variance * (weight**2).sum(axis=1)
+        if EPISTEMIC in posterior:
+            variance = posterior[ALEATORIC].values ** 2
+            own = own + share * posterior[EPISTEMIC].values ** 2
+        means.append(mean)
+        variances.append(variance)
+    within = np.average(variances, axis=0, weights=shares)
+    deviations = means - np.average(means, axis=0, weights=shares)
+    between = np.average(deviations**2, axis=0, weights=shares)
+    return {ALEATORIC: np.sqrt(within), EPISTEMIC: np.sqrt(own + np.maximum(between - noise, 0))}
+
+
 class Ensemble:
     """Trained members of one model and their shares of the mixture.
 
     Parameters
     ----------
     members
-        Folders of the trained members.
+        Folders of the members; those whose training failed are left out.
     shares
-        Share of each member, summing to one; equal if left out.
+        Share of each member that is left, summing to one; equal if left out.
     device
         ``auto``, ``cpu`` or ``cuda``.
 
     Raises
     ------
     ArielflowError
-        The shares are not one a member.
+        The shares are not one a member, or no member is left.
     """
 
     def __init__(
@@ -51,13 +91,13 @@ class Ensemble:
         *,
         device: str = "auto",
     ) -> None:
-        self.estimators = [load_estimator(path) for path in members]
+        self.estimators = load_members(members)
         self.device = device
-        equal = np.full(len(members), 1 / len(members))
+        equal = np.full(len(self.estimators), 1 / len(self.estimators))
         self.shares = equal if shares is None else np.atleast_1d(shares)
         if self.shares.shape != equal.shape or not np.isclose(self.shares.sum(), 1):
             raise ArielflowError(
-                f"ensemble: shares {list(self.shares)} for {len(members)} members; give one share "
+                f"ensemble: shares {list(self.shares)} for {len(equal)} members; give one share "
                 "a member, summing to one"
             )
 
@@ -71,6 +111,12 @@ class Ensemble:
 
         A planet for which a member fails to give finite samples gets draws from its prior.
         """
+        return self.sample_with_parts(planets, n_samples, seed=seed)[0]
+
+    def sample_with_parts(
+        self, planets: xr.Dataset, n_samples: int, *, seed: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Samples as of :meth:`sample`, and the parts of their spread, see :func:`spread_parts`."""
         theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
         posteriors = [
             estimator.sample(
@@ -82,7 +128,7 @@ class Ensemble:
             samples = [(p["theta"].values[row], p["weight"].values[row]) for p in posteriors]
             if all(np.isfinite(member).all() for member, _ in samples):
                 theta[row] = mix(samples, n_samples, derived_seed(seed, "mix", row), self.shares)
-        return theta
+        return theta, spread_parts(posteriors, self.shares)
 
     def log_prob(self, planets: xr.Dataset, theta: np.ndarray) -> np.ndarray:
         """Natural log-density (planet, sample) of the mixture at theta (planet, sample, target)."""
@@ -107,12 +153,13 @@ def sample_ensemble(
     """Sample every member and mix them.
 
     A planet whose data are unusable, or for which a member fails to give finite samples, gets
-    draws from its prior.
+    draws from its prior. Where the members or their number tell, the posterior has the standard
+    deviations ``aleatoric`` and ``epistemic`` (:func:`spread_parts`), NaN for unusable planets.
 
     Parameters
     ----------
     members
-        Folders of the trained members.
+        Folders of the members; those whose training failed are left out.
     planets
         Planets dataset.
     n_samples
@@ -125,11 +172,18 @@ def sample_ensemble(
     theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
     usable = is_usable(planets)
     ensemble = Ensemble(members, shares, device=device)
+    parts: dict[str, np.ndarray] = {}
     if usable.any():
-        theta[usable] = ensemble.sample(planets.isel(planet=usable), n_samples, seed=seed)
+        theta[usable], parts = ensemble.sample_with_parts(
+            planets.isel(planet=usable), n_samples, seed=seed
+        )
     posterior = posterior_dataset(planets, theta)
+    for name, values in parts.items():
+        deviation = np.full((planets.sizes["planet"], planets.sizes["target"]), np.nan)
+        deviation[usable] = values
+        posterior[name] = (("planet", "target"), deviation)
     posterior.attrs["shares"] = ensemble.shares
-    return posterior
+    return describe(posterior)
 
 
 def ensemble_log_prob(

@@ -24,7 +24,12 @@ from nflows.transforms import (
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from arielflow.models.density import DensityConfig, DensityEstimator, density_search_space
+from arielflow.models.density import (
+    DensityConfig,
+    DensityEstimator,
+    NetworkShape,
+    density_search_space,
+)
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -171,8 +176,8 @@ class Estimator(DensityEstimator):
     Config = Config
     config: Config
 
-    def _density(self, n_targets: int) -> nn.Module:
-        config = self.config
+    def _density(self, shape: NetworkShape) -> nn.Module:
+        config, n_targets = self.config, shape.n_targets
         if config.architecture == "independent":
             return _IndependentFlows(config, n_targets)
         if config.architecture == "coupling":

@@ -24,7 +24,12 @@ from torch import Tensor, nn
 from torch.func import vjp, vmap
 from torchdiffeq import odeint
 
-from arielflow.models.density import DensityConfig, DensityEstimator, density_search_space
+from arielflow.models.density import (
+    DensityConfig,
+    DensityEstimator,
+    NetworkShape,
+    density_search_space,
+)
 from arielflow.models.networks import ResidualMLP
 
 if TYPE_CHECKING:
@@ -183,5 +188,5 @@ class Estimator(DensityEstimator):
     Config = Config
     config: Config
 
-    def _density(self, n_targets: int) -> nn.Module:
-        return _MatchedFlow(self.config, n_targets)
+    def _density(self, shape: NetworkShape) -> nn.Module:
+        return _MatchedFlow(self.config, shape.n_targets)

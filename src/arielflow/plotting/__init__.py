@@ -25,6 +25,7 @@ from arielflow.plotting.results import (
     importance_quality,
     leaderboard_chart,
     predicted_versus_true,
+    spread_parts,
     training_curves,
 )
 
@@ -50,5 +51,6 @@ __all__ = [
     "scores_by_target",
     "silhouettes",
     "spectra_gallery",
+    "spread_parts",
     "training_curves",
 ]

@@ -15,6 +15,7 @@ from arielflow.diagnostics import JOINT
 from arielflow.plotting.style import (
     GRID,
     INK,
+    MAX_POINTS,
     MUTED,
     PERCENT,
     central_range,
@@ -26,6 +27,7 @@ from arielflow.plotting.style import (
     target_labels,
     wavelength_axis,
 )
+from arielflow.schema import ALEATORIC, EPISTEMIC
 from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
 _MAX_BARS = 500
@@ -234,6 +236,36 @@ def importance_quality(
     handles.append(left.plot([], [], color=MUTED, linewidth=0.9, linestyle="--")[0])
     names += ["fell back", "threshold"]
     figure.legend(handles, names, loc="outside upper center", ncols=4)
+    return figure
+
+
+@styled
+def spread_parts(parts: Mapping[str, xr.Dataset], targets: xr.Dataset) -> Figure:
+    """Epistemic against aleatoric standard deviation of every planet, one panel a target.
+
+    Parameters
+    ----------
+    parts
+        Datasets with ``aleatoric`` and ``epistemic`` (planet, target), by row of the leaderboard.
+    targets
+        Any dataset with the targets' coordinates.
+    """
+    labels = target_labels(targets)
+    figure, panels = grid_of_panels(len(labels), panel_inches=(2.6, 2.4))
+    for column, (axes, label) in enumerate(zip(panels, labels, strict=True)):
+        for index, values in enumerate(parts.values()):
+            shown = spread_sample(values.sizes["planet"], MAX_POINTS)
+            x, y = (values[name].values[shown, column] for name in (ALEATORIC, EPISTEMIC))
+            axes.plot(x, y, "o", color=colour(index), markersize=2.5, alpha=0.5, rasterized=True)
+        ends = axes.get_xlim()
+        axes.axline((ends[0], ends[0]), slope=1, color=MUTED, linewidth=0.9)
+        axes.set(xscale="log", yscale="log", title=label)
+        axes.set(xlabel=f"aleatoric: {label}", ylabel=f"epistemic: {label}")
+    handles = [
+        panels[0].plot([], [], "o", color=colour(index), markersize=4)[0]
+        for index in range(len(parts))
+    ]
+    figure.legend(handles, list(parts), loc="outside upper center", ncols=min(4, len(parts)))
     return figure
 
 

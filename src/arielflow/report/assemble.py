@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from arielflow.editions import get_edition
+from arielflow.models import failures
 from arielflow.report.build import build_report, write_figures
 from arielflow.report.content import load_content
 from arielflow.report.published import LITERATURE, published_r2
@@ -102,7 +103,9 @@ def _facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[s
     own = [name for name in config["models"] if name not in REFERENCE_ROWS]
     members = {name: config["model_settings"].get(name, {}).get("members", 1) for name in own}
     source = config["dataset"]["path"] or "simulated by this run"
+    failed = failures(_many(inputs["models"]))
     return [
+        *((f"failed member {name}", f"{error}; left out") for name, error in failed.items()),
         ("training planets", train.sizes["planet"]),
         ("test planets", test.sizes["planet"]),
         ("training data", source),

@@ -20,6 +20,7 @@ from arielflow.report.posterior_sections import (
     predictions_section,
 )
 from arielflow.report.score_tables import leaderboard_table, per_target_table, score_label
+from arielflow.report.spread_section import spread_section
 from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
 _GALLERY_PLANETS = 6
@@ -257,6 +258,7 @@ def sections(content: ReportContent) -> Iterator[Section]:
         training_section,
         predictions_section,
         calibration_section,
+        spread_section,
         importance_section,
         corner_section,
         observed_section,

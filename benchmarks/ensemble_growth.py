@@ -1,0 +1,121 @@
+"""Score and calibration of an ensemble against its number of members, from a finished run.
+
+Writes a table and a figure; the run's own members are used, the first N of them for every N.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from arielflow.calibrate import calibrate_model
+from arielflow.diagnostics import JOINT
+from arielflow.editions import get_edition
+from arielflow.evaluate import score_posterior
+from arielflow.models.ensemble import sample_ensemble
+from arielflow.provenance import derived_seed, write_table
+from arielflow.schema import open_dataset
+from arielflow.scoring.bootstrap import bootstrap_interval
+from arielflow.scoring.extra import r2_score
+
+CALIBRATION_SAMPLES = 1000
+
+
+def measure(run: Path, model: str) -> pd.DataFrame:
+    """A row for every number of members: score with its interval, calibration error, coverage.
+
+    Parameters
+    ----------
+    run
+        Folder of a finished run's results with known truth.
+    model
+        Row whose members are used.
+    """
+    config = json.loads((run / "manifest.json").read_text())["config"]
+    edition, seed = get_edition(config["edition"]), config["seed"]
+    test = open_dataset(run / "ingested/test.nc")
+    truth = open_dataset(run / "truth/truth.nc")
+    owner = config["model_settings"][model].get("members_of") or model
+    members = [
+        run / f"models/{owner}/{number}"
+        for number in range(config["model_settings"][model]["members"])
+    ]
+    lines = []
+    for count in range(1, len(members) + 1):
+        used = members[:count]
+        posterior = sample_ensemble(
+            used, test, config["posterior"]["n_samples"], seed=derived_seed(seed, f"sample/{model}")
+        )
+        scores = score_posterior(edition, posterior, test, truth, seed=seed)
+        values = scores["posterior_score"].to_numpy()
+        _, low, high = bootstrap_interval(values, seed)
+        mean = posterior["theta"].values.mean(axis=1)
+        table = calibrate_model(
+            used, test, truth["theta"].values, CALIBRATION_SAMPLES, seed=seed
+        ).table.set_index("target")
+        single = table.drop(JOINT)
+        lines.append(
+            {
+                "members": count,
+                "posterior_score": values.mean(),
+                "posterior_score_low": low,
+                "posterior_score_high": high,
+                "r2_mean": r2_score(truth["theta"].values, mean).mean(),
+                "calibration_error": single["calibration_error"].mean(),
+                "calibration_error_joint": table["calibration_error"][JOINT],
+                "coverage_68": single["coverage_68"].mean(),
+                "coverage_95": single["coverage_95"].mean(),
+            }
+        )
+        print(lines[-1], flush=True)
+    return pd.DataFrame(lines)
+
+
+def draw(table: pd.DataFrame) -> plt.Figure:
+    """Score, calibration error and coverage against the number of members."""
+    figure, axes = plt.subplots(1, 3, figsize=(9.5, 2.9), layout="constrained")
+    scored = table["posterior_score"].notna().any()
+    if scored:
+        ends = np.abs(table[["posterior_score_low", "posterior_score_high"]].T.to_numpy()
+                      - table["posterior_score"].to_numpy())  # fmt: skip
+        axes[0].errorbar(table["members"], table["posterior_score"], ends, fmt="o-", capsize=3)
+        axes[0].set_ylabel("official posterior score [0…1000]")
+    else:
+        axes[0].plot(table["members"], table["r2_mean"], "o-")
+        axes[0].set_ylabel("mean R² [1]")
+    axes[1].plot(table["members"], table["calibration_error"], "o-", label="mean over targets")
+    axes[1].plot(table["members"], table["calibration_error_joint"], "s--", label="joint (TARP)")
+    axes[1].set(ylabel="calibration error [1]", ylim=(0, None))
+    axes[1].legend(frameon=False)
+    for level, style in ((68, "o-"), (95, "s--")):
+        axes[2].plot(table["members"], 100 * table[f"coverage_{level}"], style, label=f"{level} %")
+        axes[2].axhline(level, color="0.6", linewidth=0.8)
+    axes[2].set_ylabel("truths inside the interval [%]")
+    axes[2].legend(frameon=False)
+    for panel in axes:
+        panel.set_xlabel("members [number]")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def main() -> None:
+    """Measure and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished run, such as results/lecture")
+    parser.add_argument("--model", default="bnn_ensemble")
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--figure", type=Path, required=True)
+    options = parser.parse_args()
+    table = measure(options.run, options.model)
+    write_table(table, options.table)
+    draw(table).savefig(options.figure, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
