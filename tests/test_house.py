@@ -32,7 +32,8 @@ TIERS = [
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate"},
     {"plotting"},
     {"report"},
-    {"cli", "jobs"},
+    {"recover"},
+    {"cli", "cli_cluster", "jobs"},
 ]
 FORBIDDEN = {
     "physics": {"editions"},

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -16,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
@@ -224,7 +228,8 @@ def train(
     Raises
     ------
     ArielflowError
-        The device is not there, or the loss is not finite.
+        The device is not there, the loss is not finite, or SIGTERM stopped the training; what is
+        complete is kept in ``state_dir``.
     """
     accelerator = "gpu" if resolve_device(device) == "cuda" else "cpu"
     with TemporaryDirectory() as scratch:
@@ -242,7 +247,7 @@ def train(
             save_last=True,
             enable_version_counter=False,
         )
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _stopped_between_batches(history):
             warnings.simplefilter("ignore")
             _quieten()
             trainer = lightning.Trainer(
@@ -278,6 +283,25 @@ def train(
         with atomic_path(folder / _FINISHED) as temporary:
             torch.save({"weights": weights, "history": history.rows}, temporary)
         return _restore(network, folder)
+
+
+@contextmanager
+def _stopped_between_batches(history: _History) -> Iterator[None]:
+    """Leave SIGTERM, which schedulers send at a time limit, to Lightning; say what is kept.
+
+    Lightning stops between two batches, so that no checkpoint is half written; a handler of the
+    job's own would interrupt it anywhere.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    own = signal.signal(signal.SIGTERM, signal.SIG_DFL) if in_main else None
+    try:
+        yield
+    except SIGTERMException:
+        kept = f"after epoch {history.rows[-1]['epoch']}" if history.rows else "in the first epoch"
+        raise ArielflowError(f"training stopped by SIGTERM {kept}; a rerun continues") from None
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, own)
 
 
 def _restore(network: nn.Module, folder: Path) -> pd.DataFrame:

@@ -54,6 +54,11 @@ wildcard_constraints:
     planet="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
+def growing(first):
+    """A resource that grows with every attempt of a job, so that a retry gets what it lacked."""
+    return lambda wildcards, attempt: first * attempt
+
+
 def model_settings(name):
     """Settings of a model of the run, with the defaults for what is left out."""
     defaults = {

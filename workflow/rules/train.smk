@@ -18,8 +18,8 @@ rule train_model:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         spec=lambda w: model_settings(w.model),
@@ -50,8 +50,8 @@ rule tune_model:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=720,
+        mem_mb=growing(2000),
+        runtime=growing(720),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         spec=lambda w: model_settings(w.model),
@@ -81,8 +81,8 @@ rule train_surrogate:
         "../../environment.yml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         settings=config["surrogate"]["settings"],

@@ -1,5 +1,5 @@
 from arielflow.jobs import job
-from arielflow.provenance import derived_seed
+from arielflow.provenance import derived_seed, write_table
 from arielflow.train_member import train_member
 
 with job(snakemake.log[0]):
@@ -15,4 +15,4 @@ with job(snakemake.log[0]):
         state_dir=snakemake.params.state_dir,
     )
     estimator.save(snakemake.output.model)
-    history.to_csv(snakemake.output.history, index=False)
+    write_table(history, snakemake.output.history)
