@@ -44,7 +44,7 @@ lint: $(INSTALLED)  ## ruff, snakefmt and snakemake's own linter
 
 lock: $(INSTALLED)  ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --extra test --strip-extras --no-header --allow-unsafe --upgrade \
+	$(BIN)/pip-compile --quiet --extra test --extra cluster --strip-extras --no-header --allow-unsafe --upgrade \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
 	sed -i -E 's/^(torch==[0-9.]+)\+[a-z0-9]+/\1/' requirements.lock
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from workflow_run import project, run_tiny
 
 from arielflow.editions import get_edition
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
@@ -81,3 +82,12 @@ def simulated(physics: PhysicsSettings) -> xr.Dataset:
     return simulate_planets(
         get_edition("adc2023"), 300, seed=1, split="train", prior="matched", physics=physics
     )
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished run of the tiny configuration on this machine."""
+    folder = project(tmp_path_factory.mktemp("tiny"))
+    done = run_tiny(folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder

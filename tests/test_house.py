@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "arielflow"
 # A module may import modules of its own tier or of a lower one; everyone may import `common`.
 TIERS = [
     {"schema", "errors", "provenance", "config", "__init__"},
-    {"physics", "editions", "download"},
+    {"physics", "editions", "download", "distributed"},
     {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
     {"edition_physics"},
     {
@@ -32,7 +32,8 @@ TIERS = [
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate", "crate"},
     {"plotting"},
     {"report"},
-    {"cli", "jobs"},
+    {"recover"},
+    {"cli", "cli_cluster", "jobs", "train_worker"},
 ]
 FORBIDDEN = {
     "physics": {"editions"},
@@ -149,6 +150,10 @@ def test_configurations_are_valid(path: Path) -> None:
         ({"submission": {"model": "oracle"}}, ["submission.model", "oracle", "random_forest"]),
         ({"models": ["flow", "oracle"]}, ["models", "oracle", "mc_dropout"]),
         ({"explore": {"clusters": [9, 3]}}, ["explore.clusters", "9", "3"]),
+        (
+            {"model_settings": {"flow": {"processes": 3, "nodes": 2}}},
+            ["model_settings.flow.nodes", "3 processes", "2 nodes"],
+        ),
         ({"publish": "ftp://x"}, ["publish", "ftp://x", "S3"]),
         (
             {"dataset": {"path": "d", "sources": {"a.npy": {"url": "http://x/a"}}}},

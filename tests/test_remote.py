@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from remote_servers import file_server, s3_client, s3_server
-from test_workflow import project, snakemake
+from workflow_run import project, snakemake
 
 from arielflow import download as module
 from arielflow.download import download

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -16,63 +11,7 @@ import h5py
 import pandas as pd
 import pytest
 from remote_servers import s3_client, s3_server
-
-ROOT = Path(__file__).parents[1]
-PARTS = (
-    "Snakefile",
-    "config.yaml",
-    "environment.yml",
-    "config",
-    "workflow",
-    "src",
-    "data",
-    "tests/config",
-)
-
-
-def snakemake(
-    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONHASHSEED": "0"} | (environment or {})
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1500,
-    )
-
-
-def run_tiny(
-    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess:
-    return snakemake(
-        folder,
-        *("--workflow-profile", "workflow/profiles/default", "--cores", "2"),
-        *("--configfile", "config.yaml", "tests/config/tiny.yaml", *arguments),
-        environment=environment,
-    )
-
-
-def project(folder: Path) -> Path:
-    for part in PARTS:
-        source, target = ROOT / part, folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(source, target, ignore=ignore) if source.is_dir() else shutil.copy(
-            source, target
-        )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Path:
-    """Folder of a finished tiny run."""
-    folder = project(tmp_path_factory.mktemp("tiny"))
-    done = run_tiny(folder)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
+from workflow_run import ROOT, project, run_tiny, snakemake
 
 
 def test_everything_is_there(tiny: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from arielflow import __version__
+from arielflow import __version__, cli_cluster
 from arielflow.editions import NAMES, get_edition
 from arielflow.errors import ArielflowError
 
@@ -402,6 +402,9 @@ def info(as_json: Json = False) -> None:
         "python": sys.version.split()[0],
     }
     _say(as_json, content, *(f"{name}: {value}" for name, value in content.items()))
+
+
+app.command(context_settings=cli_cluster.PASSED_ON)(cli_cluster.recover)
 
 
 def main() -> None:

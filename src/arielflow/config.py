@@ -107,6 +107,9 @@ def _training_faults(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}.members: {count}, but {owner} has fewer"
         if spec.get("planets") == "prior" and not config["simulation"]["n_prior"]:
             yield f"{where}.planets: prior needs simulation.n_prior above 0"
+        processes, nodes = spec.get("processes", 1), spec.get("nodes", 1)
+        if processes % nodes:
+            yield f"{where}.nodes: {processes} processes do not spread evenly over {nodes} nodes"
         if folds and count < 2:
             yield f"{where}.folds: needs members above 1, one a fold"
         if folds and spec.get("mixing") == "stacking":

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import shutil
+import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from arielflow.errors import ArielflowError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+# Libraries that write files themselves (HDF5, PyTorch) put the system's error into their own.
+_NO_SPACE_WORDS = ("No space left", "errno = 28", "Disk quota", "PytorchStreamWriter failed")
 
 
 @contextmanager
 def job(log_file: str | Path) -> Iterator[None]:
     """Log to ``log_file``; turn an :class:`ArielflowError` into one line and a failed job.
 
-    The line goes to standard error too, where the workflow shows it.
+    The line goes to standard error too, where the workflow shows it. SIGTERM, which schedulers
+    send before they kill, ends the job the same way, so that temporary files are removed.
     """
     Path(log_file).parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
@@ -26,12 +36,42 @@ def job(log_file: str | Path) -> Iterator[None]:
         force=True,
     )
     logging.captureWarnings(True)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         yield
-    except (ArielflowError, OSError) as error:
-        logging.error("%s", error)
-        print(f"arielflow: {error}", file=sys.stderr)
+    except Exception as error:
+        full = _no_space(error)
+        if not (full or isinstance(error, ArielflowError | OSError)):
+            logging.exception("unexpected failure")
+            raise
+        # The log may lie on the full device; its own error would hide the line.
+        logging.raiseExceptions = False
+        logging.error("%s", full or error)
+        print(f"arielflow: {full or error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except Exception:
-        logging.exception("unexpected failure")
-        raise
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise ArielflowError("stopped by SIGTERM: cancelled, or over its time limit; run it again")
+
+
+def _no_space(error: BaseException) -> str | None:
+    """The line for a full device, if that is what an error goes back to."""
+    links: BaseException | None = error
+    while links is not None:
+        if getattr(links, "errno", None) in _NO_SPACE or any(
+            words in str(links) for words in _NO_SPACE_WORDS
+        ):
+            where = getattr(links, "filename", None) or _fullest()
+            return (
+                f"no space left on the device of {where}; free some, or raise the quota, and run "
+                "it again: what is done is kept"
+            )
+        links = links.__cause__ or links.__context__
+    return None
+
+
+def _fullest() -> Path:
+    """Of the working and the temporary folder, the one with less room."""
+    folders = Path.cwd(), Path(tempfile.gettempdir())
+    return min(folders, key=lambda path: shutil.disk_usage(path).free)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from arielflow.distributed import Processes
 from arielflow.errors import DivergedError
 from arielflow.ingest import annotated_planets, fold, read_split, subset
 from arielflow.models import FAILED, make_estimator
@@ -21,13 +22,9 @@ log = logging.getLogger(__name__)
 
 
 def write_member(
-    folder: str | Path,
-    history_file: str | Path,
-    spec: Mapping[str, Any],
-    *files: Any,
-    **settings: Any,
+    folder: str | Path, history_file: str | Path, spec: Mapping[str, Any], **training: Any
 ) -> None:
-    """Train a member and write its folder and its history.
+    """Train a member and write its folder and its history; of several processes, the first does.
 
     A training that diverges does not stop an ensemble: the folder then holds the record of the
     failure, which the ensemble leaves out (:func:`arielflow.models.load_members`).
@@ -36,7 +33,7 @@ def write_member(
     ----------
     folder, history_file
         To write.
-    spec, files, settings
+    spec, training
         See :func:`train_member`.
 
     Raises
@@ -44,17 +41,21 @@ def write_member(
     DivergedError
         The training diverged and the model has no other member.
     """
+    failure = None
     try:
-        estimator, history = train_member(spec, *files, **settings)
+        estimator, history = train_member(spec, **training)
     except DivergedError as error:
         if spec["members"] == 1:
             raise
         log.error("%s; the ensemble goes on without this member", error)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        write_json({"error": str(error)}, Path(folder) / FAILED)
-        history = pd.DataFrame(columns=["epoch", "train_loss", "valid_loss"])
-    else:
+        failure, history = str(error), pd.DataFrame(columns=["epoch", "train_loss", "valid_loss"])
+    if Processes.found().rank:
+        return
+    if failure is None:
         estimator.save(folder)
+    else:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_json({"error": failure}, Path(folder) / FAILED)
     write_table(history, history_file)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -16,10 +19,12 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from arielflow.distributed import ALONE, Processes
 from arielflow.errors import ArielflowError, DivergedError
 from arielflow.provenance import atomic_path
 
@@ -87,13 +92,22 @@ def fingerprint(*parts: Any) -> str:
 
 
 class _Batches(IterableDataset):
-    """Row indices of one epoch's batches; the order follows from seed and epoch alone."""
+    """Row indices of one epoch's batches; the order follows from seed and epoch alone.
 
-    def __init__(self, n_rows: int, batch_size: int, seed: int | None) -> None:
+    Every process takes its share of each batch, so that a step sees ``batch_size`` rows however
+    many processes there are.
+    """
+
+    def __init__(
+        self, n_rows: int, batch_size: int, seed: int | None, processes: Processes = ALONE
+    ) -> None:
         self.n_rows, self.batch_size, self.seed, self.epoch = n_rows, batch_size, seed, 0
+        self.processes = processes
 
     def __len__(self) -> int:
-        return -(-self.n_rows // self.batch_size)
+        # A last batch with fewer rows than processes is left out: all must take the same steps.
+        full, rest = divmod(self.n_rows, self.batch_size)
+        return full + (rest >= self.processes.count)
 
     def __iter__(self) -> Iterator[Tensor]:
         # A generator, so that the epoch is read at the first batch: Lightning makes the iterator
@@ -103,7 +117,8 @@ class _Batches(IterableDataset):
             order = torch.from_numpy(
                 np.random.default_rng([self.seed, self.epoch]).permutation(self.n_rows)
             )
-        yield from order.split(self.batch_size)
+        for batch in order.split(self.batch_size)[: len(self)]:
+            yield batch[self.processes.rank :: self.processes.count]
 
 
 class _Task(lightning.LightningModule):
@@ -114,16 +129,18 @@ class _Task(lightning.LightningModule):
         settings: TrainingSettings,
         seed: int,
         steps: int,
+        rank: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.loss, self.settings = network, loss, settings
-        self.seed, self.total_steps = seed, steps
+        self.seed, self.total_steps, self.rank_seed = seed, steps, [rank] if rank else []
         self.noise = torch.Generator()
         self.epoch_losses: list[Tensor] = []
 
     def on_train_epoch_start(self) -> None:
         # Seeded by the epoch, so that a resumed training draws what an uninterrupted one would.
-        seed = int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0])
+        entropy = [self.seed, self.current_epoch, *self.rank_seed]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         torch.manual_seed(seed)
         self.noise.manual_seed(seed)
         self.trainer.train_dataloader.dataset.epoch = self.current_epoch
@@ -170,7 +187,7 @@ class _History(Callback):
             return
         row = {
             "epoch": trainer.current_epoch,
-            "train_loss": float(torch.stack(task.epoch_losses).mean()),
+            "train_loss": float(task.all_gather(torch.stack(task.epoch_losses).mean()).mean()),
             "valid_loss": float(trainer.callback_metrics["valid_loss"]),
         }
         if not np.isfinite([row["train_loss"], row["valid_loss"]]).all():
@@ -203,6 +220,9 @@ def train(
 ) -> pd.DataFrame:
     """Train a network in place, leaving the weights of the best validation loss in it.
 
+    Under :func:`arielflow.distributed.launch` the processes share every batch and end with the
+    same weights.
+
     Parameters
     ----------
     network
@@ -230,18 +250,22 @@ def train(
     Raises
     ------
     ArielflowError
-        The device is not there.
+        The device is not there, or SIGTERM stopped the training; what is complete is kept in
+        ``state_dir``.
     DivergedError
         A loss is not finite.
     """
     accelerator = "gpu" if resolve_device(device) == "cuda" else "cpu"
+    processes = Processes.found()
     with TemporaryDirectory() as scratch:
         folder = Path(state_dir or scratch)
         resume = _resumable(folder, identity)
         if (folder / _FINISHED).is_file():
             return _restore(network, folder)
-        batches = _Batches(n_rows[0], settings.batch_size, seed if settings.shuffle else None)
-        task = _Task(network, loss, settings, seed, steps=settings.epochs * len(batches))
+        order = seed if settings.shuffle else None
+        batches = _Batches(n_rows[0], settings.batch_size, order, processes)
+        steps = settings.epochs * len(batches)
+        task = _Task(network, loss, settings, seed, steps, processes.rank)
         history = _History()
         best = ModelCheckpoint(
             folder,
@@ -250,13 +274,15 @@ def train(
             save_last=True,
             enable_version_counter=False,
         )
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _stopped_between_batches(history):
             warnings.simplefilter("ignore")
             _quieten()
             trainer = lightning.Trainer(
                 max_epochs=settings.epochs,
                 accelerator=accelerator,
-                devices=1,
+                devices=processes.count // processes.nodes,
+                num_nodes=processes.nodes,
+                strategy="ddp" if processes.count > 1 else "auto",
                 logger=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
@@ -278,9 +304,30 @@ def train(
         state = torch.load(best.best_model_path, weights_only=False)["state_dict"]
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        with atomic_path(folder / _FINISHED) as temporary:
-            torch.save({"weights": weights, "history": history.rows}, temporary)
+        if processes.rank == 0:
+            with atomic_path(folder / _FINISHED) as temporary:
+                torch.save({"weights": weights, "history": history.rows}, temporary)
+        trainer.strategy.barrier()
         return _restore(network, folder)
+
+
+@contextmanager
+def _stopped_between_batches(history: _History) -> Iterator[None]:
+    """Leave SIGTERM, which schedulers send at a time limit, to Lightning; say what is kept.
+
+    Lightning stops between two batches, so that no checkpoint is half written; a handler of the
+    job's own would interrupt it anywhere.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    own = signal.signal(signal.SIGTERM, signal.SIG_DFL) if in_main else None
+    try:
+        yield
+    except SIGTERMException:
+        kept = f"after epoch {history.rows[-1]['epoch']}" if history.rows else "in the first epoch"
+        raise ArielflowError(f"training stopped by SIGTERM {kept}; a rerun continues") from None
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, own)
 
 
 def _restore(network: nn.Module, folder: Path) -> pd.DataFrame:
@@ -306,7 +353,7 @@ def _resumable(folder: Path, identity: str) -> str | None:
     if left:
         log.warning("%s belongs to another configuration or data; training afresh", folder)
     for path in left:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process of the training may have been faster
     mark.write_text(identity)
     return None
 

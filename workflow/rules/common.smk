@@ -58,6 +58,11 @@ wildcard_constraints:
     planet="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
+def growing(first):
+    """A resource that grows with every attempt of a job, so that a retry gets what it lacked."""
+    return lambda wildcards, attempt: first * attempt
+
+
 def model_settings(name):
     """Settings of a model of the run, with the defaults for what is left out."""
     defaults = {
@@ -67,9 +72,20 @@ def model_settings(name):
         "planets": "dataset",
         "folds": False,
         "mixing": "uniform",
+        "processes": 1,
+        "nodes": 1,
         "settings": {},
     }
     return defaults | config["model_settings"].get(name, {})
+
+
+def placement(name):
+    """Where the processes of a model's training go: one task on one node starts them all there."""
+    processes, nodes = (model_settings(name)[key] for key in ("processes", "nodes"))
+    gpus = processes if config["device"] == "cuda" else 0
+    if nodes == 1:
+        return {"nodes": 1, "tasks": 1, "threads": processes, "gpus": gpus}
+    return {"nodes": nodes, "tasks": processes, "threads": 1, "gpus": gpus}
 
 
 def members(name):

@@ -20,8 +20,8 @@ if SCORED:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=120,
+            mem_mb=growing(2000),
+            runtime=growing(120),
         params:
             edition=EDITION,
             physics=PHYSICS if EDITION != "wfc3" else None,
@@ -47,8 +47,8 @@ if SCORED:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=3000,
-            runtime=60,
+            mem_mb=growing(3000),
+            runtime=growing(60),
             gpu=1 if config["device"] == "cuda" else 0,
         params:
             # Of each rank; more samples would not make up for the number of planets.
@@ -78,8 +78,8 @@ if SCORED:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            mem_mb=growing(1000),
+            runtime=growing(10),
         params:
             edition=EDITION,
             seed=config["seed"],
@@ -107,8 +107,8 @@ if SIMULATED_TEST:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=120,
+            mem_mb=growing(2000),
+            runtime=growing(120),
         params:
             edition=EDITION,
             physics=PHYSICS,

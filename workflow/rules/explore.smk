@@ -15,8 +15,8 @@ rule explore:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=config["explore"],
         seed=config["seed"],

@@ -14,8 +14,8 @@ rule prepare_opacities:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         edition=EDITION,
         physics=PHYSICS,
@@ -39,8 +39,8 @@ if FAST:
             "../../environment.yml"
         threads: 2
         resources:
-            mem_mb=4000,
-            runtime=60,
+            mem_mb=growing(4000),
+            runtime=growing(60),
         params:
             edition=EDITION,
             physics=PHYSICS,
@@ -80,8 +80,8 @@ if SIMULATED:
             "../../environment.yml"
         threads: 2
         resources:
-            mem_mb=2000,
-            runtime=240,
+            mem_mb=growing(2000),
+            runtime=growing(240),
         params:
             edition=EDITION,
             seed=config["seed"],
@@ -120,8 +120,8 @@ rule ingest:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         edition=EDITION,
         folder=lambda w: TRAIN_FOLDER if w.split != "test" or OBSERVED else TEST_FOLDER,
@@ -147,8 +147,8 @@ if SCORED:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=growing(2000),
+            runtime=growing(30),
         params:
             edition=EDITION,
             folder=lambda w: TRUTH_FOLDER or TEST_FOLDER,
@@ -170,8 +170,8 @@ rule simulate_prior_planets:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         edition=EDITION,
         physics=PHYSICS,
@@ -197,8 +197,8 @@ rule split_planets:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         validation_fraction=config["dataset"]["validation_fraction"],
         seed=config["seed"],

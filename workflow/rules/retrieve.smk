@@ -22,8 +22,8 @@ rule sample_posterior:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         n_samples=config["posterior"]["n_samples"],
@@ -46,8 +46,8 @@ rule sample_prior:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         n_samples=config["posterior"]["n_samples"],
         seed=config["seed"],
@@ -74,8 +74,8 @@ rule sample_importance:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=240,
+        mem_mb=growing(3000),
+        runtime=growing(240),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         edition=EDITION,
@@ -112,8 +112,8 @@ rule sample_variational:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=480,
+        mem_mb=growing(3000),
+        runtime=growing(480),
     params:
         edition=EDITION,
         physics=PHYSICS,
@@ -145,8 +145,8 @@ rule gather_posterior:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=10,
+        mem_mb=growing(3000),
+        runtime=growing(10),
     script:
         "../scripts/gather_posterior.py"
 
@@ -166,8 +166,8 @@ rule retrieve_nested:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=240,
+        mem_mb=growing(3000),
+        runtime=growing(240),
     params:
         edition=EDITION,
         physics=PHYSICS,

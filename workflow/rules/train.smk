@@ -16,11 +16,13 @@ rule train_model:
         f"{RUN}/benchmarks/train_{{model}}_{{member}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: lambda w: placement(w.model)["threads"]
     resources:
-        mem_mb=2000,
-        runtime=240,
-        gpu=1 if config["device"] == "cuda" else 0,
+        mem_mb=growing(2000),
+        runtime=growing(240),
+        nodes=lambda w: placement(w.model)["nodes"],
+        tasks=lambda w: placement(w.model)["tasks"],
+        gpu=lambda w: placement(w.model)["gpus"],
     params:
         spec=lambda w: model_settings(w.model),
         sources=family_sources,
@@ -50,8 +52,8 @@ rule tune_model:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=720,
+        mem_mb=growing(2000),
+        runtime=growing(720),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         spec=lambda w: model_settings(w.model),
@@ -81,8 +83,8 @@ rule train_surrogate:
         "../../environment.yml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         settings=config["surrogate"]["settings"],

@@ -1,7 +1,7 @@
 from arielflow.editions import get_edition
 from arielflow.ingest import hide_truth, ingest
 from arielflow.jobs import job
-from arielflow.provenance import write_dataset
+from arielflow.provenance import write_dataset, write_table
 
 with job(snakemake.log[0]):
     params, output, split = snakemake.params, snakemake.output, snakemake.wildcards.split
@@ -10,4 +10,4 @@ with job(snakemake.log[0]):
     )
     write_dataset(planets if split == "train" else hide_truth(planets), output.planets)
     write_dataset(traces, output.traces)
-    quality.to_csv(output.quality, index=False)
+    write_table(quality, output.quality)

@@ -1,6 +1,6 @@
 from arielflow.ingest import split_planets
 from arielflow.jobs import job
-from arielflow.provenance import derived_seed
+from arielflow.provenance import derived_seed, write_table
 from arielflow.schema import open_dataset
 
 with job(snakemake.log[0]):
@@ -9,4 +9,4 @@ with job(snakemake.log[0]):
         snakemake.params.validation_fraction,
         derived_seed(snakemake.params.seed, "split"),
     )
-    split.to_csv(snakemake.output.split, index=False)
+    write_table(split, snakemake.output.split)

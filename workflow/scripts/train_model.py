@@ -1,18 +1,19 @@
 from arielflow.jobs import job
 from arielflow.provenance import derived_seed
-from arielflow.train_member import write_member
+from arielflow.train_worker import train_in_processes
 
 with job(snakemake.log[0]):
-    names = snakemake.wildcards
-    write_member(
-        snakemake.output.model,
-        snakemake.output.history,
-        snakemake.params.spec,
-        int(names.member),
-        snakemake.input.planets,
-        snakemake.input.split,
-        snakemake.input.annotated,
-        seed=derived_seed(snakemake.params.seed, names.model, int(names.member)),
-        device=snakemake.params.device,
-        state_dir=snakemake.params.state_dir,
+    names, given, params = snakemake.wildcards, snakemake.input, snakemake.params
+    train_in_processes(
+        snakemake.log[0],
+        folder=snakemake.output.model,
+        history_file=snakemake.output.history,
+        spec=params.spec,
+        member=int(names.member),
+        planets_file=given.planets,
+        split_file=given.split,
+        annotated_files=list(given.annotated),
+        seed=derived_seed(params.seed, names.model, int(names.member)),
+        device=params.device,
+        state_dir=params.state_dir,
     )

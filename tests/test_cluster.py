@@ -1,0 +1,226 @@
+"""Runs on a real Slurm of one node: the same results as on this machine, whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from slurm_node import CannotStartError, SlurmNode
+from workflow_run import ENVIRONMENT, LOCAL, command, project, snakemake
+
+from arielflow.recover import slurm_jobs, snakemake_processes
+
+pytestmark = pytest.mark.cluster
+
+CONFIG = ("--configfile", "tests/config/faults.yaml")
+SUBMISSION = "results/faults/submission/flow.hdf5"
+CHECKPOINT = "results/faults/state/flow/0/fm/last.ckpt"
+TRAINING_LOG = "results/faults/logs/train_flow_0.log"
+# What follows the training is one submission, to keep the tests short.
+ARGUMENTS = (SUBMISSION, "--groups", "sample_posterior=delivered", "submit=delivered", *CONFIG)
+PROFILES = ("slurm", "cluster-generic")
+PATIENCE = 1200
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[SlurmNode]:
+    """A running Slurm; the tests are skipped, with the reason, where there can be none."""
+    with tempfile.TemporaryDirectory(prefix="arielflow-slurm-") as folder:
+        Path(folder).chmod(0o755)
+        node = SlurmNode(Path(folder) / "node")
+        try:
+            node.start()
+        except CannotStartError as reason:
+            node.stop()
+            pytest.skip(f"no Slurm on this machine: {reason}")
+        yield node
+        node.stop()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished run on this machine."""
+    folder = project(tmp_path_factory.mktemp("reference"))
+    done = snakemake(folder, SUBMISSION, *LOCAL, *CONFIG)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture
+def untrained(reference: Path, tmp_path: Path) -> Path:
+    """The reference's folder as it was before the training."""
+    folder = shutil.copytree(reference, tmp_path / "run")
+    for name in ("models", "histories", "state", "posteriors", "submission"):
+        shutil.rmtree(folder / "results/faults" / name)
+    return folder
+
+
+def profile(name: str) -> tuple[str, ...]:
+    return ("--profile", f"workflow/profiles/{name}", "--latency-wait", "10")
+
+
+def wait_until(holds: Callable[[], object], head: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert head.poll() is None, head.stdout.read()[-3000:]
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@contextmanager
+def running(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """A head process, once the training that it submitted has a checkpoint."""
+    head = subprocess.Popen(
+        command(*ARGUMENTS, *profile(name), *arguments),
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_until((folder / CHECKPOINT).is_file, head)
+        yield head
+    finally:
+        head.kill()
+        head.wait()
+
+
+def assert_finished(head: subprocess.Popen, folder: Path, reference: Path) -> None:
+    said, _ = head.communicate(timeout=PATIENCE)
+    assert head.returncode == 0, said[-3000:]
+    assert_same(folder, reference)
+
+
+def assert_same(folder: Path, reference: Path) -> None:
+    assert (folder / SUBMISSION).read_bytes() == (reference / SUBMISSION).read_bytes()
+
+
+def recover(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "arielflow.cli", "recover", *ARGUMENTS, *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROFILES)
+def test_tiny_run_has_the_local_run_s_bytes(
+    name: str, slurm: SlurmNode, tiny: Path, tmp_path: Path
+) -> None:
+    folder = project(tmp_path)
+    done = snakemake(folder, *profile(name), "--configfile", "tests/config/tiny.yaml")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    submission = "results/tiny/submission/flow.hdf5"
+    assert (folder / submission).read_bytes() == (tiny / submission).read_bytes()
+
+
+def test_cancelled_training_is_tried_again(
+    slurm: SlurmNode, untrained: Path, reference: Path
+) -> None:
+    with running(untrained, "slurm") as head:
+        (job,) = slurm_jobs(untrained)
+        subprocess.run(["scancel", job], check=True)
+        assert_finished(head, untrained, reference)
+    assert "resuming from" in (untrained / TRAINING_LOG).read_text()
+
+
+def test_killed_head_is_recovered(slurm: SlurmNode, untrained: Path, reference: Path) -> None:
+    with running(untrained, "cluster-generic") as head:
+        head.send_signal(signal.SIGKILL)
+        head.wait()
+        orphans = slurm_jobs(untrained)
+        assert len(orphans) == 1
+    again = snakemake(untrained, *ARGUMENTS, *profile("cluster-generic"))
+    assert again.returncode != 0 and "lock" in again.stdout + again.stderr
+    done = recover(untrained, *profile("cluster-generic"))
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert "cancelled 1 jobs" in done.stdout
+    assert_same(untrained, reference)
+    assert "resuming from" in (untrained / TRAINING_LOG).read_text()
+
+
+def test_job_over_its_memory_gets_more(slurm: SlurmNode, untrained: Path, reference: Path) -> None:
+    little = ("--set-resources", "train_model:mem_mb=attempt * attempt * attempt * 250")
+    head = subprocess.Popen(
+        command(*ARGUMENTS, *profile("cluster-generic"), *little),
+        cwd=untrained,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said, _ = head.communicate(timeout=PATIENCE)
+    assert head.returncode == 0, said[-3000:]
+    assert "Trying to restart job" in said
+    assert_same(untrained, reference)
+
+
+def test_restart_of_the_node_s_daemon_loses_nothing(
+    slurm: SlurmNode, untrained: Path, reference: Path
+) -> None:
+    with running(untrained, "slurm") as head:
+        slurm.stop_slurmd()
+        time.sleep(3)
+        slurm.start_slurmd()
+        assert_finished(head, untrained, reference)
+
+
+@pytest.mark.slow
+def test_job_over_its_time_limit_gets_more(
+    slurm: SlurmNode, untrained: Path, reference: Path
+) -> None:
+    short = ("--set-resources", "train_model:runtime=attempt ** 4")
+    with running(untrained, "slurm", *short) as head:
+        # A job that hangs, so that the test does not depend on how fast the machine is; Slurm
+        # wakes it up before it sends SIGTERM.
+        for process in snakemake_processes(untrained):
+            if "train_model" in Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")[1]:
+                os.kill(process.pid, signal.SIGSTOP)
+        assert_finished(head, untrained, reference)
+    assert "resuming from" in (untrained / TRAINING_LOG).read_text()
+
+
+def test_second_workflow_in_one_directory_is_refused(slurm: SlurmNode, untrained: Path) -> None:
+    with running(untrained, "cluster-generic") as head:
+        second = snakemake(untrained, *ARGUMENTS, *profile("slurm"))
+        assert second.returncode != 0 and "lock" in second.stdout + second.stderr
+        refused = recover(untrained, *profile("slurm"))
+        assert refused.returncode != 0 and f"pid {head.pid}" in refused.stderr
+        assert len(slurm_jobs(untrained)) == 1
+        head.send_signal(signal.SIGINT)
+        head.communicate(timeout=PATIENCE)
+        # An interrupt may leave a job: the test's, which its Slurm ends.
+
+
+def test_full_scratch_directory_is_one_clear_line(
+    slurm: SlurmNode, untrained: Path, reference: Path
+) -> None:
+    scratch = untrained / "results/faults/state"
+    scratch.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(scratch)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this machine allows no small file system to be mounted")
+    try:
+        full = snakemake(untrained, *ARGUMENTS, *profile("slurm"), "--retries", "0")
+    finally:
+        subprocess.run(["umount", str(scratch)], check=True)
+    assert full.returncode != 0
+    (line,) = [x for x in (untrained / TRAINING_LOG).read_text().splitlines() if "ERROR" in x]
+    assert "no space left on the device" in line and "run it again" in line
+    done = snakemake(untrained, *ARGUMENTS, *profile("slurm"))
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert_same(untrained, reference)
