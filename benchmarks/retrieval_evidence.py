@@ -129,7 +129,13 @@ def evidence_table(
 
 def evidence_summary(table: pd.DataFrame) -> str:
     """The table in one line: how often evidences agree, and at what cost."""
+    cost = (
+        f"median efficiency {table['sampling_efficiency'].median():.2f}, median likelihood calls "
+        f"{table['likelihood_calls'].median():.0f}"
+    )
     known = table.dropna(subset=["log_evidence_nested"])
+    if not len(known):
+        return f"{table['model'].iloc[0]}: {cost}; the truth was sampled live, without evidences"
     rerun = known["log_evidence_rerun"] - known["log_evidence_nested"]
     # A planet without an evidence of importance sampling counts as one that does not agree.
     agree, again = (
@@ -137,7 +143,5 @@ def evidence_summary(table: pd.DataFrame) -> str:
     )
     return (
         f"{table['model'].iloc[0]}: log-evidence within {TOLERANCE:g} of nested sampling's for "
-        f"{agree:.0f} % of {len(known)} planets (its rerun: {again:.0f} %); median efficiency "
-        f"{table['sampling_efficiency'].median():.2f}, median likelihood calls "
-        f"{table['likelihood_calls'].median():.0f}"
+        f"{agree:.0f} % of {len(known)} planets (its rerun: {again:.0f} %); {cost}"
     )
