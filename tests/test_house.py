@@ -32,7 +32,7 @@ TIERS = [
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate"},
     {"plotting"},
     {"report"},
-    {"recover"},
+    {"recover", "job_resources"},
     {"cli", "cli_cluster", "jobs"},
 ]
 FORBIDDEN = {
