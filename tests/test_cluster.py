@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from slurm_node import CannotStartError, SlurmNode
-from workflow_run import ENVIRONMENT, LOCAL, command, project, snakemake
+from workflow_run import ENVIRONMENT, LOCAL, TINY, command, project, snakemake
 
 from arielflow.recover import slurm_jobs, snakemake_processes
 
@@ -122,7 +122,7 @@ def test_tiny_run_has_the_local_run_s_bytes(
     name: str, slurm: SlurmNode, tiny: Path, tmp_path: Path
 ) -> None:
     folder = project(tmp_path)
-    done = snakemake(folder, *profile(name), "--configfile", "tests/config/tiny.yaml")
+    done = snakemake(folder, *profile(name), *TINY)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     submission = "results/tiny/submission/flow.hdf5"
     assert (folder / submission).read_bytes() == (tiny / submission).read_bytes()

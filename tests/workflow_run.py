@@ -20,6 +20,7 @@ PARTS = (
     "tests/config",
 )
 ENVIRONMENT = os.environ | {"PYTHONHASHSEED": "0"}
+TINY = ("--configfile", "tests/config/tiny.yaml")
 LOCAL = ("--workflow-profile", "workflow/profiles/default", "--cores", "2")
 
 
@@ -54,4 +55,4 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 def run_tiny(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run the tiny configuration on this machine."""
-    return snakemake(folder, *LOCAL, "--configfile", "tests/config/tiny.yaml", *arguments)
+    return snakemake(folder, *LOCAL, *TINY, *arguments)
