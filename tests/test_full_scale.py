@@ -45,6 +45,13 @@ def test_plan_is_made_quickly_and_has_few_submissions(full: Path) -> None:
     assert len(re.findall(r"^    rule \w+:$", plan, re.MULTILINE)) == 6  # in the groups
 
 
+def test_training_asks_for_a_gpu_where_the_configuration_does(full: Path) -> None:
+    for device, gpus in (("auto", 0), ("cuda", 1)):
+        plan, _ = _timed(full, *SLURM, "--dry-run", "--config", f"device={device}")
+        asked = re.findall(r"^rule train_model:(?:\n .*)*\bgpu=(\d)", plan, re.MULTILINE)
+        assert len(asked) == 12 and set(map(int, asked)) == {gpus}
+
+
 def test_finished_run_is_found_done_quickly(full: Path) -> None:
     plan, _ = _timed(full, "--dry-run")
     for line in re.findall(r"^ *output: (.+)$", plan, re.MULTILINE):

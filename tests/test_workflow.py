@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import h5py
 import pandas as pd
 import pytest
-from workflow_run import LOCAL, ROOT, TINY, project, run_tiny, snakemake
+from workflow_run import ROOT, project, run_tiny, snakemake
 
 
 def test_everything_is_there(tiny: Path) -> None:
@@ -60,26 +59,6 @@ def test_snakemake_report_builds(tiny: Path) -> None:
     done = run_tiny(tiny, "--report", "report.html")
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tiny / "report.html").stat().st_size > 100_000
-
-
-def test_poisoned_chunk_leaves_the_others_alone(tiny: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(tiny, tmp_path / "run")
-    run = folder / "results/tiny"
-    chunks, target = run / "posteriors/chunks/flow_variational", run / "posteriors/test"
-    wanted = (target / "flow_variational.nc").read_bytes()
-    shutil.rmtree(chunks)
-    (target / "flow_variational.nc").unlink()
-    poison = run / "logs/sample_variational_1.log"
-    poison.unlink()
-    poison.mkdir()
-    name = "results/tiny/posteriors/test/flow_variational.nc"
-    assert snakemake(folder, name, *LOCAL, *TINY).returncode != 0
-    assert [path.name for path in chunks.iterdir()] == ["0.nc"]
-    kept = (chunks / "0.nc").stat().st_mtime_ns
-    poison.rmdir()
-    assert snakemake(folder, name, *LOCAL, *TINY).returncode == 0
-    assert (chunks / "0.nc").stat().st_mtime_ns == kept
-    assert (target / "flow_variational.nc").read_bytes() == wanted
 
 
 @pytest.mark.slow
