@@ -2,6 +2,7 @@
 PYTHON ?= python3
 CORES ?= 2
 CONFIG ?= config.yaml
+PROFILE ?= workflow/profiles/default
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -9,7 +10,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/default --core
 
 export PYTHONHASHSEED := 0
 
-.PHONY: help install run test test-slow lint lock embedded-data benchmark clean distclean
+.PHONY: help install run recover test test-cluster test-slow lint lock embedded-data benchmark clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,8 +31,15 @@ run: $(INSTALLED)  ## run the workflow (CONFIG=config.yaml CORES=2) and say wher
 	@$(SNAKEMAKE) --configfile $(CONFIG)
 	@$(BIN)/python workflow/scripts/show_summary.py $(CONFIG)
 
+recover: $(INSTALLED)  ## pick up a killed run: end its leftover jobs, unlock, rerun (PROFILE=… CONFIG=…)
+	@$(BIN)/arielflow recover --workflow-profile $(PROFILE) --configfile $(CONFIG) \
+	  $(if $(findstring default,$(PROFILE)),--cores $(CORES))
+
 test: $(INSTALLED) lint  ## lint, then every test that is not slow
 	$(BIN)/python -m pytest -m "not slow"
+
+test-cluster: $(INSTALLED)  ## every test that needs Slurm, started and stopped by the tests (root, Debian)
+	$(BIN)/python -m pytest -m cluster
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

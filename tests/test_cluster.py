@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from slurm_node import CannotStartError, SlurmNode
-from workflow_run import ENVIRONMENT, LOCAL, command, project, snakemake
+from workflow_run import ENVIRONMENT, LOCAL, ROOT, TINY, command, project, snakemake
 
 from arielflow.recover import slurm_jobs, snakemake_processes
 
@@ -29,6 +29,15 @@ TRAINING_LOG = "results/faults/logs/train_flow_0.log"
 ARGUMENTS = (SUBMISSION, "--groups", "sample_posterior=delivered", "submit=delivered", *CONFIG)
 PROFILES = ("slurm", "cluster-generic")
 PATIENCE = 1200
+_GPU_RULES = """
+rule all:
+    input: "with.txt", "without.txt"
+
+rule job:
+    output: "{kind}.txt"
+    resources: gpu=lambda wildcards: int(wildcards.kind == "with")
+    shell: "echo $SLURM_JOB_PARTITION $CUDA_VISIBLE_DEVICES > {output}"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +131,7 @@ def test_tiny_run_has_the_local_run_s_bytes(
     name: str, slurm: SlurmNode, tiny: Path, tmp_path: Path
 ) -> None:
     folder = project(tmp_path)
-    done = snakemake(folder, *profile(name), "--configfile", "tests/config/tiny.yaml")
+    done = snakemake(folder, *profile(name), *TINY)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     submission = "results/tiny/submission/flow.hdf5"
     assert (folder / submission).read_bytes() == (tiny / submission).read_bytes()
@@ -192,6 +201,32 @@ def test_job_over_its_time_limit_gets_more(
                 os.kill(process.pid, signal.SIGSTOP)
         assert_finished(head, untrained, reference)
     assert "resuming from" in (untrained / TRAINING_LOG).read_text()
+
+
+def test_poisoned_chunk_leaves_the_others_alone(
+    slurm: SlurmNode, reference: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(reference, tmp_path / "run")
+    chunks = folder / "results/faults/posteriors/chunks/flow_variational"
+    target = "results/faults/posteriors/test/flow_variational.nc"
+    arguments = (target, *CONFIG, *profile("slurm"))
+    poison = "sample_variational:mem_mb=50 if wildcards.chunk == '1' else 3000"
+    assert snakemake(folder, *arguments, "--retries=0", "--set-resources", poison).returncode != 0
+    assert [path.name for path in chunks.iterdir()] == ["0.nc"]
+    kept = (chunks / "0.nc").stat().st_mtime_ns
+    done = snakemake(folder, *arguments)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert (chunks / "0.nc").stat().st_mtime_ns == kept and (folder / target).is_file()
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_job_that_asks_for_a_gpu_gets_it(name: str, slurm: SlurmNode, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "workflow/profiles", tmp_path / "workflow/profiles")
+    (tmp_path / "Snakefile").write_text(_GPU_RULES)
+    done = snakemake(tmp_path, *profile(name))
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert (tmp_path / "with.txt").read_text().split() == ["gpu", "0"]
+    assert (tmp_path / "without.txt").read_text().split() == ["cpu"]
 
 
 def test_second_workflow_in_one_directory_is_refused(slurm: SlurmNode, untrained: Path) -> None:

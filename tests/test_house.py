@@ -32,7 +32,7 @@ TIERS = [
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate", "crate"},
     {"plotting"},
     {"report"},
-    {"recover"},
+    {"recover", "job_resources"},
     {"cli", "cli_cluster", "jobs", "train_worker"},
 ]
 FORBIDDEN = {

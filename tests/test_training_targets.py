@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -194,10 +195,11 @@ train_member(spec, 0, *files, [files[0], files[1], f"{folder}/traces.nc"], seed=
 """
 
 
-def test_a_training_killed_at_half_time_ends_with_the_same_weights(
-    simulated: xr.Dataset, tmp_path: Path
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_stopped_at_half_time_ends_with_the_same_weights(
+    stop: signal.Signals, simulated: xr.Dataset, tmp_path: Path
 ) -> None:
-    """SIGKILL once in each of the two trainings of ``mixed``; no handler can run."""
+    """Once in each of the two trainings of ``mixed``; no handler runs on SIGKILL."""
     write_dataset(simulated, tmp_path / "planets.nc")
     write_dataset(make_traces(simulated, every=4), tmp_path / "traces.nc")
     subsets = np.where(np.arange(300) < 250, "train", "valid")
@@ -210,10 +212,17 @@ def test_a_training_killed_at_half_time_ends_with_the_same_weights(
     whole, history = train_member(spec, 0, *files[:2], [*files[:2], files[2]], seed=3)
     command = [sys.executable, "-c", _TRAIN, json.dumps(spec), str(tmp_path)]
     for stage in ("fm", "traces"):
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         _wait_for_epoch(tmp_path / "state" / stage / "last.ckpt", 4, process)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.send_signal(stop)
+        _, said = process.communicate()
+        if stop == signal.SIGKILL:
+            assert process.returncode == -stop
+        else:
+            assert process.returncode == 1
+            assert re.search(
+                r"training stopped by SIGTERM after epoch \d+; a rerun continues", said
+            )
     resumed, resumed_history = train_member(
         spec, 0, *files[:2], [*files[:2], files[2]], seed=3, state_dir=tmp_path / "state"
     )

@@ -21,6 +21,7 @@ PARTS = (
     "tests/config",
 )
 ENVIRONMENT = os.environ | {"PYTHONHASHSEED": "0"}
+TINY = ("--configfile", "tests/config/tiny.yaml")
 LOCAL = ("--workflow-profile", "workflow/profiles/default", "--cores", "2")
 
 
@@ -59,5 +60,4 @@ def run_tiny(
     folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess:
     """Run the tiny configuration on this machine."""
-    tiny = ("--configfile", "tests/config/tiny.yaml")
-    return snakemake(folder, *LOCAL, *tiny, *arguments, environment=environment)
+    return snakemake(folder, *LOCAL, *TINY, *arguments, environment=environment)

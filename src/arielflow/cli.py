@@ -404,7 +404,7 @@ def info(as_json: Json = False) -> None:
     _say(as_json, content, *(f"{name}: {value}" for name, value in content.items()))
 
 
-app.command(context_settings=cli_cluster.PASSED_ON)(cli_cluster.recover)
+cli_cluster.add_to(app)
 
 
 def main() -> None:

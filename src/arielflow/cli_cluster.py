@@ -11,7 +11,13 @@ import typer
 
 from arielflow.errors import ArielflowError
 
-PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give the command line these commands."""
+    for command in (recover, resources):
+        app.command(context_settings=_PASSED_ON)(command)
 
 
 def recover(context: typer.Context) -> None:
@@ -34,3 +40,29 @@ def recover(context: typer.Context) -> None:
     sys.stdout.flush()
     # Becomes the new head itself, so that signals reach it.
     os.execv(sys.executable, snakemake)
+
+
+def resources(context: typer.Context) -> None:
+    """Memory and time that a run's jobs asked for beside what they used.
+
+    Takes Snakemake's own arguments: arielflow resources --configfile config.yaml
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from arielflow.job_resources import resource_table
+
+    shown = Table(box=box.MARKDOWN)
+    for title in ("rule", "jobs", "longest", "of the time", "peak memory", "of the memory"):
+        shown.add_column(title, justify="left" if title == "rule" else "right", no_wrap=True)
+    for row in resource_table(Path.cwd(), context.args).itertuples():
+        shown.add_row(
+            row.rule,
+            str(row.jobs),
+            f"{row.seconds:.0f} s",
+            f"{row.seconds / 60 / row.runtime_min:.0%} of {row.runtime_min} min",
+            f"{row.peak_mb:.0f} MB",
+            f"{row.peak_mb / row.mem_mb:.0%} of {row.mem_mb} MB",
+        )
+    Console().print(shown)

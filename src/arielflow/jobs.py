@@ -17,7 +17,7 @@ from arielflow.errors import ArielflowError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 # Libraries that write files themselves (HDF5, PyTorch) put the system's error into their own.
-_NO_SPACE_WORDS = ("No space left", "errno = 28", "Disk quota", "PytorchStreamWriter failed")
+_NO_SPACE_WORDS = ("No space left", "errno = 28", "PytorchStreamWriter", "inline_container.cc")
 
 
 @contextmanager

@@ -20,8 +20,8 @@ if SCORED:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=growing(2000),
-            runtime=growing(120),
+            mem_mb=growing(3000),
+            runtime=growing(60),
         params:
             edition=EDITION,
             physics=PHYSICS if EDITION != "wfc3" else None,
@@ -48,7 +48,7 @@ if SCORED:
         threads: 1
         resources:
             mem_mb=growing(3000),
-            runtime=growing(60),
+            runtime=growing(30),
             gpu=1 if config["device"] == "cuda" else 0,
         params:
             # Of each rank; more samples would not make up for the number of planets.

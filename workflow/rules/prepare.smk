@@ -15,7 +15,7 @@ rule prepare_opacities:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(60),
+        runtime=growing(30),
     params:
         edition=EDITION,
         physics=PHYSICS,

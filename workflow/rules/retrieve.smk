@@ -23,7 +23,7 @@ rule sample_posterior:
     threads: 1
     resources:
         mem_mb=growing(3000),
-        runtime=growing(120),
+        runtime=growing(60),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         n_samples=config["posterior"]["n_samples"],

@@ -1,6 +1,5 @@
-from pathlib import Path
-
 from arielflow.jobs import job
+from arielflow.provenance import atomic_path
 from arielflow.report.summary import run_summary
 
 with job(snakemake.log[0]):
@@ -12,4 +11,5 @@ with job(snakemake.log[0]):
         submission=given.get("submission") or [],
         check=given.get("check") or None,
     )
-    Path(snakemake.output.summary).write_text(text)
+    with atomic_path(snakemake.output.summary) as temporary:
+        temporary.write_text(text)

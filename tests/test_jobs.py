@@ -1,0 +1,74 @@
+"""What a job says when it is stopped, or finds no space."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from arielflow.errors import ArielflowError
+from arielflow.jobs import job
+
+FULL = Path("/dev/full")
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers() -> Iterator[None]:
+    """A job owns its process; here it gives back what it took."""
+    handler, handlers = signal.getsignal(signal.SIGTERM), logging.root.handlers[:]
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    logging.captureWarnings(False)
+    logging.raiseExceptions = True
+    logging.root.handlers[:] = handlers
+
+
+def _fails(work: Callable[[], object], log: Path, capsys: pytest.CaptureFixture) -> str:
+    """The one line that a failing job prints."""
+    with pytest.raises(SystemExit) as stop, job(log):
+        work()
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_sigterm_is_one_line_and_leaves_no_half_file(tmp_path: Path, capsys) -> None:
+    from arielflow.provenance import atomic_path
+
+    def work() -> None:
+        with atomic_path(tmp_path / "out.txt") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    line = _fails(work, tmp_path / "logs/job.log", capsys)
+    assert "stopped by SIGTERM" in line
+    assert line.removeprefix("arielflow: ") in (tmp_path / "logs/job.log").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: FULL.write_text("x" * 100_000),
+        lambda: torch.save(torch.zeros(100_000), FULL),
+    ],
+    ids=["plain file", "checkpoint"],
+)
+def test_full_device_is_one_line(work, tmp_path: Path, capsys) -> None:
+    line = _fails(work, tmp_path / "job.log", capsys)
+    assert "no space left on the device of" in line and "run it again" in line
+
+
+def test_full_device_of_the_log_does_not_hide_the_line(capsys) -> None:
+    def work() -> None:
+        raise ArielflowError("the fault itself")
+
+    if not FULL.exists():
+        pytest.skip("no /dev/full on this system")
+    assert _fails(work, FULL, capsys) == "arielflow: the fault itself"
