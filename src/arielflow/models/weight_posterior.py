@@ -174,8 +174,11 @@ def _set_priors(network: nn.Module, bayesian: nn.Module, prior_scale: float) -> 
         for kind, scale in (("weight", prior_scale / inputs**0.5), ("bias", prior_scale)):
             value = getattr(layer, kind).detach().clone()
             initial[f"network.{names[layer]}.{kind}"] = value
-            prior = dist.Normal(value.new_zeros(()), scale).expand(value.shape)
-            setattr(layer, kind, PyroSample(prior.to_event(value.ndim)))
+            # Unchecked, so that a diverged training is told by its loss.
+            with pyro.validation_enabled(False):
+                prior = dist.Normal(value.new_zeros(()), scale).expand(value.shape)
+                prior = prior.to_event(value.ndim)
+            setattr(layer, kind, PyroSample(prior))
     return initial
 
 
