@@ -103,6 +103,9 @@ class WeightPosterior(nn.Module):
         self.guide = _make_guide(self.model, guide, rank, initial)
         # Guides make their parameters when they are first called.
         self.guide(*example)
+        for parameter in self.guide.parameters():
+            # The prior is their regularisation; decay would widen the posterior besides.
+            parameter.undecayed = True
         self.warm_up = WarmUp()
         self.register_buffer("n_rows", torch.ones(()))
         self.n_draws = n_draws
