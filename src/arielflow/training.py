@@ -121,6 +121,17 @@ class _Batches(IterableDataset):
             yield batch[self.processes.rank :: self.processes.count]
 
 
+def _by_decay(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups of parameters; those with a true attribute ``undecayed`` get no weight decay."""
+    groups: dict[bool, list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        groups.setdefault(getattr(parameter, "undecayed", False), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": 0.0 if undecayed else weight_decay}
+        for undecayed, parameters in groups.items()
+    ]
+
+
 class _Task(lightning.LightningModule):
     def __init__(
         self,
@@ -161,7 +172,7 @@ class _Task(lightning.LightningModule):
     def configure_optimizers(self):
         settings = self.settings
         optimizer = torch.optim.AdamW(
-            self.network.parameters(),
+            _by_decay(self.network, settings.weight_decay),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
         )

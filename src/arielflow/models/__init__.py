@@ -72,10 +72,10 @@ def load_members(members: Sequence[str | Path]) -> list[PosteriorEstimator]:
     failed = failures(members)
     for name, error in failed.items():
         log.warning("member %s is left out: %s", name, error)
-    if len(failed) == len(members):
+    kept = [path for path in members if not (Path(path) / FAILED).is_file()]
+    if not kept:
         raise ArielflowError(
             f"all {len(members)} members failed in training, the first: "
             f"{next(iter(failed.values()), 'none was given')}"
         )
-    kept = [path for path in members if not (Path(path) / FAILED).is_file()]
     return [load_estimator(path) for path in kept]

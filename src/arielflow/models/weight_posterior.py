@@ -103,6 +103,9 @@ class WeightPosterior(nn.Module):
         self.guide = _make_guide(self.model, guide, rank, initial)
         # Guides make their parameters when they are first called.
         self.guide(*example)
+        for parameter in self.guide.parameters():
+            # The prior is their regularisation; decay would widen the posterior besides.
+            parameter.undecayed = True
         self.warm_up = WarmUp()
         self.register_buffer("n_rows", torch.ones(()))
         self.n_draws = n_draws
@@ -174,8 +177,11 @@ def _set_priors(network: nn.Module, bayesian: nn.Module, prior_scale: float) -> 
         for kind, scale in (("weight", prior_scale / inputs**0.5), ("bias", prior_scale)):
             value = getattr(layer, kind).detach().clone()
             initial[f"network.{names[layer]}.{kind}"] = value
-            prior = dist.Normal(value.new_zeros(()), scale).expand(value.shape)
-            setattr(layer, kind, PyroSample(prior.to_event(value.ndim)))
+            # Unchecked, so that a diverged training is told by its loss.
+            with pyro.validation_enabled(False):
+                prior = dist.Normal(value.new_zeros(()), scale).expand(value.shape)
+                prior = prior.to_event(value.ndim)
+            setattr(layer, kind, PyroSample(prior))
     return initial
 
 
