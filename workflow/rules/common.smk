@@ -15,6 +15,9 @@ IMPORTANCE = [
 ]
 VARIATIONAL = ["flow_variational"] if config["variational"]["start"] else []
 ROWS = MODELS + IMPORTANCE + VARIATIONAL
+# Principal components are what the autoencoders are compared with.
+REPRESENTATIONS = ["pca"] + config["representation"]["models"]
+DIMENSIONS = config["representation"]["dimensions"]
 REFERENCES = ["prior"]
 SIMULATED = config["dataset"]["path"] is None
 TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]
@@ -50,6 +53,8 @@ wildcard_constraints:
     source="train|prior",
     chunk="[0-9]+",
     model="[a-z0-9_]+",
+    representation="|".join(REPRESENTATIONS),
+    dimension="[0-9]+",
     member="[0-9]+",
     planet="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
@@ -93,6 +98,14 @@ def training_sources(family):
     names = [f"models/{family}.py", "models/density.py", "models/networks.py"]
     names += ["training.py", "features.py", "coordinates.py"]
     return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+
+
+def representation_sources(wildcards):
+    """Digest of the code behind a representation of the spectra."""
+    shared = training_sources("autoencoder")
+    folder = Path(workflow.basedir) / "src" / "arielflow"
+    names = ["models/pca.py", "models/scaled.py", "explore.py"]
+    return shared + "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
 
 
 def family_sources(wildcards):

@@ -130,29 +130,48 @@ def trajectories(network: Network, n_clouds: int, times_yr: np.ndarray, *, seed:
     Returns
     -------
     xarray.Dataset
-        ``abundance(cloud, time, species)`` per hydrogen nucleus, at least ``FLOOR``, and
-        ``solver_seconds(cloud)``, the time that each took.
+        Over *cloud, time, species*: ``abundance`` per hydrogen nucleus, at least ``FLOOR``, and
+        ``slope``, see :func:`logarithmic_slope`; ``solver_seconds(cloud)``, the time that each
+        took.
     """
     abundance, seconds = [], []
     for start in initial_abundances(network, n_clouds, seed):
         began = perf_counter()
         abundance.append(solve(network, start, times_yr))
         seconds.append(perf_counter() - began)
-    return xr.Dataset(
-        {
-            "abundance": (
-                ("cloud", "time", "species"),
-                np.maximum(abundance, FLOOR),
-                {"long_name": "abundance per hydrogen nucleus", "units": "1"},
-            ),
-            "solver_seconds": (
-                "cloud",
-                np.array(seconds),
-                {"long_name": "time of the full solver", "units": "s"},
-            ),
-        },
-        coords={
-            "time": ("time", times_yr, {"long_name": "time", "units": "yr"}),
-            "species": network.species,
-        },
+    y, dims = np.maximum(abundance, FLOOR), ("cloud", "time", "species")
+    slope = logarithmic_slope(network, y, times_yr)
+    result = xr.Dataset(
+        {"abundance": (dims, y), "slope": (dims, slope), "solver_seconds": ("cloud", seconds)},
+        coords={"time": times_yr, "species": network.species},
     )
+    for name, long_name, units in (
+        ("abundance", "abundance per hydrogen nucleus", "1"),
+        ("slope", "derivative of log10 abundance by logarithmic time", "dex"),
+        ("solver_seconds", "time of the full solver", "s"),
+        ("time", "time since the start of the chemistry", "yr"),
+    ):
+        result[name].attrs |= {"long_name": long_name, "units": units}
+    return result
+
+
+def logarithmic_slope(network: Network, y: np.ndarray, times_yr: np.ndarray) -> np.ndarray:
+    """Derivative of log10 abundances by the logarithmic time that runs from 0 to 1.
+
+    Parameters
+    ----------
+    network
+        Whose rate equations give it exactly.
+    y
+        Abundances, shape (cloud, time, species); at the floor the slope is zero.
+    times_yr
+        Recorded times (time,) [yr].
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (cloud, time, species) [dex].
+    """
+    span = np.log(times_yr[-1] / times_yr[0])
+    by_time = network.derivative(y) * (times_yr * YEAR_S * span)[:, None]
+    return np.where(y > FLOOR, by_time / (y * np.log(10)), 0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arielflow.errors import ArielflowError
-from arielflow.models.base import PosteriorEstimator
+from arielflow.models.base import PosteriorEstimator, SpectrumRepresentation
 
 FAMILIES = ("flow", "flow_matching", "mc_dropout", "random_forest")
 
@@ -42,3 +42,45 @@ def load_estimator(directory: str | Path) -> PosteriorEstimator:
     if not path.is_file():
         raise ArielflowError(f"{directory}: holds no trained model; train it first")
     return _estimator_class(json.loads(path.read_text())["family"]).load(directory)
+
+
+REPRESENTATIONS = {
+    "pca": ("pca", {}),
+    "autoencoder": ("autoencoder", {"kl_weight": 0.0}),
+    "variational_autoencoder": ("autoencoder", {}),
+}
+"""Family and settings of every representation, by the name that a configuration calls it."""
+
+
+def make_representation(
+    name: str, settings: dict[str, Any] | None = None
+) -> SpectrumRepresentation:
+    """Make an untrained representation by its name in a configuration.
+
+    Raises
+    ------
+    ArielflowError
+        The name or a setting is not known.
+    """
+    if name not in REPRESENTATIONS:
+        raise ArielflowError(
+            f"representation {name!r} is not known; choose {', '.join(REPRESENTATIONS)}"
+        )
+    family, fixed = REPRESENTATIONS[name]
+    module = import_module(f"arielflow.models.{family}")
+    return module.Representation.from_settings((settings or {}) | fixed)
+
+
+def load_representation(directory: str | Path) -> SpectrumRepresentation:
+    """Load a trained representation of whatever family.
+
+    Raises
+    ------
+    ArielflowError
+        The folder holds no representation.
+    """
+    path = Path(directory) / SpectrumRepresentation.description_file
+    if not path.is_file():
+        raise ArielflowError(f"{directory}: holds no trained representation; train it first")
+    family = json.loads(path.read_text())["family"]
+    return import_module(f"arielflow.models.{family}").Representation.load(directory)

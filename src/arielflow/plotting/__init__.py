@@ -19,6 +19,11 @@ from arielflow.plotting.physics import (
     residuals_by_wavelength,
 )
 from arielflow.plotting.posteriors import corner_plot, posterior_beside_literature
+from arielflow.plotting.representation import (
+    latent_by_cluster,
+    latent_by_target,
+    representation_error,
+)
 from arielflow.plotting.results import (
     coverage_curves,
     feature_importances,
@@ -37,6 +42,8 @@ __all__ = [
     "fitted_spectra",
     "importance_quality",
     "independent_components",
+    "latent_by_cluster",
+    "latent_by_target",
     "leaderboard_chart",
     "loadings",
     "mean_versus_scatter",
@@ -45,6 +52,7 @@ __all__ = [
     "posterior_beside_literature",
     "predicted_versus_true",
     "quality_counts",
+    "representation_error",
     "residual_distributions",
     "residuals_by_wavelength",
     "scores_by_target",

@@ -51,6 +51,7 @@ def assemble_report(
         observed=_one(inputs["observed"]),
         quality=_many(inputs["quality"]),
         exploration=_one(inputs["exploration"]),
+        representation=_one(inputs["representation"]),
         histories=_with_rows(inputs["histories"]),
         leaderboard=_one(inputs["leaderboard"]),
         published=published_r2(edition),

@@ -19,6 +19,7 @@ from arielflow.report.posterior_sections import (
     observed_section,
     predictions_section,
 )
+from arielflow.report.representation_section import representation_section
 from arielflow.report.score_tables import leaderboard_table, per_target_table, score_label
 from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
@@ -254,6 +255,7 @@ def sections(content: ReportContent) -> Iterator[Section]:
         quality_section,
         data_section,
         exploration_section,
+        representation_section,
         training_section,
         predictions_section,
         calibration_section,
