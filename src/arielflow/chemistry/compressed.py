@@ -85,7 +85,7 @@ class LatentNetwork(nn.Module):
         return gain - loss
 
 
-class Network(nn.Module):
+class _Modules(nn.Module):
     """Encoder, latent network and decoder; standardisation of log10 abundances as buffers."""
 
     def __init__(self, settings: CompressionSettings, n_species: int, n_times: int) -> None:
@@ -174,7 +174,7 @@ class CompressedNetwork:
             for name, part in splits.items()
         }
         torch.manual_seed(seed)
-        self.network = network = Network(self.settings, len(self.species), len(self.times_yr))
+        self.network = network = _Modules(self.settings, len(self.species), len(self.times_yr))
         known = data["train"][0].flatten(0, 1)
         network.mean.copy_(known.mean(dim=0))
         network.scale.copy_(known.std(dim=0).clamp(min=_SMALLEST_SCALE))
@@ -292,7 +292,7 @@ class CompressedNetwork:
         model = cls.from_settings(description["settings"])
         model.species = description["species"]
         model.times_yr = np.array(description["times_yr"])
-        model.network = Network(model.settings, len(model.species), len(model.times_yr))
+        model.network = _Modules(model.settings, len(model.species), len(model.times_yr))
         model.network.load_state_dict(load_file(Path(directory) / _WEIGHTS))
         model.network.eval()
         return model
