@@ -9,7 +9,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/default --core
 
 export PYTHONHASHSEED := 0
 
-.PHONY: help install run test test-slow lint lock embedded-data benchmark clean distclean
+.PHONY: help install run chemistry test test-slow lint lock embedded-data benchmark clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 run: $(INSTALLED)  ## run the workflow (CONFIG=config.yaml CORES=2) and say where the results are
 	@$(SNAKEMAKE) --configfile $(CONFIG)
 	@$(BIN)/python workflow/scripts/show_summary.py $(CONFIG)
+
+chemistry: $(INSTALLED)  ## compress a reaction network (docs/chemistry.md)
+	@$(SNAKEMAKE) --configfile config/chemistry.yaml -- chemistry
 
 test: $(INSTALLED) lint  ## lint, then every test that is not slow
 	$(BIN)/python -m pytest -m "not slow"

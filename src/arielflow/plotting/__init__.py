@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from arielflow.plotting.chemistry import (
+    abundance_errors,
+    abundance_trajectories,
+    latent_trajectories,
+)
 from arielflow.plotting.data import population, quality_counts, spectra_gallery
 from arielflow.plotting.exploration import (
     clusters,
@@ -34,6 +39,8 @@ from arielflow.plotting.results import (
 )
 
 __all__ = [
+    "abundance_errors",
+    "abundance_trajectories",
     "clusters",
     "corner_plot",
     "coverage_curves",
@@ -44,6 +51,7 @@ __all__ = [
     "independent_components",
     "latent_by_cluster",
     "latent_by_target",
+    "latent_trajectories",
     "leaderboard_chart",
     "loadings",
     "mean_versus_scatter",
