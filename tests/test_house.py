@@ -27,7 +27,7 @@ TIERS = [
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
         *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
-        *("embedded_truth", "train_member", "tune", "represent", "chemistry"),
+        *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
     },
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate"},
     {"plotting"},
@@ -172,7 +172,7 @@ def test_schema_describes_every_key_and_forbids_others() -> None:
 def test_families_and_editions_are_the_files_that_exist() -> None:
     # The surrogate is an emulator (theta to spectrum), no family of posterior estimators.
     shared = {"__init__", "base", "density", "networks", "ensemble", "surrogate"}
-    shared |= {"autoencoder", "pca", "scaled"}
+    shared |= {"autoencoder", "disentangled", "pca", "scaled"}
     settings = _schema()["properties"]["model_settings"]["additionalProperties"]["properties"]
     assert settings["family"]["enum"] == list(FAMILIES)
     assert set(FAMILIES) == {p.stem for p in (SOURCE / "models").glob("*.py")} - shared

@@ -48,6 +48,7 @@ REPRESENTATIONS = {
     "pca": ("pca", {}),
     "autoencoder": ("autoencoder", {"kl_weight": 0.0}),
     "variational_autoencoder": ("autoencoder", {}),
+    **{method: ("disentangled", {"method": method}) for method in ("factor", "fader", "poly")},
 }
 """Family and settings of every representation, by the name that a configuration calls it."""
 
