@@ -77,12 +77,16 @@ class LatentNetwork(nn.Module):
         """Rate coefficients (order, from, to) of the lone and of the catalysed reactions."""
         return nn.functional.softplus(self.raw) * self.others
 
-    def forward(self, rates: Tensor, z: Tensor) -> Tensor:
+    def matrix(self) -> Tensor:
+        """Gains less losses (from, 2 latent): of the lone reactions, then of the catalysed ones."""
+        lone, catalysed = self.rates()
+        return torch.cat([lone - torch.diag(lone.sum(dim=1)), catalysed - catalysed.T], dim=1)
+
+    @staticmethod
+    def derivative(matrix: Tensor, z: Tensor) -> Tensor:
         """Derivative of latent abundances (…, latent) by the logarithmic time."""
-        lone, catalysed = rates
-        gain = z @ lone + z * (z @ catalysed)
-        loss = z * (lone.sum(dim=1) + z @ catalysed.T)
-        return gain - loss
+        lone, catalysed = (z @ matrix).chunk(2, dim=-1)
+        return lone + z * catalysed
 
 
 class _Modules(nn.Module):
@@ -108,8 +112,10 @@ class _Modules(nn.Module):
 
     def evolve(self, z: Tensor) -> Tensor:
         """Latent abundances (time, cloud, latent) from those at the first time (cloud, latent)."""
-        rates = self.kinetics.rates()
-        return odeint(lambda _, state: self.kinetics(rates, state), z, self.time, method="rk4")
+        matrix = self.kinetics.matrix()
+        return odeint(
+            lambda _, state: self.kinetics.derivative(matrix, state), z, self.time, method="rk4"
+        )
 
 
 class CompressedNetwork:
@@ -199,8 +205,7 @@ class CompressedNetwork:
         settings, network = self.settings, self.network
         with torch.enable_grad():
             z, z_slope = jvp(network.encode, (x,), (slope,))
-        rates = network.kinetics.rates()
-        kinetics = network.kinetics(rates, z)
+        kinetics = network.kinetics.derivative(network.kinetics.matrix(), z)
         back, back_slope = jvp(network.decode, (z,), (kinetics,))
         path = network.evolve(z[:, 0]).transpose(0, 1)
         derivative = (z_slope - kinetics).abs().mean() + (back_slope - slope).abs().mean()
@@ -209,7 +214,7 @@ class CompressedNetwork:
             settings.reconstruction * (back - x).abs().mean()
             + settings.derivative * derivative
             + settings.trajectory * trajectory
-            + settings.sparsity * rates.sum()
+            + settings.sparsity * network.kinetics.rates().sum()
         )
 
     @torch.no_grad()

@@ -37,7 +37,7 @@ class Times(BaseModel):
 
     first_yr: float = Field(1.0, gt=0)
     last_yr: float = Field(1e6, gt=0)
-    number: int = Field(61, ge=3)
+    number: int = Field(31, ge=3)
 
     def values(self) -> np.ndarray:
         """The times (time,) [yr].
