@@ -19,7 +19,7 @@ from arielflow.schema import is_usable
 
 SECTIONS = [
     *("run", "leaderboard", "submission", "quality", "data", "exploration"),
-    *("representation", "training"),
+    *("representation", "disentangled", "training"),
     *("predictions", "calibration", "importance_sampling", "posteriors", "observed"),
     *("importances", "benchmarks", "manifest"),
 ]

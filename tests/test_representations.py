@@ -8,12 +8,18 @@ import pytest
 import torch
 
 from arielflow import plotting
+from arielflow.disentangle import chemical_twins, compare_disentangled
+from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.explore import explore
 from arielflow.models import REPRESENTATIONS, load_representation, make_representation
+from arielflow.models.disentangled import nuisance_factors
 from arielflow.provenance import write_dataset
 from arielflow.report.content import ReportContent
-from arielflow.report.representation_section import representation_section
+from arielflow.report.representation_section import (
+    disentangled_section,
+    representation_section,
+)
 from arielflow.represent import (
     compare_representations,
     linear_probe,
@@ -166,3 +172,45 @@ def test_cpu_and_gpu_agree(trained, simulated) -> None:
     planets = simulated.isel(planet=slice(250, 260))
     latents = [model.encode(planets, device=device) for device in ("cpu", "cuda")]
     np.testing.assert_allclose(*latents, atol=1e-4)
+
+
+def test_chemical_twins_share_abundances_alone(simulated, physics) -> None:
+    planets = simulated.isel(planet=slice(0, 40))
+    twins = chemical_twins(get_edition("adc2023"), planets, physics, seed=1)
+    theta, other = planets["theta"].values, twins["theta"].values
+    np.testing.assert_array_equal(theta[:, 2:], other[:, 2:])
+    assert (theta[:, :2] != other[:, :2]).all()
+    assert set(theta[:, 1]) == set(other[:, 1])
+    assert np.isfinite(twins["transit_depth"].values).all()
+    with pytest.raises(ArielflowError, match="expected at least two"):
+        chemical_twins(get_edition("adc2023"), planets.isel(planet=[0]), physics, seed=1)
+
+
+def test_disentangling_is_measured_and_reported(simulated, physics, tmp_path) -> None:
+    parts = simulated.isel(planet=slice(0, 240)), simulated.isel(planet=slice(240, 300))
+    names = ["variational_autoencoder", "poly"]
+    for name in names:
+        model = make_representation(name, settings(name))
+        model.fit(*parts, seed=1)
+        model.save(tmp_path / name)
+    twins = chemical_twins(get_edition("adc2023"), parts[1], physics, seed=1)
+    folders = {name: tmp_path / name for name in names}
+    nuisance = ("temperature", "radius", "noise")
+    found = compare_disentangled(folders, parts[1], twins, nuisance=nuisance, seed=1)
+    assert found["factor_r2"].shape == (2, 3) and found["abundance_r2"].shape == (2, 5)
+    assert ((found["nearer_share"] >= 0) & (found["nearer_share"] <= 1)).all()
+    section = disentangled_section(ReportContent("t", "r", "e", disentangled=found))
+    assert [len(row) for row in section.blocks[0].rows] == [11, 11]
+
+
+def test_nuisance_factors_must_be_known(simulated) -> None:
+    unknown = simulated.copy(deep=True)
+    unknown["theta"].values[0, 1] = np.nan
+    with pytest.raises(ArielflowError, match="temperature is no known target"):
+        nuisance_factors(unknown, ("noise", "temperature"))
+
+
+@pytest.mark.parametrize(("method", "setting"), [("poly", "weight"), ("fader", "degree")])
+def test_settings_of_another_method_are_errors(method, setting) -> None:
+    with pytest.raises(ArielflowError, match=f"{setting} is no setting of method {method}"):
+        make_representation(method, {setting: 1})

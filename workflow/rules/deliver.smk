@@ -37,6 +37,7 @@ REPORT_INPUTS = dict(
     representation=(
         f"{RUN}/representation/comparison.nc" if config["representation"]["models"] else []
     ),
+    disentangled=f"{RUN}/representation/disentangled.nc" if DISENTANGLED else [],
     histories=[
         f"{RUN}/histories/{model}/{member}.csv"
         for model in TRAINED

@@ -44,7 +44,7 @@ rule train_representation:
         runtime=120,
         gpu=1 if config["device"] == "cuda" else 0,
     params:
-        settings=config["representation"]["settings"],
+        settings=representation_settings,
         scaling=config["explore"]["representation"],
         sources=representation_sources,
         seed=config["seed"],
@@ -88,3 +88,37 @@ rule compare_representations:
         device=config["device"],
     script:
         "../scripts/compare_representations.py"
+
+
+rule compare_disentangled:
+    input:
+        models=expand(
+            f"{RUN}/representation/models/{{representation}}/{config['disentangle']['n_latent']}",
+            representation=DISENTANGLE_MODELS,
+        ),
+        planets=f"{RUN}/ingested/train.nc",
+        split=f"{RUN}/ingested/train_split.csv",
+        physics=PHYSICS_FILES,
+    output:
+        comparison=f"{RUN}/representation/disentangled.nc",
+    log:
+        f"{RUN}/logs/compare_disentangled.log",
+    benchmark:
+        f"{RUN}/benchmarks/compare_disentangled.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+        gpu=1 if config["device"] == "cuda" else 0,
+    params:
+        names=DISENTANGLE_MODELS,
+        nuisance=config["disentangle"]["nuisance"],
+        edition=EDITION,
+        physics=PHYSICS,
+        sources=physics_sources,
+        seed=config["seed"],
+        device=config["device"],
+    script:
+        "../scripts/compare_disentangled.py"

@@ -1,8 +1,8 @@
 """Latent variables of a spectrum without what nuisance factors leave in it.
 
 After de Mijolla et al. 2021 (ApJ 913, 12), who take temperature and gravity out of stellar spectra
-so that what remains tells chemistry. Nuisance factors here are those of a planet: temperature, radius
-and noise level. Three ways:
+so that what remains tells chemistry. Nuisance factors here are those of a planet: temperature,
+radius and noise level. Three ways:
 
 - ``factor``: a discriminator tells pairs of latent variables and own factors from pairs with the
   factors of another planet; the encoder makes that impossible.

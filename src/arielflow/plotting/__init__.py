@@ -28,6 +28,7 @@ from arielflow.plotting.representation import (
     latent_by_cluster,
     latent_by_target,
     representation_error,
+    twin_distances,
 )
 from arielflow.plotting.results import (
     coverage_curves,
@@ -67,4 +68,5 @@ __all__ = [
     "silhouettes",
     "spectra_gallery",
     "training_curves",
+    "twin_distances",
 ]

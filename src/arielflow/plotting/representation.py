@@ -82,3 +82,20 @@ def latent_by_cluster(comparison: xr.Dataset) -> Figure:
     axes.set(xlabel=names[0], ylabel=names[1], xlim=central_range(x), ylim=central_range(y))
     axes.legend(loc="best", markerscale=1.6)
     return figure
+
+
+@styled
+def twin_distances(comparison: xr.Dataset) -> Figure:
+    """Distances of chemical twins and of random pairs in each model's latent variables."""
+    names = [str(name) for name in comparison["model"].values]
+    figure, panels = grid_of_panels(len(names), columns=2, panel_inches=(3.3, 2.2))
+    for axes, name in zip(panels, names, strict=True):
+        model = comparison.sel(model=name)
+        bins = np.linspace(0, float(np.quantile(model["random_distance"], 0.995)), 40)
+        for index, kind in enumerate(("twin", "random")):
+            label = ("chemical twins", "random pairs")[index]
+            axes.hist(model[f"{kind}_distance"], bins, color=colour(index), alpha=0.6, label=label)
+        axes.set(title=name.replace("_", " "), xlabel="distance [1]", ylabel="pairs [number]")
+    panels[0].legend(loc="best")
+    label_outer(panels, columns=2)
+    return figure

@@ -35,6 +35,7 @@ class ReportContent:
     train, test, observed : planets datasets
     exploration : result of :func:`arielflow.explore.explore`
     representation : result of :func:`arielflow.represent.compare_representations`
+    disentangled : result of :func:`arielflow.disentangle.compare_disentangled`
     histories : tables ``epoch``, ``train_loss``, ``valid_loss`` by ``model/member``
     leaderboard : a row a model, scores with ``_low`` and ``_high``
     published : rows like the leaderboard's, with published numbers, and ``reference``
@@ -61,6 +62,7 @@ class ReportContent:
     observed: xr.Dataset | None = None
     exploration: xr.Dataset | None = None
     representation: xr.Dataset | None = None
+    disentangled: xr.Dataset | None = None
     histories: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     leaderboard: pd.DataFrame | None = None
     published: pd.DataFrame | None = None
@@ -207,6 +209,7 @@ def load_content(
     quality: Sequence[str | Path] = (),
     exploration: str | Path | None = None,
     representation: str | Path | None = None,
+    disentangled: str | Path | None = None,
     histories: Mapping[str, str | Path] | None = None,
     leaderboard: str | Path | None = None,
     published: pd.DataFrame | None = None,
@@ -256,6 +259,7 @@ def load_content(
         observed=one(observed, open_dataset),
         exploration=one(exploration, open_dataset),
         representation=one(representation, open_dataset),
+        disentangled=one(disentangled, open_dataset),
         histories=each(histories, _table),
         leaderboard=one(leaderboard, _table),
         published=published,

@@ -1,4 +1,4 @@
-"""The report's section on learned representations of the spectra."""
+"""The report's sections on learned representations of the spectra."""
 
 from __future__ import annotations
 
@@ -93,3 +93,41 @@ def _probe_table(found: xr.Dataset, probed: str) -> TableBlock:
         numeric_from=1,
         note=f"Cross-validated over the validation planets, from {probed} of each representation.",
     )
+
+
+def disentangled_section(content: ReportContent) -> Section:
+    """Latent variables without nuisance factors, before and after."""
+    found, title = content.disentangled, "Disentangled representations"
+    if found is None:
+        return Section(
+            "disentangled",
+            title,
+            absent="None was asked for (disentangle.methods in the configuration).",
+        )
+    factors = [str(name) for name in found["factor"].values]
+    molecules = [str(name) for name in found["molecule"].values]
+    rows = []
+    for name in found["model"].values:
+        model = found.sel(model=name)
+        r2 = [*model["factor_r2"].values, *model["abundance_r2"].values]
+        pairs = [float(model["twin_ratio"]), float(model["nearer_share"])]
+        rows.append([str(name), *(formatting.number(float(v), 2) for v in [*r2, *pairs])])
+    intro = (
+        "Latent variables of the scaled spectra, before (the first row) and after nuisance factors "
+        f"({', '.join(factors)}) are taken out, after de Mijolla et al. 2021. Chemical twins are "
+        "pairs with the same abundances in different systems, made with the forward model."
+    )
+    table = TableBlock(
+        ["representation", *factors, *molecules, "twin distance", "twin is nearer"],
+        rows,
+        numeric_from=1,
+        note="Factors and molecules: cross-validated R² of a linear map from the latent variables. "
+        "Twin distance: median distance of twins over that of random pairs; twin is nearer: share "
+        "of planets whose twin is nearer than a random planet, 0.5 where chemistry plays no part.",
+    )
+    figure = FigureBlock(
+        "twin_distances",
+        "Distances in the latent variables of chemical twins and of random pairs.",
+        plotting.twin_distances(found),
+    )
+    return Section("disentangled", title, intro, [table, figure])

@@ -19,7 +19,10 @@ from arielflow.report.posterior_sections import (
     observed_section,
     predictions_section,
 )
-from arielflow.report.representation_section import representation_section
+from arielflow.report.representation_section import (
+    disentangled_section,
+    representation_section,
+)
 from arielflow.report.score_tables import leaderboard_table, per_target_table, score_label
 from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
@@ -256,6 +259,7 @@ def sections(content: ReportContent) -> Iterator[Section]:
         data_section,
         exploration_section,
         representation_section,
+        disentangled_section,
         training_section,
         predictions_section,
         calibration_section,
