@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.config import config_faults, merged, read_config
 from arielflow.editions import NAMES, get_edition
-from arielflow.models import FAMILIES, make_estimator
+from arielflow.models import FAMILIES, make_estimator, make_representation
 from arielflow.models.surrogate import Emulator
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +137,12 @@ def test_configurations_are_valid(path: Path) -> None:
         spec = config["model_settings"].get(name, {})
         make_estimator(spec.get("family", name), spec.get("settings"))
     Emulator.from_settings(config["surrogate"]["settings"])
+    for name in config["representation"]["models"]:
+        make_representation(name, config["representation"]["settings"])
+    section = config["disentangle"]
+    for name in section["methods"]:
+        make_representation(name, section["settings"] | {"nuisance": section["nuisance"]})
+    CompressedNetwork.from_settings(config["chemistry"]["compression"])
 
 
 @pytest.mark.parametrize(

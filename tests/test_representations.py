@@ -133,7 +133,7 @@ def comparison(simulated, tmp_path_factory):
             model.save(root / name / str(n))
     test = simulated.isel(planet=slice(240, 300))
     explored = explore(simulated, test, n_components=3, clusters=range(2, 4), seed=1)
-    folders = model_folders(root, names, dimensions)
+    folders = model_folders([root / name / str(n) for name in names for n in dimensions])
     return compare_representations(folders, simulated, split, test, explored, seed=1)
 
 

@@ -211,8 +211,9 @@ def _describe(result: xr.Dataset) -> xr.Dataset:
     return result
 
 
-def model_folders(
-    root: str | Path, names: Sequence[str], dimensions: Sequence[int]
-) -> dict[str, dict[int, Path]]:
-    """Folders of the models below ``root``, which holds ``{name}/{dimension}``."""
-    return {name: {n: Path(root) / name / str(n) for n in dimensions} for name in names}
+def model_folders(folders: Sequence[str | Path]) -> dict[str, dict[int, Path]]:
+    """Folders ``…/{name}/{dimension}`` of trained representations by name and dimension."""
+    found: dict[str, dict[int, Path]] = {}
+    for folder in map(Path, folders):
+        found.setdefault(folder.parent.name, {})[int(folder.name)] = folder
+    return found

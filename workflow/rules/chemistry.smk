@@ -1,13 +1,5 @@
 # A reaction network and its compressed stand-in; made on request alone: snakemake chemistry.
 
-CHEMISTRY = f"{RUN}/chemistry"
-
-
-def chemistry_sources(*names):
-    """Digest of the code of the chemistry."""
-    folder = Path(workflow.basedir) / "src" / "arielflow"
-    return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
-
 
 rule chemistry:
     input:
@@ -29,7 +21,7 @@ rule solve_clouds:
         runtime=60,
     params:
         settings=config["chemistry"],
-        sources=chemistry_sources(
+        sources=module_sources(
             "chemistry/network.py", "chemistry/solver.py", "chemistry/reactions.csv"
         ),
         seed=config["seed"],
@@ -56,7 +48,7 @@ rule compress_network:
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         settings=config["chemistry"],
-        sources=chemistry_sources("chemistry/compressed.py", "models/networks.py", "training.py"),
+        sources=module_sources("chemistry/compressed.py", "models/networks.py", "training.py"),
         seed=config["seed"],
         device=config["device"],
         # Not an output: Snakemake deletes declared outputs before a rerun.

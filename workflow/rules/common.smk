@@ -21,6 +21,7 @@ DIMENSIONS = config["representation"]["dimensions"]
 # The plain one is what the disentangled ones are compared with.
 DISENTANGLED = config["disentangle"]["methods"]
 DISENTANGLE_MODELS = ["variational_autoencoder"] + DISENTANGLED
+CHEMISTRY = f"{RUN}/chemistry"
 REFERENCES = ["prior"]
 SIMULATED = config["dataset"]["path"] is None
 TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]
@@ -103,12 +104,16 @@ def training_sources(family):
     return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
 
 
+def module_sources(*names):
+    """Digest of modules under src/arielflow, named by their paths there."""
+    folder = Path(workflow.basedir) / "src" / "arielflow"
+    return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+
+
 def representation_sources(wildcards):
     """Digest of the code behind a representation of the spectra."""
-    shared = training_sources("autoencoder")
-    folder = Path(workflow.basedir) / "src" / "arielflow"
     names = ["models/disentangled.py", "models/pca.py", "models/scaled.py", "explore.py"]
-    return shared + "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+    return [training_sources("autoencoder"), module_sources(*names)]
 
 
 def representation_settings(wildcards):

@@ -81,9 +81,6 @@ rule compare_representations:
         runtime=30,
         gpu=1 if config["device"] == "cuda" else 0,
     params:
-        root=f"{RUN}/representation/models",
-        names=REPRESENTATIONS,
-        dimensions=DIMENSIONS,
         seed=config["seed"],
         device=config["device"],
     script:

@@ -7,7 +7,7 @@ from arielflow.schema import open_dataset
 with job(snakemake.log[0]):
     params = snakemake.params
     result = compare_representations(
-        model_folders(params.root, params.names, params.dimensions),
+        model_folders(snakemake.input.models),
         open_dataset(snakemake.input.planets),
         read_split(snakemake.input.split),
         open_dataset(snakemake.input.test),

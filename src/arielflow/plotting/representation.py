@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from arielflow.plotting.style import (
     CONTINUOUS,
+    MUTED,
     central_range,
     colour,
     grid_of_panels,
@@ -27,8 +28,8 @@ def representation_error(comparison: xr.Dataset) -> Figure:
         model = comparison.sel(model=name)
         label = "PCA" if name == "pca" else str(name).replace("_", " ")
         style = {"color": colour(index), "markersize": 4}
-        axes.plot(dimension, model["rms_test"], "o-", label=f"{label}, test", **style)
-        axes.plot(dimension, model["rms_valid"], "--", label=f"{label}, validation", **style)
+        axes.plot(dimension, model["rms_test"], "o-", label=label, **style)
+        axes.plot(dimension, model["rms_valid"], "--", **style)
         if name != "pca":
             chosen = int(model["chosen_dimension"])
             error = float(model["rms_test"].sel(dimension=chosen))
@@ -36,7 +37,8 @@ def representation_error(comparison: xr.Dataset) -> Figure:
     axes.set_yscale("log")
     axes.set_xticks(dimension)
     axes.set(xlabel="latent variables [number]", ylabel="rms error of the scaled spectrum [1]")
-    axes.legend(loc="best")
+    axes.plot([], [], "--", color=MUTED, label="validation planets")
+    axes.legend(loc="lower left")
     return figure
 
 
