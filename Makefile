@@ -10,7 +10,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/default --core
 
 export PYTHONHASHSEED := 0
 
-.PHONY: help install run recover test test-cluster test-slow lint lock embedded-data benchmark clean distclean
+.PHONY: help install run chemistry recover test test-cluster test-slow lint lock embedded-data benchmark clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ run: $(INSTALLED)  ## run the workflow (CONFIG=config.yaml CORES=2) and say wher
 recover: $(INSTALLED)  ## pick up a killed run: end its leftover jobs, unlock, rerun (PROFILE=… CONFIG=…)
 	@$(BIN)/arielflow recover --workflow-profile $(PROFILE) --configfile $(CONFIG) \
 	  $(if $(findstring default,$(PROFILE)),--cores $(CORES))
+
+chemistry: $(INSTALLED)  ## compress a reaction network (docs/chemistry.md)
+	@$(SNAKEMAKE) --configfile config/chemistry.yaml -- chemistry
 
 test: $(INSTALLED) lint  ## lint, then every test that is not slow
 	$(BIN)/python -m pytest -m "not slow"

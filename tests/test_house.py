@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.config import config_faults, merged, read_config
 from arielflow.editions import NAMES, get_edition
-from arielflow.models import FAMILIES, make_estimator
+from arielflow.models import FAMILIES, make_estimator, make_representation
 from arielflow.models.surrogate import Emulator
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,7 @@ TIERS = [
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
         *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
-        *("embedded_truth", "train_member", "tune"),
+        *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
     },
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate", "crate"},
     {"plotting"},
@@ -137,6 +138,12 @@ def test_configurations_are_valid(path: Path) -> None:
         spec = config["model_settings"].get(name, {})
         make_estimator(spec.get("family", name), spec.get("settings"))
     Emulator.from_settings(config["surrogate"]["settings"])
+    for name in config["representation"]["models"]:
+        make_representation(name, config["representation"]["settings"])
+    section = config["disentangle"]
+    for name in section["methods"]:
+        make_representation(name, section["settings"] | {"nuisance": section["nuisance"]})
+    CompressedNetwork.from_settings(config["chemistry"]["compression"])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +193,7 @@ def test_schema_describes_every_key_and_forbids_others() -> None:
 def test_families_and_editions_are_the_files_that_exist() -> None:
     # The surrogate is an emulator (theta to spectrum), no family of posterior estimators.
     shared = {"__init__", "base", "density", "networks", "ensemble", "surrogate"}
-    shared |= {"mixture", "weight_posterior"}
+    shared |= {"mixture", "weight_posterior", "autoencoder", "disentangled", "pca", "scaled"}
     settings = _schema()["properties"]["model_settings"]["additionalProperties"]["properties"]
     assert settings["family"]["enum"] == list(FAMILIES)
     assert set(FAMILIES) == {p.stem for p in (SOURCE / "models").glob("*.py")} - shared

@@ -18,7 +18,8 @@ from arielflow.report.importance_section import importance_section
 from arielflow.schema import is_usable
 
 SECTIONS = [
-    *("run", "leaderboard", "submission", "quality", "data", "exploration", "training"),
+    *("run", "leaderboard", "submission", "quality", "data", "exploration"),
+    *("representation", "disentangled", "training"),
     *("predictions", "calibration", "uncertainty", "importance_sampling", "posteriors", "observed"),
     *("importances", "benchmarks", "manifest"),
 ]

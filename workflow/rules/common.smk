@@ -15,6 +15,13 @@ IMPORTANCE = [
 ]
 VARIATIONAL = ["flow_variational"] if config["variational"]["start"] else []
 ROWS = MODELS + IMPORTANCE + VARIATIONAL
+# Principal components are what the autoencoders are compared with.
+REPRESENTATIONS = ["pca"] + config["representation"]["models"]
+DIMENSIONS = config["representation"]["dimensions"]
+# The plain one is what the disentangled ones are compared with.
+DISENTANGLED = config["disentangle"]["methods"]
+DISENTANGLE_MODELS = ["variational_autoencoder"] + DISENTANGLED
+CHEMISTRY = f"{RUN}/chemistry"
 REFERENCES = ["prior"]
 SIMULATED = config["dataset"]["path"] is None
 TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]
@@ -54,6 +61,8 @@ wildcard_constraints:
     source="train|prior",
     chunk="[0-9]+",
     model="[a-z0-9_]+",
+    representation="|".join(set(REPRESENTATIONS + DISENTANGLE_MODELS)),
+    dimension="[0-9]+",
     member="[0-9]+",
     planet="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
@@ -115,6 +124,26 @@ def training_sources(family):
     if family == "bnn":
         names += ["models/mixture.py", "models/weight_posterior.py"]
     return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+
+
+def module_sources(*names):
+    """Digest of modules under src/arielflow, named by their paths there."""
+    folder = Path(workflow.basedir) / "src" / "arielflow"
+    return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+
+
+def representation_sources(wildcards):
+    """Digest of the code behind a representation of the spectra."""
+    names = ["models/disentangled.py", "models/pca.py", "models/scaled.py", "explore.py"]
+    return [training_sources("autoencoder"), module_sources(*names)]
+
+
+def representation_settings(wildcards):
+    """Settings of a representation besides its dimension and the scaling of the spectra."""
+    section = config["disentangle"]
+    if wildcards.representation in DISENTANGLED:
+        return section["settings"] | {"nuisance": section["nuisance"]}
+    return config["representation"]["settings"]
 
 
 def family_sources(wildcards):

@@ -34,6 +34,10 @@ REPORT_INPUTS = dict(
     # Test planets first: the page cuts a long table.
     quality=expand(f"{RUN}/ingested/{{split}}_quality.csv", split=SPLITS[::-1]),
     exploration=f"{RUN}/exploration.nc",
+    representation=(
+        f"{RUN}/representation/comparison.nc" if config["representation"]["models"] else []
+    ),
+    disentangled=f"{RUN}/representation/disentangled.nc" if DISENTANGLED else [],
     histories=[
         f"{RUN}/histories/{model}/{member}.csv"
         for model in TRAINED

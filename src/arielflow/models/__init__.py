@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arielflow.errors import ArielflowError
-from arielflow.models.base import PosteriorEstimator
+from arielflow.models.base import PosteriorEstimator, SpectrumRepresentation
 
 log = logging.getLogger(__name__)
 
@@ -79,3 +79,46 @@ def load_members(members: Sequence[str | Path]) -> list[PosteriorEstimator]:
             f"{next(iter(failed.values()), 'none was given')}"
         )
     return [load_estimator(path) for path in kept]
+
+
+REPRESENTATIONS = {
+    "pca": ("pca", {}),
+    "autoencoder": ("autoencoder", {"kl_weight": 0.0}),
+    "variational_autoencoder": ("autoencoder", {}),
+    **{method: ("disentangled", {"method": method}) for method in ("factor", "fader", "poly")},
+}
+"""Family and settings of every representation, by the name that a configuration calls it."""
+
+
+def make_representation(
+    name: str, settings: dict[str, Any] | None = None
+) -> SpectrumRepresentation:
+    """Make an untrained representation by its name in a configuration.
+
+    Raises
+    ------
+    ArielflowError
+        The name or a setting is not known.
+    """
+    if name not in REPRESENTATIONS:
+        raise ArielflowError(
+            f"representation {name!r} is not known; choose {', '.join(REPRESENTATIONS)}"
+        )
+    family, fixed = REPRESENTATIONS[name]
+    module = import_module(f"arielflow.models.{family}")
+    return module.Representation.from_settings((settings or {}) | fixed)
+
+
+def load_representation(directory: str | Path) -> SpectrumRepresentation:
+    """Load a trained representation of whatever family.
+
+    Raises
+    ------
+    ArielflowError
+        The folder holds no representation.
+    """
+    path = Path(directory) / SpectrumRepresentation.description_file
+    if not path.is_file():
+        raise ArielflowError(f"{directory}: holds no trained representation; train it first")
+    family = json.loads(path.read_text())["family"]
+    return import_module(f"arielflow.models.{family}").Representation.load(directory)

@@ -1,4 +1,4 @@
-"""The interfaces of trained models: spectra to posteriors, and parameters to spectra."""
+"""The interfaces of trained models: spectra to posteriors or latents, parameters to spectra."""
 
 from __future__ import annotations
 
@@ -210,4 +210,44 @@ class SpectrumEmulator(TrainedModel):
         ------
         ArielflowError
             The emulator was trained for other bins than the planets have.
+        """
+
+
+class SpectrumRepresentation(TrainedModel):
+    """A few latent variables of a spectrum, and the spectrum back from them.
+
+    What is encoded and reconstructed is the *scaled* spectrum (see
+    :func:`arielflow.explore.fit_scaling`), the same for every representation of a run, so that
+    their errors can be compared.
+
+    Attributes
+    ----------
+    n_latent : number of latent variables
+    """
+
+    description_file: ClassVar[str] = "representation.json"
+    n_latent: int
+
+    @abstractmethod
+    def scaled(self, planets: xr.Dataset) -> np.ndarray:
+        """The planets' scaled spectra, shape (planet, wavelength), without a unit."""
+
+    @abstractmethod
+    def encode(self, planets: xr.Dataset, *, device: str = "auto") -> np.ndarray:
+        """Latent variables (planet, latent) of usable planets.
+
+        Raises
+        ------
+        ArielflowError
+            The planets have other bins than those it was trained on.
+        """
+
+    @abstractmethod
+    def decode(self, latent: np.ndarray, *, device: str = "auto") -> np.ndarray:
+        """Scaled spectra (planet, wavelength) of latent variables (planet, latent).
+
+        Raises
+        ------
+        ArielflowError
+            The number of latent variables is not the representation's.
         """

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from arielflow.plotting.chemistry import (
+    abundance_errors,
+    abundance_trajectories,
+    latent_trajectories,
+)
 from arielflow.plotting.data import population, quality_counts, spectra_gallery
 from arielflow.plotting.exploration import (
     clusters,
@@ -19,6 +24,12 @@ from arielflow.plotting.physics import (
     residuals_by_wavelength,
 )
 from arielflow.plotting.posteriors import corner_plot, posterior_beside_literature
+from arielflow.plotting.representation import (
+    latent_by_cluster,
+    latent_by_target,
+    representation_error,
+    twin_distances,
+)
 from arielflow.plotting.results import (
     coverage_curves,
     feature_importances,
@@ -30,6 +41,8 @@ from arielflow.plotting.results import (
 )
 
 __all__ = [
+    "abundance_errors",
+    "abundance_trajectories",
     "clusters",
     "corner_plot",
     "coverage_curves",
@@ -38,6 +51,9 @@ __all__ = [
     "fitted_spectra",
     "importance_quality",
     "independent_components",
+    "latent_by_cluster",
+    "latent_by_target",
+    "latent_trajectories",
     "leaderboard_chart",
     "loadings",
     "mean_versus_scatter",
@@ -46,6 +62,7 @@ __all__ = [
     "posterior_beside_literature",
     "predicted_versus_true",
     "quality_counts",
+    "representation_error",
     "residual_distributions",
     "residuals_by_wavelength",
     "scores_by_target",
@@ -53,4 +70,5 @@ __all__ = [
     "spectra_gallery",
     "spread_parts",
     "training_curves",
+    "twin_distances",
 ]

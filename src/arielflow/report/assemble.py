@@ -52,6 +52,8 @@ def assemble_report(
         observed=_one(inputs["observed"]),
         quality=_many(inputs["quality"]),
         exploration=_one(inputs["exploration"]),
+        representation=_one(inputs["representation"]),
+        disentangled=_one(inputs["disentangled"]),
         histories=_with_rows(inputs["histories"]),
         leaderboard=_one(inputs["leaderboard"]),
         published=published_r2(edition),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from arielflow.provenance import atomic_path
 from arielflow.report import formatting
-from arielflow.report.blocks import FigureBlock
+from arielflow.report.blocks import FigureBlock, Section
 from arielflow.report.content import ReportContent
 from arielflow.report.score_tables import score_label
 from arielflow.report.sections import sections
@@ -70,6 +71,13 @@ def build_report(content: ReportContent, output: str | Path) -> None:
     output
         The HTML file to write.
     """
+    write_page(content, headline(content), list(sections(content)), output)
+
+
+def write_page(
+    content: ReportContent, tiles: list[Tile], shown: list[Section], output: str | Path
+) -> None:
+    """Write a page of the given tiles and sections, with the content's titles."""
     environment = Environment(
         loader=PackageLoader("arielflow.report"),
         autoescape=True,
@@ -80,7 +88,7 @@ def build_report(content: ReportContent, output: str | Path) -> None:
     environment.globals["inline_svg"] = formatting.inline_svg
     environment.tests["figure"] = lambda block: isinstance(block, FigureBlock)
     page = environment.get_template("report.html.j2").render(
-        content=content, tiles=headline(content), sections=list(sections(content))
+        content=content, tiles=tiles, sections=shown
     )
     with atomic_path(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -93,8 +101,13 @@ def write_figures(content: ReportContent, directory: str | Path) -> list[Path]:
     -------
     The files written.
     """
+    return write_section_figures(sections(content), directory)
+
+
+def write_section_figures(shown: Iterable[Section], directory: str | Path) -> list[Path]:
+    """Write the figures of the given sections, see :func:`write_figures`."""
     written = []
-    for section in sections(content):
+    for section in shown:
         for block in section.blocks:
             if isinstance(block, FigureBlock):
                 path = Path(directory) / f"{block.name}.svg"

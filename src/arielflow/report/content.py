@@ -34,6 +34,8 @@ class ReportContent:
     quality : table of suspect planets
     train, test, observed : planets datasets
     exploration : result of :func:`arielflow.explore.explore`
+    representation : result of :func:`arielflow.represent.compare_representations`
+    disentangled : result of :func:`arielflow.disentangle.compare_disentangled`
     histories : tables ``epoch``, ``train_loss``, ``valid_loss`` by ``model/member``
     leaderboard : a row a model, scores with ``_low`` and ``_high``
     published : rows like the leaderboard's, with published numbers, and ``reference``
@@ -59,6 +61,8 @@ class ReportContent:
     test: xr.Dataset | None = None
     observed: xr.Dataset | None = None
     exploration: xr.Dataset | None = None
+    representation: xr.Dataset | None = None
+    disentangled: xr.Dataset | None = None
     histories: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     leaderboard: pd.DataFrame | None = None
     published: pd.DataFrame | None = None
@@ -204,6 +208,8 @@ def load_content(
     observed: str | Path | None = None,
     quality: Sequence[str | Path] = (),
     exploration: str | Path | None = None,
+    representation: str | Path | None = None,
+    disentangled: str | Path | None = None,
     histories: Mapping[str, str | Path] | None = None,
     leaderboard: str | Path | None = None,
     published: pd.DataFrame | None = None,
@@ -252,6 +258,8 @@ def load_content(
         test=one(test, open_dataset),
         observed=one(observed, open_dataset),
         exploration=one(exploration, open_dataset),
+        representation=one(representation, open_dataset),
+        disentangled=one(disentangled, open_dataset),
         histories=each(histories, _table),
         leaderboard=one(leaderboard, _table),
         published=published,

@@ -19,6 +19,10 @@ from arielflow.report.posterior_sections import (
     observed_section,
     predictions_section,
 )
+from arielflow.report.representation_section import (
+    disentangled_section,
+    representation_section,
+)
 from arielflow.report.score_tables import leaderboard_table, per_target_table, score_label
 from arielflow.report.spread_section import spread_section
 from arielflow.scoring.leaderboard import REFERENCE_ROWS
@@ -255,6 +259,8 @@ def sections(content: ReportContent) -> Iterator[Section]:
         quality_section,
         data_section,
         exploration_section,
+        representation_section,
+        disentangled_section,
         training_section,
         predictions_section,
         calibration_section,

@@ -1,0 +1,71 @@
+"""Principal components as a representation: what every autoencoder has to beat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pydantic import Field
+from safetensors.numpy import load_file, save_file
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from arielflow.models.base import EstimatorConfig
+from arielflow.models.scaled import ScaledRepresentation, Scaling
+
+
+class Config(EstimatorConfig):
+    """Settings.
+
+    Attributes
+    ----------
+    n_latent : number of components
+    scaling : of the spectra, see :func:`arielflow.explore.fit_scaling`
+    """
+
+    n_latent: int = Field(5, ge=1)
+    scaling: Scaling = "shape"
+
+
+class Representation(ScaledRepresentation):
+    """See the module's docstring and :class:`SpectrumRepresentation`."""
+
+    family: ClassVar[str] = "pca"
+    Config = Config
+
+    def fit(
+        self,
+        train: xr.Dataset,
+        valid: xr.Dataset,
+        *,
+        seed: int,
+        device: str = "auto",
+        state_dir: Path | None = None,
+        annotated: xr.Dataset | None = None,
+    ) -> pd.DataFrame:
+        """See :meth:`TrainedModel.fit`; the history is empty, nothing here is random."""
+        spectra = self._fit_scaling(train)
+        with threadpool_limits(1):
+            pca = PCA(self.n_latent, svd_solver="full").fit(spectra)
+        self._components = pca.components_
+        return pd.DataFrame(columns=["epoch", "train_loss", "valid_loss"])
+
+    def encode(self, planets: xr.Dataset, *, device: str = "auto") -> np.ndarray:
+        """See :meth:`SpectrumRepresentation.encode`."""
+        return self.scaled(planets) @ self._components.T
+
+    def decode(self, latent: np.ndarray, *, device: str = "auto") -> np.ndarray:
+        """See :meth:`SpectrumRepresentation.decode`."""
+        return self._checked(latent) @ self._components
+
+    def _save_state(self, directory: Path) -> None:
+        arrays = self._scaling_arrays() | {"components": np.ascontiguousarray(self._components)}
+        save_file(arrays, directory / "components.safetensors")
+
+    def _load_state(self, directory: Path) -> None:
+        arrays = load_file(directory / "components.safetensors")
+        self._components = arrays.pop("components")
+        self._restore_scaling(arrays)

@@ -1,0 +1,13 @@
+from arielflow.jobs import job
+from arielflow.report.chemistry_page import write_chemistry_page
+
+with job(snakemake.log[0]):
+    write_chemistry_page(
+        snakemake.params.run,
+        snakemake.params.settings,
+        snakemake.input.model,
+        snakemake.input.history,
+        snakemake.input.evaluation,
+        snakemake.output.page,
+        snakemake.output.figures,
+    )

@@ -1,0 +1,19 @@
+from arielflow.jobs import job
+from arielflow.provenance import derived_seed, write_table
+from arielflow.represent import train_representation
+
+with job(snakemake.log[0]):
+    name, dimension = snakemake.wildcards.representation, int(snakemake.wildcards.dimension)
+    model, history = train_representation(
+        name,
+        snakemake.params.settings,
+        snakemake.input.planets,
+        snakemake.input.split,
+        n_latent=dimension,
+        scaling=snakemake.params.scaling,
+        seed=derived_seed(snakemake.params.seed, f"representation {name}", dimension),
+        device=snakemake.params.device,
+        state_dir=snakemake.params.state_dir,
+    )
+    model.save(snakemake.output.model)
+    write_table(history, snakemake.output.history)
