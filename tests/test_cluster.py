@@ -255,7 +255,8 @@ def test_full_scratch_directory_is_one_clear_line(
         subprocess.run(["umount", str(scratch)], check=True)
     assert full.returncode != 0
     (line,) = [x for x in (untrained / TRAINING_LOG).read_text().splitlines() if "ERROR" in x]
-    assert "no space left on the device" in line and "run it again" in line
+    assert "no space left on the device of" in line and "run it again" in line
+    assert "results/faults/state/" in line
     done = snakemake(untrained, *ARGUMENTS, *profile("slurm"))
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert_same(untrained, reference)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,12 +58,14 @@ def test_sigterm_is_one_line_and_leaves_no_half_file(tmp_path: Path, capsys) -> 
     [
         lambda: FULL.write_text("x" * 100_000),
         lambda: torch.save(torch.zeros(100_000), FULL),
+        lambda: shutil.copyfile(__file__, FULL),
     ],
-    ids=["plain file", "checkpoint"],
+    ids=["plain file", "checkpoint", "copy"],
 )
 def test_full_device_is_one_line(work, tmp_path: Path, capsys) -> None:
     line = _fails(work, tmp_path / "job.log", capsys)
     assert "no space left on the device of" in line and "run it again" in line
+    assert __file__ not in line
 
 
 def test_full_device_of_the_log_does_not_hide_the_line(capsys) -> None:

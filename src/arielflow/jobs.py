@@ -62,7 +62,9 @@ def _no_space(error: BaseException) -> str | None:
         if getattr(links, "errno", None) in _NO_SPACE or any(
             words in str(links) for words in _NO_SPACE_WORDS
         ):
-            where = getattr(links, "filename", None) or _fullest()
+            # A copy names its source first; the full device is its target's.
+            names = (getattr(links, name, None) for name in ("filename2", "filename"))
+            where = next(filter(None, names), None) or _fullest()
             return (
                 f"no space left on the device of {where}; free some, or raise the quota, and run "
                 "it again: what is done is kept"
