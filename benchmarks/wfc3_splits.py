@@ -89,7 +89,7 @@ def measure(row: str, split: int, folders: list[Path], test: xr.Dataset, config:
 def main() -> None:
     """Measure every split that the table does not have yet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--splits", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--members", type=int, help="fewer than the configuration's, for a trial")
     parser.add_argument("--config", type=Path, default=ROOT / "config/wfc3.yaml")
     parser.add_argument("--table", type=Path, default=ROOT / "benchmarks/wfc3_splits.csv")
@@ -98,7 +98,7 @@ def main() -> None:
     config = read_config(ROOT / "config.yaml", options.config)
     members = options.members or config["model_settings"][MODEL]["members"]
     lines = pd.read_csv(options.table).to_dict("records") if options.table.is_file() else []
-    for split in sorted(set(range(options.splits)) - {line["split"] for line in lines}):
+    for split in sorted(set(options.splits) - {line["split"] for line in lines}):
         train, test = planets_of(split, (ROOT / config["dataset"]["path"]).resolve())
         folders = trained(split, train, config, options.state, members)
         for row, used in (("bnn", folders[:1]), (MODEL, folders)):

@@ -33,8 +33,9 @@ from arielflow.models.networks import WarmUp
 pyro.settings.set(module_local_params=True)
 
 Guide = Literal["mean_field", "low_rank", "flow"]
-# A guide starts this narrow, around the network's ordinary initial weights.
-_INITIAL_SCALE = 0.02
+# A guide starts this narrow, around ordinary initial weights: it widens in time where the data
+# allow, but one that starts wide is still too wide for narrow posteriors when the training ends.
+_INITIAL_SCALE = 0.001
 _COUPLING_WIDTH = 32
 _COUPLING_LAYERS = 2
 _WEIGHTED = (nn.Linear, nn.Conv1d)

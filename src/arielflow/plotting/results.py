@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
 from arielflow.diagnostics import JOINT
 from arielflow.plotting.style import (
@@ -34,6 +34,7 @@ _MAX_BARS = 500
 _ROBUST_SPAN = 0.97
 _ROOM_FOR_TEXT = 1.6
 _TWO_SIGMA = 1.96
+_EPISTEMIC_SPAN = 300
 _EFFICIENCY_TICKS = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
@@ -243,6 +244,8 @@ def importance_quality(
 def spread_parts(parts: Mapping[str, xr.Dataset], targets: xr.Dataset) -> Figure:
     """Epistemic against aleatoric standard deviation of every planet, one panel a target.
 
+    Epistemic ones below a panel's range stand on its edge.
+
     Parameters
     ----------
     parts
@@ -253,14 +256,21 @@ def spread_parts(parts: Mapping[str, xr.Dataset], targets: xr.Dataset) -> Figure
     labels = target_labels(targets)
     figure, panels = grid_of_panels(len(labels), panel_inches=(2.6, 2.4))
     for column, (axes, label) in enumerate(zip(panels, labels, strict=True)):
+        widths = np.concatenate([p[ALEATORIC].values[:, column] for p in parts.values()])
+        top = np.nanmax(widths)
+        limits = [min(np.nanmin(widths), top / _EPISTEMIC_SPAN), 1.5 * top]
+        axes.plot(limits, limits, color=MUTED, linewidth=0.9)
         for index, values in enumerate(parts.values()):
             shown = spread_sample(values.sizes["planet"], MAX_POINTS)
             x, y = (values[name].values[shown, column] for name in (ALEATORIC, EPISTEMIC))
-            axes.plot(x, y, "o", color=colour(index), markersize=2.5, alpha=0.5, rasterized=True)
-        ends = axes.get_xlim()
-        axes.axline((ends[0], ends[0]), slope=1, color=MUTED, linewidth=0.9)
-        axes.set(xscale="log", yscale="log", title=label)
+            axes.plot(
+                x, np.maximum(y, limits[0]), "o", color=colour(index), markersize=2.5, alpha=0.5,
+                rasterized=True,
+            )  # fmt: skip
+        axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
         axes.set(xlabel=f"aleatoric: {label}", ylabel=f"epistemic: {label}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
     handles = [
         panels[0].plot([], [], "o", color=colour(index), markersize=4)[0]
         for index in range(len(parts))
