@@ -6,9 +6,9 @@ These evolve by a small reaction network of their own, with mass-action rates th
     i → i + 1  at rate k_i z_i,        i + (i - 1) → 2 (i - 1)  at rate q_i z_i z_(i-1),
 
 around a ring, so that the sum of the latent abundances is conserved; a decoder gives the abundances
-back. Time is the logarithm of time, from 0 at the first recorded time to 1 at the last. The losses are the
-paper's: the error of the reconstruction, and of the derivatives in latent and in full space; and
-the error of the integrated trajectories (Sulzer & Buck 2023, arXiv:2312.06015).
+back. Time is the logarithm of time, from 0 at the first recorded time to 1 at the last. The losses
+are errors of the reconstruction, of the derivatives in latent and in full space, and of integrated
+trajectories (as in Sulzer & Buck 2023, arXiv:2312.06015).
 """
 
 from __future__ import annotations
