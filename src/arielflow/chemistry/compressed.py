@@ -3,12 +3,12 @@
 An encoder turns the logarithmic abundances of all species into a few positive *latent species*.
 These evolve by a small reaction network of their own, with mass-action rates that are learnt,
 
-    i → j  at rate k_ij z_i,        i + j → 2 j  at rate q_ij z_i z_j,
+    i → i + 1  at rate k_i z_i,        i + (i - 1) → 2 (i - 1)  at rate q_i z_i z_(i-1),
 
-so that the sum of the latent abundances is conserved; a decoder gives the abundances back. Time is
-the logarithm of time, from 0 at the first recorded time to 1 at the last. The losses are the
-paper's: the error of the reconstruction, and of the derivatives in latent and in full space; and
-the error of the integrated trajectories (Sulzer & Buck 2023, arXiv:2312.06015).
+around a ring, so that the sum of the latent abundances is conserved; a decoder gives the abundances
+back. Time is the logarithm of time, from 0 at the first recorded time to 1 at the last. The losses
+are errors of the reconstruction, of the derivatives in latent and in full space, and of integrated
+trajectories (as in Sulzer & Buck 2023, arXiv:2312.06015).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class CompressionSettings(BaseModel):
     trajectory: float = Field(1.0, ge=0)
     sparsity: float = Field(1e-4, ge=0)
     training: TrainingSettings = TrainingSettings(
-        epochs=150, batch_size=32, learning_rate=3e-3, patience=150
+        epochs=140, batch_size=16, learning_rate=5e-3, patience=140
     )
 
 
@@ -71,11 +71,12 @@ class LatentNetwork(nn.Module):
     def __init__(self, n_latent: int) -> None:
         super().__init__()
         self.raw = nn.Parameter(torch.randn(2, n_latent, n_latent) * 0.5 - 1.0)
-        self.register_buffer("others", 1 - torch.eye(n_latent))
+        ring = torch.eye(n_latent).roll(1, dims=1)
+        self.register_buffer("present", torch.stack([ring, ring.T]))
 
     def rates(self) -> Tensor:
         """Rate coefficients (order, from, to) of the lone and of the catalysed reactions."""
-        return nn.functional.softplus(self.raw) * self.others
+        return nn.functional.softplus(self.raw) * self.present
 
     def matrix(self) -> Tensor:
         """Gains less losses (from, 2 latent): of the lone reactions, then of the catalysed ones."""

@@ -32,7 +32,7 @@ _MOST_REACTANTS = {"arrhenius": 2, "cosmic_ray": 1, "cosmic_ray_photon": 1, "gra
 
 
 class Conditions(BaseModel):
-    """Physical state of the gas, constant in time; as in Grassi et al. 2022 by default.
+    """Physical state of the gas, constant in time; a dark cloud by default.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ FLOOR = 1e-20
 """Smallest abundance that is told apart from none."""
 _RELATIVE_TOLERANCE = 1e-6
 _ABSOLUTE_TOLERANCE = 1e-24
-# Helium per hydrogen nucleus, and the ranges of what varies (Grassi et al. 2022 vary alike).
+# Helium per hydrogen nucleus, and the ranges of what varies.
 _HELIUM = 0.1
 _OXYGEN = (1e-4, 6e-4)
 _CARBON_TO_OXYGEN = (0.2, 0.9)
