@@ -31,9 +31,9 @@ def evaluate_compression(model: CompressedNetwork, clouds: xr.Dataset) -> xr.Dat
         ``relative_error``, the difference over the full solver's abundance; the
         ``latent(cloud, time, latent)`` abundances. Attributes: medians of the relative error over
         everything of ``predicted`` (``median_error``, with ``mean_error`` and ``percentile_90``)
-        and of encoder and decoder alone (``median_reconstruction_error``); processor seconds a cloud of the
-        full solver, and of the compressed one alone and in a batch of ``batch`` clouds, with
-        ``threads``.
+        and of encoder and decoder alone (``median_reconstruction_error``); processor seconds a
+        cloud of the full solver, and of the compressed one alone and in a batch of ``batch``
+        clouds, with ``threads``.
     """
     y = clouds["abundance"].values
     predicted = model.predict(y[:, 0])
