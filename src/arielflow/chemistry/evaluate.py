@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import torch
@@ -31,9 +31,9 @@ def evaluate_compression(model: CompressedNetwork, clouds: xr.Dataset) -> xr.Dat
         ``relative_error``, the difference over the full solver's abundance; the
         ``latent(cloud, time, latent)`` abundances. Attributes: medians of the relative error over
         everything of ``predicted`` (``median_error``, with ``mean_error`` and ``percentile_90``)
-        and of encoder and decoder alone (``median_reconstruction_error``); seconds a cloud of the
-        full solver, and of the compressed one alone and in a batch of ``batch`` clouds, with
-        ``threads``.
+        and of encoder and decoder alone (``median_reconstruction_error``); processor seconds a
+        cloud of the full solver, and of the compressed one alone and in a batch of ``batch``
+        clouds, with ``threads``.
     """
     y = clouds["abundance"].values
     predicted = model.predict(y[:, 0])
@@ -67,10 +67,10 @@ def evaluate_compression(model: CompressedNetwork, clouds: xr.Dataset) -> xr.Dat
 
 
 def _seconds(model: CompressedNetwork, first: np.ndarray) -> float:
-    """Median time of a prediction [s]; the full solver's is a median too."""
+    """Median processor time of a prediction [s]; the full solver's is a median too."""
     spans = []
     for _ in range(_REPEATS):
-        began = perf_counter()
+        began = process_time()
         model.predict(first)
-        spans.append(perf_counter() - began)
+        spans.append(process_time() - began)
     return float(np.median(spans))

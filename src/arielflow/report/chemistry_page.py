@@ -106,11 +106,11 @@ def _accuracy_section(found: xr.Dataset) -> Section:
     blocks: list = [
         TableBlock([], errors),
         TableBlock(
-            ["", "time a cloud [ms]", "times as fast"],
+            ["", "processor time a cloud [ms]", "times as fast"],
             speeds,
             numeric_from=1,
-            note=f"Medians, {facts['threads']} threads; the trajectories were solved in an earlier "
-            "step of the run, one after the other.",
+            note=f"Medians; threads: {facts['threads']}. The full solver's time is that of the "
+            "run's own trajectories, one after the other.",
         ),
         FigureBlock(
             "abundance_trajectories",
