@@ -184,6 +184,9 @@ def test_chemical_twins_share_abundances_alone(simulated, physics) -> None:
     assert np.isfinite(twins["transit_depth"].values).all()
     with pytest.raises(ArielflowError, match="expected at least two"):
         chemical_twins(get_edition("adc2023"), planets.isel(planet=[0]), physics, seed=1)
+    bare = planets.isel(auxiliary=[])
+    with pytest.raises(ArielflowError, match="have no star and mass"):
+        chemical_twins(get_edition("adc2023"), bare, physics, seed=1)
 
 
 def test_disentangling_is_measured_and_reported(simulated, physics, tmp_path) -> None:

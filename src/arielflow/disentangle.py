@@ -15,7 +15,7 @@ from arielflow.models import load_representation
 from arielflow.models.disentangled import nuisance_factors
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.represent import linear_probe
-from arielflow.schema import MOLECULES
+from arielflow.schema import MOLECULES, auxiliary_values
 
 BEFORE = "variational_autoencoder"
 
@@ -45,12 +45,17 @@ def chemical_twins(
     Raises
     ------
     ArielflowError
-        Parameters are not known, or there are fewer than two planets.
+        Parameters or masses are not known, or there are fewer than two planets.
     """
     n, theta = planets.sizes["planet"], planets["theta"].values
     if n < 2 or not np.isfinite(theta).all():
         raise ArielflowError(
             f"disentangle: {n} planets, expected at least two, all with known parameters"
+        )
+    if auxiliary_values(planets, "planet_mass_kg") is None:
+        raise ArielflowError(
+            f"disentangle: planets of edition {edition.name} have no star and mass for the forward "
+            "model; set disentangle.methods to [] or take adc2022 or adc2023"
         )
     # A shift of a random order leaves no planet its own partner.
     order = np.random.default_rng(seed).permutation(n)
