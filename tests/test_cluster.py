@@ -162,6 +162,7 @@ def test_killed_head_is_recovered(slurm: SlurmNode, untrained: Path, reference: 
     assert "resuming from" in (untrained / TRAINING_LOG).read_text()
 
 
+@pytest.mark.slow
 def test_job_over_its_memory_gets_more(slurm: SlurmNode, untrained: Path, reference: Path) -> None:
     little = ("--set-resources", "train_model:mem_mb=attempt * attempt * attempt * 250")
     head = subprocess.Popen(
@@ -178,6 +179,7 @@ def test_job_over_its_memory_gets_more(slurm: SlurmNode, untrained: Path, refere
     assert_same(untrained, reference)
 
 
+@pytest.mark.slow
 def test_restart_of_the_node_s_daemon_loses_nothing(
     slurm: SlurmNode, untrained: Path, reference: Path
 ) -> None:
@@ -204,6 +206,7 @@ def test_job_over_its_time_limit_is_tried_again(
     assert "resuming from" in (untrained / TRAINING_LOG).read_text()
 
 
+@pytest.mark.slow
 def test_poisoned_chunk_leaves_the_others_alone(
     slurm: SlurmNode, reference: Path, tmp_path: Path
 ) -> None:
@@ -220,6 +223,7 @@ def test_poisoned_chunk_leaves_the_others_alone(
     assert (chunks / "0.nc").stat().st_mtime_ns == kept and (folder / target).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROFILES)
 def test_job_that_asks_for_a_gpu_gets_it(name: str, slurm: SlurmNode, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "workflow/profiles", tmp_path / "workflow/profiles")
@@ -242,6 +246,7 @@ def test_second_workflow_in_one_directory_is_refused(slurm: SlurmNode, untrained
         # An interrupt may leave a job: the test's, which its Slurm ends.
 
 
+@pytest.mark.slow
 def test_full_scratch_directory_is_one_clear_line(
     slurm: SlurmNode, untrained: Path, reference: Path
 ) -> None:

@@ -89,6 +89,65 @@ FIGURES |= {
 }
 
 
+def comparison(content):
+    """What comparisons of representations hold, of the test planets."""
+    planets, random = content.test, np.random.default_rng(0)
+    names, dimension = ["pca", "autoencoder"], [2, 5]
+    n, shape = planets.sizes["planet"], (len(names), len(dimension))
+    return xr.Dataset(
+        {
+            "rms_test": (("model", "dimension"), random.uniform(0.1, 1, shape)),
+            "rms_valid": (("model", "dimension"), random.uniform(0.1, 1, shape)),
+            "chosen_dimension": ("model", [5, 2]),
+            "theta": planets["theta"],
+            "cluster_label": ("planet", np.arange(n) % 2),
+            "twin_distance": (("model", "pair"), random.uniform(0, 1, (2, 50))),
+            "random_distance": (("model", "pair"), random.uniform(0, 4, (2, 50))),
+        },
+        coords={
+            **{"model": names, "dimension": dimension},
+            "latent": (("planet", "latent"), random.standard_normal((n, 5))),
+        },
+        attrs={"best": "autoencoder", "dimension": 5},
+    )
+
+
+def clouds():
+    """What an evaluation of the compressed chemistry holds."""
+    random = np.random.default_rng(1)
+    grid, shape = ("cloud", "time", "species"), (3, 7, 2)
+    return xr.Dataset(
+        {
+            name: (grid, random.uniform(1e-6, 1e-4, shape))
+            for name in ("abundance", "predicted", "relative_error")
+        }
+        | {"latent": (("cloud", "time", "latent"), random.uniform(0, 1, (3, 7, 4)))},
+        coords={"time": np.logspace(0, 6, 7), "species": ["CO", "H2O"]},
+    )
+
+
+FIGURES |= {
+    "representation_error": lambda c: plotting.representation_error(comparison(c)),
+    "latent_by_target": lambda c: plotting.latent_by_target(comparison(c)),
+    "latent_by_cluster": lambda c: plotting.latent_by_cluster(comparison(c)),
+    "twin_distances": lambda c: plotting.twin_distances(comparison(c)),
+    "abundance_trajectories": lambda _: plotting.abundance_trajectories(clouds(), ["CO", "H2O"]),
+    "abundance_errors": lambda _: plotting.abundance_errors(clouds()),
+    "latent_trajectories": lambda _: plotting.latent_trajectories(clouds()),
+    "spread_parts": lambda c: plotting.spread_parts(
+        {
+            "bnn": xr.Dataset(
+                {
+                    name: (("planet", "target"), 0.01 + 0.1 * np.abs(c.test["theta"].values))
+                    for name in ("aleatoric", "epistemic")
+                }
+            )
+        },
+        c.test,
+    ),
+}
+
+
 def test_every_public_figure_is_drawn_here():
     assert set(FIGURES) == set(plotting.__all__)
 
