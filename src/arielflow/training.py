@@ -178,8 +178,12 @@ class _Task(lightning.LightningModule):
         )
         if settings.schedule == "constant":
             return optimizer
+        # A tenth of the steps rises to the full rate; of ten, PyTorch divides by zero for that one.
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=self.total_steps, pct_start=0.1
+            optimizer,
+            settings.learning_rate,
+            total_steps=self.total_steps,
+            pct_start=0.2 if self.total_steps == 10 else 0.1,
         )
         return {
             "optimizer": optimizer,
