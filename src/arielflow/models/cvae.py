@@ -59,7 +59,7 @@ class Config(DensityConfig):
     width: int = 128
     blocks: int = 2
     warm_up: int = Field(10, ge=0)
-    importance_draws: int = Field(64, ge=1)
+    importance_draws: int = Field(32, ge=1)
 
 
 def search_space(trial: Trial, config: Config) -> dict[str, Any]:
