@@ -36,7 +36,7 @@ rule all:
 rule job:
     output: "{kind}.txt"
     resources: gpu=lambda wildcards: int(wildcards.kind == "with")
-    shell: "echo $SLURM_JOB_PARTITION $CUDA_VISIBLE_DEVICES > {output}"
+    shell: "echo $SLURM_JOB_PARTITION ${{CUDA_VISIBLE_DEVICES-}} > {output}"
 """
 
 
