@@ -65,7 +65,7 @@ def test_snakemake_report_builds(tiny: Path) -> None:
 
 
 def test_a_run_becomes_a_crate(tiny: Path) -> None:
-    done = run_tiny(tiny, "results/tiny/crate.zip")
+    done = run_tiny(tiny, "--", "results/tiny/crate.zip")
     assert done.returncode == 0, done.stderr[-3000:]
     with ZipFile(tiny / "results/tiny/crate.zip") as crate:
         names = set(crate.namelist())
