@@ -89,12 +89,18 @@ def model_settings(name):
 
 
 def placement(name):
-    """Where the processes of a model's training go: one task on one node starts them all there."""
+    """Where the processes of a model's training go: one task on one node starts them all there.
+
+    A zero leaves the number of tasks to the executor.
+    """
     processes, nodes = (model_settings(name)[key] for key in ("processes", "nodes"))
     gpus = processes if config["device"] == "cuda" else 0
     if nodes == 1:
-        return {"nodes": 1, "tasks": 1, "threads": processes, "gpus": gpus}
-    return {"nodes": nodes, "tasks": processes, "threads": 1, "gpus": gpus}
+        place = {"nodes": 1, "tasks": 0, "tasks_per_gpu": 0, "threads": processes}
+    else:
+        tasks = {"tasks": processes, "tasks_per_gpu": int(gpus > 0)}
+        place = {"nodes": nodes, **tasks, "threads": 1}
+    return place | {"gpus": gpus}
 
 
 def members(name):

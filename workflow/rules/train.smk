@@ -22,6 +22,7 @@ rule train_model:
         runtime=growing(240),
         nodes=lambda w: placement(w.model)["nodes"],
         tasks=lambda w: placement(w.model)["tasks"],
+        tasks_per_gpu=lambda w: placement(w.model)["tasks_per_gpu"],
         gpu=lambda w: placement(w.model)["gpus"],
     params:
         spec=lambda w: model_settings(w.model),
