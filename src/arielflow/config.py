@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
+
+from arielflow.errors import ArielflowError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Settings = TypeVar("Settings", bound="BaseModel")
 
 
 def config_faults(config: Mapping[str, Any], schema: str | Path) -> list[str]:
@@ -43,6 +50,35 @@ def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
         result[key] = merged(base[key], value) if both else value
     return result
+
+
+def strict_settings(kind: type[Settings], settings: Mapping[str, Any], where: str) -> Settings:
+    """Settings of a part of the run, checked.
+
+    Parameters
+    ----------
+    kind
+        Their pydantic model.
+    settings
+        As configured.
+    where
+        Begins the message of a fault.
+
+    Raises
+    ------
+    ArielflowError
+        A setting is unknown, of the wrong type or out of range; the message lists the valid ones.
+    """
+    import pydantic  # not at the top: the Snakefile imports this module in every job
+
+    try:
+        return kind(**settings)
+    except pydantic.ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        valid = ", ".join(kind.model_fields)
+        raise ArielflowError(f"{where}: {faults}; valid settings are {valid}") from None
 
 
 def _line(error: ValidationError) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from arielflow.errors import ArielflowError
+from arielflow.provenance import read_benchmark
 
 
 def resource_table(folder: Path, arguments: Sequence[str]) -> pd.DataFrame:
@@ -40,7 +41,12 @@ def resource_table(folder: Path, arguments: Sequence[str]) -> pd.DataFrame:
     if done.returncode:
         raise ArielflowError(f"snakemake --dry-run failed: {said.strip()[-500:]}")
     jobs = [
-        {"rule": rule, "mem_mb": memory, "runtime_min": runtime, **_measured(folder / benchmark)}
+        {
+            "rule": rule,
+            "mem_mb": memory,
+            "runtime_min": runtime,
+            **read_benchmark(folder / benchmark),
+        }
         for rule, benchmark, memory, runtime in planned_jobs(said)
         if (folder / benchmark).is_file()
     ]
@@ -50,7 +56,7 @@ def resource_table(folder: Path, arguments: Sequence[str]) -> pd.DataFrame:
     return table.agg(
         jobs=("seconds", "size"),
         seconds=("seconds", "max"),
-        peak_mb=("peak_mb", "max"),
+        peak_mb=("memory_mb", "max"),
         mem_mb=("mem_mb", "max"),
         runtime_min=("runtime_min", "max"),
     ).reset_index()
@@ -70,8 +76,3 @@ def planned_jobs(plan: str) -> Iterator[tuple[str, str, int, int]]:
         if benchmark and memory and runtime:
             rule = block.split(":", 1)[0].removeprefix("rule ")
             yield rule, benchmark[1], int(memory[1]), int(runtime[1])
-
-
-def _measured(benchmark: Path) -> dict[str, float]:
-    row = pd.read_csv(benchmark, sep="\t", na_values="-").iloc[-1]
-    return {"seconds": row["s"], "peak_mb": row["max_rss"]}

@@ -75,6 +75,12 @@ def write_json(content: Any, path: str | Path) -> None:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
+def read_benchmark(path: str | Path) -> dict[str, float]:
+    """Wall time ``seconds`` and peak memory ``memory_mb`` of a job, from Snakemake's file on it."""
+    table = pd.read_csv(path, sep="\t", na_values="-")
+    return {"seconds": table["s"].mean(), "memory_mb": table["max_rss"].max()}
+
+
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file, read in blocks."""
     digest = hashlib.sha256()

@@ -17,8 +17,8 @@ rule solve_clouds:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         settings=config["chemistry"],
         sources=module_sources(
@@ -43,8 +43,8 @@ rule compress_network:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         settings=config["chemistry"],
@@ -71,8 +71,8 @@ rule evaluate_compression:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         settings=config["chemistry"],
     script:
@@ -95,8 +95,8 @@ rule report_chemistry:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         run=config["run"],
         settings=config["chemistry"],

@@ -3,6 +3,7 @@ from zlib import crc32
 
 EDITIONS_WITHOUT_SUBMISSION = ("wfc3",)
 
+PACKAGE = Path(workflow.basedir) / "src" / "arielflow"
 RUN = f"results/{config['run']}"
 EDITION = config["edition"]
 MODELS = config["models"]
@@ -122,20 +123,18 @@ def annotated_files(name):
     return [f"{RUN}/ingested/{file}" for file in ("train.nc", "train_split.csv", "train_traces.nc")]
 
 
+def module_sources(*names):
+    """Digest of modules under src/arielflow, named by their paths there."""
+    return "".join(f"{crc32((PACKAGE / name).read_bytes()):08x}" for name in names)
+
+
 def training_sources(family):
     """Digest of the code that shapes a trained model, so that an edit retrains what it touches."""
-    folder = Path(workflow.basedir) / "src" / "arielflow"
     names = [f"models/{family}.py", "models/density.py", "models/networks.py"]
     names += ["training.py", "features.py", "coordinates.py"]
     if family == "bnn":
         names += ["models/mixture.py", "models/weight_posterior.py"]
-    return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
-
-
-def module_sources(*names):
-    """Digest of modules under src/arielflow, named by their paths there."""
-    folder = Path(workflow.basedir) / "src" / "arielflow"
-    return "".join(f"{crc32((folder / name).read_bytes()):08x}" for name in names)
+    return module_sources(*names)
 
 
 def representation_sources(wildcards):
@@ -164,8 +163,7 @@ def opacity_files(wildcards):
 
 def physics_sources(wildcards):
     """Digest of the forward model's code, which nodes belong to."""
-    folder = Path(workflow.basedir) / "src" / "arielflow" / "physics"
-    return "".join(f"{crc32(path.read_bytes()):08x}" for path in sorted(folder.glob("*.py")))
+    return module_sources(*sorted((PACKAGE / "physics").glob("*.py")))
 
 
 def dataset_files(split):

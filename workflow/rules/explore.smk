@@ -40,8 +40,8 @@ rule train_representation:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         settings=representation_settings,
@@ -77,8 +77,8 @@ rule compare_representations:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         seed=config["seed"],
@@ -106,8 +106,8 @@ rule compare_disentangled:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=growing(3000),
+        runtime=growing(60),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         names=DISENTANGLE_MODELS,

@@ -14,8 +14,8 @@ if DOWNLOADED:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=500,
-            runtime=240,
+            mem_mb=growing(500),
+            runtime=growing(240),
         params:
             url=lambda w: SOURCES[w.file]["url"],
             checksum=lambda w: SOURCES[w.file]["checksum"],
@@ -39,8 +39,8 @@ if STORED:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=500,
-            runtime=120,
+            mem_mb=growing(500),
+            runtime=growing(120),
         shell:
             "cp {input.file:q} {output.file:q} 2> {log:q}"
 
@@ -58,7 +58,7 @@ if config["publish"]:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=500,
-            runtime=60,
+            mem_mb=growing(500),
+            runtime=growing(60),
         shell:
             "cp {input.file:q} {output.file:q} 2> {log:q}"

@@ -21,13 +21,14 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import jvp
 from torchdiffeq import odeint
 
 from arielflow.chemistry.solver import FLOOR
+from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
 from arielflow.models.networks import ResidualMLP
 from arielflow.training import TrainingSettings, fingerprint, train
@@ -141,16 +142,7 @@ class CompressedNetwork:
         ArielflowError
             A setting is unknown or out of range; the message lists the valid ones.
         """
-        try:
-            return cls(CompressionSettings(**settings))
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-            )
-            valid = ", ".join(CompressionSettings.model_fields)
-            raise ArielflowError(
-                f"chemistry.compression: {faults}; valid settings are {valid}"
-            ) from None
+        return cls(strict_settings(CompressionSettings, settings, "chemistry.compression"))
 
     def fit(
         self,

@@ -8,17 +8,19 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
-from pydantic import BaseModel, ValidationError
 
 from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.chemistry.network import Conditions, Network, read_reactions
 from arielflow.chemistry.solver import Times, trajectories
-from arielflow.errors import ArielflowError
+from arielflow.config import strict_settings
 
 
 def network_of(settings: Mapping[str, Any]) -> Network:
     """The reaction network under a run's conditions."""
-    return Network(read_reactions(), _checked(Conditions, settings, "conditions"))
+    return Network(
+        read_reactions(),
+        strict_settings(Conditions, settings["conditions"], "chemistry.conditions"),
+    )
 
 
 def solve_clouds(settings: Mapping[str, Any], *, seed: int) -> xr.Dataset:
@@ -30,7 +32,7 @@ def solve_clouds(settings: Mapping[str, Any], *, seed: int) -> xr.Dataset:
         A setting is out of range, or the solver gives up.
     """
     n_clouds = sum(settings[f"n_{name}"] for name in ("train", "valid", "test"))
-    times = _checked(Times, settings, "times").values()
+    times = strict_settings(Times, settings["times"], "chemistry.times").values()
     return trajectories(network_of(settings), n_clouds, times, seed=seed)
 
 
@@ -71,12 +73,3 @@ def compress_network(
         state_dir=None if state_dir is None else Path(state_dir),
     )
     return model, history
-
-
-def _checked(kind: type[BaseModel], settings: Mapping[str, Any], name: str) -> Any:
-    try:
-        return kind(**settings[name])
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
-        valid = ", ".join(kind.model_fields)
-        raise ArielflowError(f"chemistry.{name}: {faults}; valid settings are {valid}") from None

@@ -81,11 +81,35 @@ class Network(nn.Module):
 
 
 class Representation(ScaledRepresentation):
-    """See the module's docstring and :class:`SpectrumRepresentation`."""
+    """See the module's docstring and :class:`SpectrumRepresentation`.
+
+    A representation that an autoencoder is part of overrides ``_build``, ``_prepare``, ``_inputs``,
+    ``_given``, ``_loss`` and ``decode``; training and files are the same.
+    """
 
     family: ClassVar[str] = "autoencoder"
     Config = Config
     network: Network
+
+    def _build(self, n_bins: int) -> Network:
+        """The untrained network."""
+        return Network(self.config, n_bins)
+
+    def _prepare(self, train: xr.Dataset, scaled: np.ndarray) -> None:
+        """Fit what of the network is not trained by steps; nothing here."""
+
+    def _inputs(self, planets: xr.Dataset) -> Tensor:
+        """What is encoded (planet, wavelength)."""
+        return _tensor(self.scaled(planets))
+
+    def _given(self, planets: xr.Dataset) -> tuple[Tensor, ...]:
+        """What the loss takes of planets, the inputs first; all with a row a planet."""
+        return (self._inputs(planets),)
+
+    def _loss(self, split: str, generator: torch.Generator, spectra: Tensor) -> Tensor:
+        """Mean loss of rows of a split."""
+        latent, divergence = self.network.draw(spectra, generator)
+        return self.network.penalised_error(spectra, self.network.decoder(latent), divergence)
 
     def fit(
         self,
@@ -98,34 +122,34 @@ class Representation(ScaledRepresentation):
         annotated: xr.Dataset | None = None,
     ) -> pd.DataFrame:
         """See :meth:`TrainedModel.fit`."""
-        self._fit_scaling(train_planets)
-        splits = {"train": train_planets, "valid": valid_planets}
-        spectra = {name: _tensor(self.scaled(planets)) for name, planets in splits.items()}
+        scaled = self._fit_scaling(train_planets)
         torch.manual_seed(seed)
-        self.network = Network(self.config, spectra["train"].shape[1])
+        self.network = self._build(scaled.shape[1])
+        self._prepare(train_planets, scaled)
+        given = {"train": self._given(train_planets), "valid": self._given(valid_planets)}
 
         def loss(split: str, rows: Tensor, generator: torch.Generator) -> Tensor:
-            rows_spectra = spectra[split][rows.cpu()].to(self.network.centre.device)
-            latent, divergence = self.network.draw(rows_spectra, generator)
-            decoded = self.network.decoder(latent)
-            return self.network.penalised_error(rows_spectra, decoded, divergence)
+            chosen = (values[rows.cpu()].to(self.network.centre.device) for values in given[split])
+            return self._loss(split, generator, *chosen)
 
         return train(
             self.network,
             loss,
-            tuple(len(values) for values in spectra.values()),
+            tuple(len(values[0]) for values in given.values()),
             self.config.training,
             seed=seed,
             device=device,
             state_dir=state_dir,
-            identity=fingerprint(self.config.model_dump(), seed, spectra["train"].numpy()),
+            identity=fingerprint(
+                self.config.model_dump(), seed, *(values.numpy() for values in given["train"])
+            ),
         )
 
     @torch.no_grad()
     def encode(self, planets: xr.Dataset, *, device: str = "auto") -> np.ndarray:
         """See :meth:`SpectrumRepresentation.encode`."""
         network = self.network.to(resolve_device(device))
-        spectra = _tensor(self.scaled(planets)).to(network.centre.device)
+        spectra = self._inputs(planets).to(network.centre.device)
         return network.encode(spectra)[0].cpu().double().numpy()
 
     @torch.no_grad()
@@ -143,7 +167,7 @@ class Representation(ScaledRepresentation):
 
     def _load_state(self, directory: Path) -> None:
         state = load_file(directory / "network.safetensors")
-        self.network = Network(self.config, len(state["centre"]))
+        self.network = self._build(len(state["centre"]))
         self.network.load_state_dict(state)
         self.network.eval()
         self._restore_scaling({name: state[name].numpy() for name in ("centre", "scale")})

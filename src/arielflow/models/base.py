@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
 
 if TYPE_CHECKING:
@@ -52,16 +53,7 @@ class TrainedModel(ABC):
         ArielflowError
             A setting is unknown or of the wrong type; the message lists the valid ones.
         """
-        try:
-            return cls(cls.Config(**settings))
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-            )
-            valid = ", ".join(cls.Config.model_fields)
-            raise ArielflowError(
-                f"settings of model {cls.family}: {faults}; valid settings are {valid}"
-            ) from None
+        return cls(strict_settings(cls.Config, settings, f"settings of model {cls.family}"))
 
     @abstractmethod
     def fit(

@@ -17,24 +17,20 @@ arXiv:1409.7495) trains encoder and adversary in one pass.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from pydantic import Field, model_validator
-from safetensors.torch import load_file, save_file
 from sklearn.preprocessing import PolynomialFeatures
 from torch import Tensor, nn
 
 from arielflow.errors import ArielflowError
 from arielflow.models import autoencoder
 from arielflow.models.networks import ResidualMLP
-from arielflow.models.scaled import ScaledRepresentation
 from arielflow.schema import target_index
-from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
+from arielflow.training import TrainingSettings, resolve_device
 
 Factor = Literal["temperature", "radius", "noise"]
 _WEIGHT = 0.1
@@ -143,7 +139,7 @@ class _Network(autoencoder.Network):
         return 1 - entropy / (2 * np.log(2))
 
 
-class Representation(ScaledRepresentation):
+class Representation(autoencoder.Representation):
     """See the module's docstring and :class:`SpectrumRepresentation`.
 
     With ``poly``, encoding needs planets with known factors.
@@ -153,95 +149,53 @@ class Representation(ScaledRepresentation):
     Config = Config
     network: _Network
 
-    def fit(
-        self,
-        train_planets: xr.Dataset,
-        valid_planets: xr.Dataset,
-        *,
-        seed: int,
-        device: str = "auto",
-        state_dir: Path | None = None,
-        annotated: xr.Dataset | None = None,
-    ) -> pd.DataFrame:
-        """See :meth:`TrainedModel.fit`."""
-        scaled = self._fit_scaling(train_planets)
-        torch.manual_seed(seed)
-        self.network = network = _Network(self.config, scaled.shape[1])
-        raw = nuisance_factors(train_planets, self.config.nuisance)
+    def _build(self, n_bins: int) -> _Network:
+        return _Network(self.config, n_bins)
+
+    def _prepare(self, train: xr.Dataset, scaled: np.ndarray) -> None:
+        """Fit the scaling of the factors and, where there is one, the polynomial of them."""
+        network, raw = self.network, nuisance_factors(train, self.config.nuisance)
         network.factor_mean.copy_(torch.as_tensor(raw.mean(axis=0)))
         network.factor_deviation.copy_(torch.as_tensor(raw.std(axis=0)))
         if self.config.method == "poly":
             terms = network.polynomial.transform(network.factors(raw).numpy())
             found = np.linalg.lstsq(terms, scaled, rcond=None)[0]
             network.coefficients.copy_(torch.as_tensor(found))
-        splits = {"train": train_planets, "valid": valid_planets}
-        spectra = {name: self._inputs(planets) for name, planets in splits.items()}
-        factors = {
-            name: network.factors(nuisance_factors(planets, self.config.nuisance)).float()
-            for name, planets in splits.items()
-        }
 
-        def loss(split: str, rows: Tensor, generator: torch.Generator) -> Tensor:
-            place = network.centre.device
-            x, f = (values[split][rows.cpu()].to(place) for values in (spectra, factors))
-            latent, divergence = network.draw(x, generator)
-            if network.method == "poly":
-                return network.penalised_error(x, network.decoder(latent), divergence)
-            decoded = network.decoder(torch.cat([latent, f], dim=1))
-            error = network.penalised_error(x, decoded, divergence)
-            # The adversary climbs what it learns, the encoder's reversed gradient descends it.
-            sign = -1 if split == "train" else 1
-            return error + sign * network.weight * network.learnt(latent, f)
-
-        return train(
-            network,
-            loss,
-            tuple(len(values) for values in spectra.values()),
-            self.config.training,
-            seed=seed,
-            device=device,
-            state_dir=state_dir,
-            identity=fingerprint(
-                self.config.model_dump(), seed, spectra["train"].numpy(), factors["train"].numpy()
-            ),
-        )
+    def _factors(self, planets: xr.Dataset) -> Tensor:
+        """Standardised factors (planet, factor), double precision."""
+        return self.network.factors(nuisance_factors(planets, self.config.nuisance))
 
     def _inputs(self, planets: xr.Dataset) -> Tensor:
         """What is encoded: scaled spectra, less the polynomial's prediction where there is one."""
         spectra = torch.as_tensor(self.scaled(planets))
         if self.config.method == "poly":
-            raw = nuisance_factors(planets, self.config.nuisance)
-            spectra = spectra - self.network.predicted(self.network.factors(raw))
+            spectra = spectra - self.network.predicted(self._factors(planets))
         return spectra.float()
 
-    @torch.no_grad()
-    def encode(self, planets: xr.Dataset, *, device: str = "auto") -> np.ndarray:
-        """See :meth:`SpectrumRepresentation.encode`."""
-        network = self.network.to(resolve_device(device))
-        return network.encode(self._inputs(planets).to(network.centre.device))[0].cpu().numpy()
+    def _given(self, planets: xr.Dataset) -> tuple[Tensor, ...]:
+        return self._inputs(planets), self._factors(planets).float()
+
+    def _loss(
+        self, split: str, generator: torch.Generator, spectra: Tensor, factors: Tensor
+    ) -> Tensor:
+        network = self.network
+        if network.method == "poly":
+            return super()._loss(split, generator, spectra)
+        latent, divergence = network.draw(spectra, generator)
+        decoded = network.decoder(torch.cat([latent, factors], dim=1))
+        error = network.penalised_error(spectra, decoded, divergence)
+        # The adversary climbs what it learns, the encoder's reversed gradient descends it.
+        sign = -1 if split == "train" else 1
+        return error + sign * network.weight * network.learnt(latent, factors)
 
     @torch.no_grad()
     def decode(self, latent: np.ndarray, *, device: str = "auto") -> np.ndarray:
         """Scaled spectra (planet, wavelength) of planets with the mean nuisance factors."""
-        network = self.network.to(resolve_device(device))
-        place = network.centre.device
-        given = torch.as_tensor(self._checked(latent), dtype=torch.float32).to(place)
         average = torch.zeros(len(latent), len(self.config.nuisance), dtype=torch.float64)
         if self.config.method == "poly":
-            decoded = network.decoder(given).cpu().double() + network.predicted(average)
-        else:
-            decoded = network.decoder(torch.cat([given, average.float().to(place)], dim=1)).cpu()
-        return decoded.double().numpy()
-
-    def _save_state(self, directory: Path) -> None:
-        for name, values in self._scaling_arrays().items():
-            getattr(self.network, name).copy_(torch.as_tensor(values))
-        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
-        save_file(state, directory / "network.safetensors")
-
-    def _load_state(self, directory: Path) -> None:
-        state = load_file(directory / "network.safetensors")
-        self.network = _Network(self.config, len(state["centre"]))
-        self.network.load_state_dict(state)
-        self.network.eval()
-        self._restore_scaling({name: state[name].numpy() for name in ("centre", "scale")})
+            decoded = super().decode(latent, device=device)
+            return decoded + self.network.predicted(average).numpy()
+        network = self.network.to(resolve_device(device))
+        given = torch.cat([torch.as_tensor(self._checked(latent)), average], dim=1).float()
+        return network.decoder(given.to(network.centre.device)).cpu().double().numpy()

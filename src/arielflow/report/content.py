@@ -14,7 +14,7 @@ import xarray as xr
 
 from arielflow.errors import ArielflowError
 from arielflow.posterior import WeightedSamples
-from arielflow.provenance import sha256
+from arielflow.provenance import read_benchmark, sha256
 from arielflow.schema import is_usable, open_dataset
 
 MAIN_SCORES = ("final_score", "posterior_score", "r2_mean")
@@ -188,10 +188,8 @@ def benchmark_table(folder: str | Path) -> pd.DataFrame:
     """Wall time and peak memory of every job, from Snakemake's benchmark files below a folder."""
     rows = []
     for path in sorted(Path(folder).rglob("*.tsv")):
-        table = pd.read_csv(path, sep="\t", na_values="-")
         name = path.relative_to(folder).with_suffix("").as_posix()
-        memory = table["max_rss"].max()
-        rows.append({"job": name, "seconds": table["s"].mean(), "memory_mb": memory})
+        rows.append({"job": name} | read_benchmark(path))
     return pd.DataFrame(rows, columns=["job", "seconds", "memory_mb"])
 
 
