@@ -34,7 +34,7 @@ TIERS = [
     {"plotting"},
     {"report"},
     {"recover", "job_resources"},
-    {"cli", "cli_cluster", "jobs", "train_worker"},
+    {"cli", "jobs", "train_worker"},
 ]
 FORBIDDEN = {
     "physics": {"editions"},

@@ -1,4 +1,4 @@
-"""The command line's part for runs on a cluster; see :mod:`arielflow.cli`."""
+"""Commands for runs on a cluster; both take Snakemake's own arguments."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from pathlib import Path
 
 import typer
 
+from arielflow.cli.common import app
 from arielflow.errors import ArielflowError
 
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def add_to(app: typer.Typer) -> None:
-    """Give the command line these commands."""
-    for command in (recover, resources):
-        app.command(context_settings=_PASSED_ON)(command)
-
-
+@app.command(context_settings=_PASSED_ON)
 def recover(context: typer.Context) -> None:
     """Pick up a killed run: end the jobs it left, unlock, run again.
 
@@ -42,6 +38,7 @@ def recover(context: typer.Context) -> None:
     os.execv(sys.executable, snakemake)
 
 
+@app.command(context_settings=_PASSED_ON)
 def resources(context: typer.Context) -> None:
     """Memory and time that a run's jobs asked for beside what they used.
 

@@ -1,0 +1,45 @@
+"""The command line: the workflow's steps by hand, over the same functions.
+
+Exit codes: 0 all is well, 1 what was checked is not valid, 2 the input or the call is at fault.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from arielflow import __version__
+from arielflow.cli import cluster, data, forward, submissions  # noqa: F401, they add their commands
+from arielflow.cli.common import FAULT, Json, app, builtin_folder, errors, say
+from arielflow.editions import NAMES
+from arielflow.errors import ArielflowError
+
+
+@app.command()
+def info(as_json: Json = False) -> None:
+    """Versions, editions, devices and where the built-in opacities are kept."""
+    import torch
+
+    from arielflow.models import FAMILIES
+    from arielflow.provenance import code_version, package_versions
+
+    cuda = torch.cuda.is_available()
+    content = {
+        "arielflow": __version__,
+        "code": code_version(),
+        "device": torch.cuda.get_device_name(0) if cuda else "cpu",
+        "editions": list(NAMES),
+        "models": list(FAMILIES),
+        "opacities": str(builtin_folder()),
+        "packages": package_versions(),
+        "python": sys.version.split()[0],
+    }
+    say(as_json, content, *(f"{name}: {value}" for name, value in content.items()))
+
+
+def main() -> None:
+    """Run the command line; every fault of the input is one line on standard error."""
+    try:
+        app(standalone_mode=True)
+    except (ArielflowError, OSError) as error:
+        errors.print(f"arielflow: {error}", style="red", markup=False, highlight=False)
+        sys.exit(FAULT)

@@ -1,0 +1,62 @@
+"""What the commands share: the application, its consoles, common options and answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from arielflow.editions import NAMES
+
+INVALID, FAULT = 1, 2
+
+app = typer.Typer(
+    help="Posteriors of exoplanet atmospheres for the Ariel Data Challenge.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console, errors = Console(), Console(stderr=True, soft_wrap=True)
+
+EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(NAMES)}.")]
+Mode = Literal["reference", "fast"]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+Opacities = Annotated[str, typer.Option(help="builtin, or a folder with one table a molecule.")]
+
+
+def builtin_folder() -> Path:
+    """Folder that the built-in opacities are written to."""
+    from arielflow.physics.opacity_cache import cache_folder
+
+    return cache_folder() / "opacities"
+
+
+def physics_settings(opacities: str, cia: bool = False) -> Any:
+    """Settings of the forward model; writes the built-in tables if they are asked for."""
+    from arielflow.physics.builtin_opacity import ensure_builtin_opacities
+    from arielflow.physics.forward import PhysicsSettings
+
+    if opacities == "builtin":
+        opacities = str(ensure_builtin_opacities(builtin_folder()))
+    return PhysicsSettings(opacities, cia=cia)
+
+
+# Names of the progress bars.
+TASKS = ("choosing the fast mode's nodes", "spectra")
+
+
+def shown(bar: Any, task: Any) -> Any:
+    """A progress callback that shows its bar once it is called."""
+    return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+def say(as_json: bool, content: dict[str, Any], *lines: str) -> None:
+    """Answer with the content as JSON, or with the lines."""
+    if as_json:
+        typer.echo(json.dumps(content, indent=1))
+    else:
+        for line in lines:
+            console.print(line, highlight=False, soft_wrap=True)
