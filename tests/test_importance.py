@@ -74,6 +74,27 @@ def test_refinement_raises_the_efficiency() -> None:
     assert first.likelihood_calls <= 2000 < refined.likelihood_calls <= 7500
 
 
+def test_a_poor_proposal_gets_more_draws_up_to_the_most() -> None:
+    """Far off and narrow in seven dimensions: more rounds than a good proposal's, within limits."""
+    low, high, mean = np.full(7, -5.0), np.full(7, 5.0), np.full(7, 2.0)
+    target, far = multivariate_normal(mean, 0.01), multivariate_normal(-mean, 0.01)
+
+    def run(density: object, **settings: object):
+        draws = density.rvs(1000, random_state=3)
+        chosen = ImportanceSettings(**settings)
+        density = density.logpdf
+        return importance_sampling(
+            target.logpdf, draws, density, low, high, seed=1, settings=chosen
+        )
+
+    good, poor = run(target), run(far)
+    short = run(far, most_draws=0)
+    assert good.likelihood_calls <= 1050 + 7 * 800
+    assert short.likelihood_calls <= 1050 + 7 * 800 < poor.likelihood_calls <= 10_000
+    assert poor.sampling_efficiency > 5 * short.sampling_efficiency
+    assert poor.log_evidence == pytest.approx(-7 * np.log(10), abs=0.1)
+
+
 def test_a_proposal_that_misses_the_posterior_is_told_by_its_weights() -> None:
     """Without refinement and defence a too narrow, displaced proposal has a heavy tail."""
     alone = ImportanceSettings(rounds=0, defensive_share=0.0)
@@ -137,7 +158,7 @@ def test_planets_through_the_forward_model(
             physics=physics,
             seed=5,
             n_samples=1200,
-            settings=ImportanceSettings(n_proposal=500, n_refined=500, rounds=5),
+            settings=ImportanceSettings(n_proposal=500, n_refined=500, rounds=5, most_draws=0),
             fallback=Fallback(efficiency=0.0, pareto_shape=np.inf),
         )
 

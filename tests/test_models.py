@@ -12,7 +12,7 @@ from arielflow.coordinates import TargetCoordinates
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.features import context_features, planet_tensors
-from arielflow.models import FAMILIES, density, load_estimator, make_estimator, mc_dropout
+from arielflow.models import FAMILIES, density, flow, load_estimator, make_estimator, mc_dropout
 from arielflow.models.ensemble import ensemble_log_prob, sample_ensemble
 from arielflow.schema import Quality
 from arielflow.training import resolve_device
@@ -231,6 +231,24 @@ def test_cpu_and_gpu_agree(trained, simulated) -> None:
     ]
     scatter = estimator.sample(planets, 4000, seed=1)["theta"].std("sample")
     assert (np.abs(means[0] - means[1]) < 0.1 * scatter).all()
+
+
+def test_samples_of_a_shared_context_are_those_of_a_repeated_one() -> None:
+    """The coupling flow's own sampling is nflows', but for rounding."""
+    torch.manual_seed(1)
+    config = flow.Config(hidden=16, embedding=8)
+    shared = flow._CouplingFlow([flow._coupling(config, mask) for mask in flow._masks(5, 2)], 5)
+    embedding = torch.randn(3, 8)
+    with torch.no_grad():
+        for parameter in shared.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+        torch.manual_seed(2)
+        z, log_prob = shared.sample_and_log_prob(40, embedding)
+        torch.manual_seed(2)
+        expected_z, expected_log_prob = shared.flow.sample_and_log_prob(40, embedding)
+    assert z.std(dim=1).min() > 0.1
+    torch.testing.assert_close(z, expected_z, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(log_prob, expected_log_prob, rtol=1e-4, atol=1e-3)
 
 
 def test_mc_dropout_starts_from_the_baseline_s_initial_weights() -> None:

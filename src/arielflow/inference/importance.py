@@ -49,8 +49,10 @@ class ImportanceSettings:
     Attributes
     ----------
     n_proposal : draws of the amortised posterior
-    n_refined : draws of every refined proposal
+    n_refined : draws of a refined proposal; half as many while it is fitted to tempered weights
     rounds : refined proposals, one fitted after the other; 0 for the amortised one alone
+    efficiency_aim : sampling efficiency below which more refined proposals follow
+    most_draws : of all proposals together, beyond which no more follow
     components : of a refined proposal, at most
     defensive_share : further draws from the prior, as a share of ``n_proposal``
     """
@@ -58,6 +60,8 @@ class ImportanceSettings:
     n_proposal: int = 1500
     n_refined: int = 800
     rounds: int = 7
+    efficiency_aim: float = 0.2
+    most_draws: int = 10_000
     components: int = 8
     defensive_share: float = 0.05
 
@@ -166,10 +170,14 @@ def importance_sampling(
         half.add(proposal[number::2], proposal_log_prob)
         if len(defensive):
             half.add(defensive[number::2], box.log_prior)
-    for _ in range(settings.rounds):
+    done = 0
+    while settings.rounds and (done < settings.rounds or not _enough(halves, settings)):
+        done += 1
         fitted = [_fit_mixture(box, half, settings.components, rng) for half in halves]
+        # On the way to a posterior that the amortised draws miss, steps count, not draws.
+        n_half = settings.n_refined // (4 if any(mixture.hot for mixture in fitted) else 2)
         for half, mixture in zip(halves, reversed(fitted), strict=True):
-            half.add(mixture.draw(settings.n_refined // 2, rng), mixture.log_prob)
+            half.add(mixture.draw(n_half, rng), mixture.log_prob)
     return _result(halves, box, started)
 
 
@@ -219,13 +227,25 @@ class _Draws:
         return log_weight
 
 
+def _enough(halves: list[_Draws], settings: ImportanceSettings) -> bool:
+    """Whether the draws are efficient enough, or no more are allowed."""
+    n_draws = sum(len(half.theta) for half in halves)
+    aim = settings.efficiency_aim * n_draws
+    return n_draws + settings.n_refined > settings.most_draws or _effective_draws(halves) >= aim
+
+
+def _effective_draws(halves: list[_Draws]) -> float:
+    log_weight = np.concatenate([half.log_weight() for half in halves])
+    return effective_sample_size(np.exp(log_weight - log_weight.max()))
+
+
 def _result(halves: list[_Draws], box: _Box, started: float) -> ImportanceResult:
     """The weighted draws of both halves and their diagnostics."""
     theta = np.concatenate([half.theta for half in halves])
     parts = [half.log_weight() for half in halves]
     log_weight = np.concatenate(parts)
     count = len(log_weight)
-    effective = effective_sample_size(np.exp(log_weight - log_weight.max()))
+    effective = _effective_draws(halves)
     found = np.isfinite(log_weight)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -253,8 +273,11 @@ class _StudentMixture:
     which a Gaussian narrower than the prior would not cover.
     """
 
-    def __init__(self, box: _Box, gaussians: GaussianMixture, widen: float) -> None:
+    def __init__(self, box: _Box, gaussians: GaussianMixture, *, hot: bool) -> None:
+        self.hot = hot
         self._box, self._shares, self._means = box, gaussians.weights_, gaussians.means_
+        # A proposal should look further where it has yet to find its target.
+        widen = _WIDEN_HOT if hot else 1.0
         self._half = np.linalg.cholesky(widen * gaussians.covariances_)
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -307,8 +330,7 @@ def _fit_mixture(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # more iterations would not make a better proposal
         mixture.fit(box.coordinates(draws.theta[index]))
-    # A proposal should look further where it has yet to find its target.
-    return _StudentMixture(box, mixture, _WIDEN_HOT if hot else 1.0)
+    return _StudentMixture(box, mixture, hot=hot)
 
 
 def _tempered(log_weight: np.ndarray, wanted: float) -> tuple[np.ndarray, bool]:

@@ -93,10 +93,32 @@ def _masks(n_targets: int, pairs: int) -> list[Tensor]:
     return masks
 
 
+class _Conditioner(ResidualNet):
+    """A coupling layer's network, which computes a context that many rows share only once."""
+
+    def forward(self, inputs: Tensor, context: Tensor) -> Tensor:
+        """Spline parameters of inputs (row, feature) given context (row or planet, feature).
+
+        With fewer contexts than rows, each is that of as many successive rows as the others.
+        """
+        if len(context) == len(inputs):
+            return super().forward(inputs, context)
+        shared = (len(context), -1, self.hidden_features)
+        of_inputs, of_context = self.initial_layer.weight.tensor_split([inputs.shape[1]], dim=1)
+        offset = nn.functional.linear(context, of_context, self.initial_layer.bias)
+        hidden = nn.functional.linear(inputs, of_inputs).view(shared) + offset[:, None]
+        for block in self.blocks:
+            first, second = block.linear_layers
+            change = second(block.activation(first(block.activation(hidden))))
+            # The block's gated linear unit, its gate being the context's.
+            hidden = hidden + change * block.context_layer(context).sigmoid()[:, None]
+        return self.final_layer(hidden).flatten(0, 1)
+
+
 def _coupling(config: Config, mask: Tensor) -> Transform:
     return PiecewiseRationalQuadraticCouplingTransform(
         mask=mask,
-        transform_net_create_fn=lambda inputs, outputs: ResidualNet(
+        transform_net_create_fn=lambda inputs, outputs: _Conditioner(
             inputs,
             outputs,
             hidden_features=config.hidden,
@@ -143,6 +165,17 @@ class _JointFlow(nn.Module):
         return self.flow.sample_and_log_prob(n, embedding)
 
 
+class _CouplingFlow(_JointFlow):
+    """A flow whose layers know that all samples of a planet have one context."""
+
+    def sample_and_log_prob(self, n: int, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        base, transform = self.flow._distribution, self.flow._transform
+        noise, log_prob = base.sample_and_log_prob(n, context=embedding)
+        z, slope = transform.inverse(noise.flatten(0, 1), context=embedding)
+        return z.view(noise.shape), log_prob - slope.view(log_prob.shape)
+
+
 class _IndependentFlows(nn.Module):
     """One-dimensional flows, one a target; their joint density is the product."""
 
@@ -182,7 +215,7 @@ class Estimator(DensityEstimator):
             return _IndependentFlows(config, n_targets)
         if config.architecture == "coupling":
             masks = _masks(n_targets, config.layer_pairs)
-            return _JointFlow([_coupling(config, mask) for mask in masks], n_targets)
+            return _CouplingFlow([_coupling(config, mask) for mask in masks], n_targets)
         layers = [_autoregressive(config, n_targets) for _ in range(config.layers)]
         # The first target of one layer is the last of the next, so that each sees all others.
         order = [ReversePermutation(n_targets) for _ in layers]
