@@ -121,14 +121,23 @@ class _Batches(IterableDataset):
             yield batch[self.processes.rank :: self.processes.count]
 
 
-def _by_decay(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups of parameters; those with a true attribute ``undecayed`` get no weight decay."""
-    groups: dict[bool, list[nn.Parameter]] = {}
+def _parameter_groups(network: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Parameters by their weight decay and learning rate.
+
+    A parameter may have the attributes ``undecayed`` (true for no weight decay) and
+    ``learning_rate_factor``.
+    """
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for parameter in network.parameters():
-        groups.setdefault(getattr(parameter, "undecayed", False), []).append(parameter)
+        kind = getattr(parameter, "undecayed", False), getattr(parameter, "learning_rate_factor", 1)
+        groups.setdefault(kind, []).append(parameter)
     return [
-        {"params": parameters, "weight_decay": 0.0 if undecayed else weight_decay}
-        for undecayed, parameters in groups.items()
+        {
+            "params": parameters,
+            "weight_decay": 0.0 if undecayed else settings.weight_decay,
+            "lr": factor * settings.learning_rate,
+        }
+        for (undecayed, factor), parameters in groups.items()
     ]
 
 
@@ -171,17 +180,13 @@ class _Task(lightning.LightningModule):
 
     def configure_optimizers(self):
         settings = self.settings
-        optimizer = torch.optim.AdamW(
-            _by_decay(self.network, settings.weight_decay),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        )
+        optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings))
         if settings.schedule == "constant":
             return optimizer
         # A tenth of the steps rises to the full rate; of ten, PyTorch divides by zero for that one.
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            settings.learning_rate,
+            [group["lr"] for group in optimizer.param_groups],
             total_steps=self.total_steps,
             pct_start=0.2 if self.total_steps == 10 else 0.1,
         )

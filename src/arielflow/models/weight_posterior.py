@@ -33,9 +33,10 @@ from arielflow.models.networks import WarmUp
 pyro.settings.set(module_local_params=True)
 
 Guide = Literal["mean_field", "low_rank", "flow"]
-# A guide starts this narrow, around ordinary initial weights: it widens in time where the data
-# allow, but one that starts wide is still too wide for narrow posteriors when the training ends.
-_INITIAL_SCALE = 0.001
+# A guide starts this narrow, around ordinary initial weights: one that starts wide buries the
+# gradients of the first epochs in its noise.
+_INITIAL_SCALE = 0.003
+_WIDTHS_LEARNING_RATE = 10
 _COUPLING_WIDTH = 32
 _COUPLING_LAYERS = 2
 _WEIGHTED = (nn.Linear, nn.Conv1d)
@@ -104,9 +105,12 @@ class WeightPosterior(nn.Module):
         self.guide = _make_guide(self.model, guide, rank, initial)
         # Guides make their parameters when they are first called.
         self.guide(*example)
-        for parameter in self.guide.parameters():
-            # The prior is their regularisation; decay would widen the posterior besides.
+        for name, parameter in self.guide.named_parameters():
+            # The prior is their regularisation.
             parameter.undecayed = True
+            if "scale" in name:
+                # Widths have to cross orders of magnitude where means only shift.
+                parameter.learning_rate_factor = _WIDTHS_LEARNING_RATE
         self.warm_up = WarmUp()
         self.register_buffer("n_rows", torch.ones(()))
         self.n_draws = n_draws
