@@ -1,6 +1,8 @@
 """Score and calibration of an ensemble against its number of members, from a finished run.
 
-Writes a table and a figure; the run's own members are used, the first N of them for every N.
+Writes a table and a figure; the run's own members are used, the first N of them for every N. Scores
+are of the run's test planets. Calibration needs no nested sampling, only true parameters: it is of
+further planets of the test split, simulated here, since a few dozen cannot tell two models apart.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.ticker import MaxNLocator
 
 from arielflow.calibrate import calibrate_model
@@ -19,15 +22,32 @@ from arielflow.diagnostics import JOINT
 from arielflow.editions import get_edition
 from arielflow.evaluate import score_posterior
 from arielflow.models.ensemble import sample_ensemble
+from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import derived_seed, write_table
 from arielflow.schema import open_dataset
 from arielflow.scoring.bootstrap import bootstrap_interval
 from arielflow.scoring.extra import r2_score
+from arielflow.simulate import simulate_planets
 
 CALIBRATION_SAMPLES = 1000
 
 
-def measure(run: Path, model: str) -> pd.DataFrame:
+def further_planets(run: Path, config: dict, number: int) -> xr.Dataset:
+    """Planets with known theta that follow the run's test planets, of a simulated run."""
+    simulation = config["simulation"]
+    planets = simulate_planets(
+        get_edition(config["edition"]),
+        simulation["n_test"] + number,
+        seed=config["seed"],
+        split="test",
+        prior=config["dataset"]["prior"],
+        population=simulation["population"],
+        physics=PhysicsSettings(str(run / "opacities")),
+    )
+    return planets.isel(planet=slice(simulation["n_test"], None))
+
+
+def measure(run: Path, model: str, n_calibration: int) -> pd.DataFrame:
     """A row for every number of members: score with its interval, calibration error, coverage.
 
     Parameters
@@ -36,6 +56,8 @@ def measure(run: Path, model: str) -> pd.DataFrame:
         Folder of a finished run's results with known truth.
     model
         Row whose members are used.
+    n_calibration
+        Planets of the calibration.
     """
     config = json.loads((run / "manifest.json").read_text())["config"]
     edition, seed = get_edition(config["edition"]), config["seed"]
@@ -46,6 +68,7 @@ def measure(run: Path, model: str) -> pd.DataFrame:
         run / f"models/{owner}/{number}"
         for number in range(config["model_settings"][model]["members"])
     ]
+    further = further_planets(run, config, n_calibration)
     lines = []
     for count in range(1, len(members) + 1):
         used = members[:count]
@@ -57,7 +80,7 @@ def measure(run: Path, model: str) -> pd.DataFrame:
         _, low, high = bootstrap_interval(values, seed)
         mean = posterior["theta"].values.mean(axis=1)
         table = calibrate_model(
-            used, test, truth["theta"].values, CALIBRATION_SAMPLES, seed=seed
+            used, further, further["theta"].values, CALIBRATION_SAMPLES, seed=seed
         ).table.set_index("target")
         single = table.drop(JOINT)
         lines.append(
@@ -69,6 +92,7 @@ def measure(run: Path, model: str) -> pd.DataFrame:
                 "r2_mean": r2_score(truth["theta"].values, mean).mean(),
                 "calibration_error": single["calibration_error"].mean(),
                 "calibration_error_joint": table["calibration_error"][JOINT],
+                "calibration_planets": n_calibration,
                 "coverage_68": single["coverage_68"].mean(),
                 "coverage_95": single["coverage_95"].mean(),
             }
@@ -80,15 +104,10 @@ def measure(run: Path, model: str) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> plt.Figure:
     """Score, calibration error and coverage against the number of members."""
     figure, axes = plt.subplots(1, 3, figsize=(9.5, 2.9), layout="constrained")
-    scored = table["posterior_score"].notna().any()
-    if scored:
-        ends = np.abs(table[["posterior_score_low", "posterior_score_high"]].T.to_numpy()
-                      - table["posterior_score"].to_numpy())  # fmt: skip
-        axes[0].errorbar(table["members"], table["posterior_score"], ends, fmt="o-", capsize=3)
-        axes[0].set_ylabel("official posterior score [0…1000]")
-    else:
-        axes[0].plot(table["members"], table["r2_mean"], "o-")
-        axes[0].set_ylabel("mean R² [1]")
+    score = table["posterior_score"].to_numpy()
+    ends = np.abs(table[["posterior_score_low", "posterior_score_high"]].T.to_numpy() - score)
+    axes[0].errorbar(table["members"], score, ends, fmt="o-", capsize=3)
+    axes[0].set_ylabel("official posterior score [0…1000]")
     axes[1].plot(table["members"], table["calibration_error"], "o-", label="mean over targets")
     axes[1].plot(table["members"], table["calibration_error_joint"], "s--", label="joint (TARP)")
     axes[1].set(ylabel="calibration error [1]", ylim=(0, None))
@@ -109,10 +128,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run, such as results/lecture")
     parser.add_argument("--model", default="bnn_ensemble")
+    parser.add_argument("--calibration-planets", type=int, default=2000)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--figure", type=Path, required=True)
     options = parser.parse_args()
-    table = measure(options.run, options.model)
+    table = measure(options.run, options.model, options.calibration_planets)
     write_table(table, options.table)
     draw(table).savefig(options.figure, dpi=150)
 
