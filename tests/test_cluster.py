@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -135,6 +136,8 @@ def test_tiny_run_has_the_local_run_s_bytes(
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     submission = "results/tiny/submission/flow.hdf5"
     assert (folder / submission).read_bytes() == (tiny / submission).read_bytes()
+    jobs = json.loads((folder / "results/tiny/manifest.json").read_text())["jobs"]
+    assert all(job["requested"]["attempt"] >= 1 for job in jobs.values())
 
 
 def test_cancelled_training_is_tried_again(

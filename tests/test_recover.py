@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from arielflow.errors import ArielflowError
-from arielflow.job_resources import planned_jobs
 from arielflow.recover import end_leftovers, slurm_jobs, snakemake_processes
 
 PROFILE = Path(__file__).parents[1] / "workflow/profiles/slurm"
@@ -102,23 +101,3 @@ def test_running_head_is_respected_and_its_orphans_are_ended(run: Path, monkeypa
         assert [process.pid for process in snakemake_processes(run)] == [job.pid]
         assert snakemake_processes(run.parent) == []
         assert end_leftovers(run, [], patience=60) == ([], [job.pid])
-
-
-def test_planned_jobs_are_read_from_a_dry_run() -> None:
-    plan = """
-[Wed Nov 25 19:12:35 2026]
-rule submit:
-    output: results/tiny/submission/flow.hdf5
-    benchmark: results/tiny/benchmarks/submit.tsv
-    resources: tmpdir=/tmp, mem_mb=2000, mem=2 GB, mem_mib=1908, runtime=30
-    [Wed Nov 25 19:12:36 2026]
-    rule report:
-        benchmark: results/tiny/benchmarks/report.tsv
-        resources: tmpdir=/tmp, runtime=5, mem_mb=900
-rule all:
-    resources: tmpdir=/tmp, mem_mb=1000, runtime=5
-"""
-    assert list(planned_jobs(plan)) == [
-        ("submit", "results/tiny/benchmarks/submit.tsv", 2000, 30),
-        ("report", "results/tiny/benchmarks/report.tsv", 900, 5),
-    ]

@@ -34,7 +34,23 @@ def test_everything_is_there(tiny: Path) -> None:
     page = (run / "report/index.html").read_text()
     assert not re.search(r"(?:src|href)=[\"']https?://", page)
     assert "(valid)" in (run / "summary.txt").read_text()
-    assert (run / "manifest.json").is_file()
+
+
+def test_manifest_tells_what_the_jobs_asked_for_and_used(tiny: Path) -> None:
+    jobs = json.loads((tiny / "results/tiny/manifest.json").read_text())["jobs"]
+    # What follows the manifest cannot be in it.
+    left = {"manifest", "report"}
+    assert set(jobs) == {p.stem for p in (tiny / "results/tiny/benchmarks").iterdir()} - left
+    training = jobs["train_flow_0"]
+    assert training["rule"] == "train_model" and training["used"]["seconds"] > 0
+    assert training["requested"] == {
+        "threads": 1,
+        "mem_mb": 2000,
+        "runtime": 240,
+        "gpu": 0,
+        "nodes": 1,
+        "tasks": 0,
+    }
 
 
 def test_test_truth_is_read_by_scoring_alone() -> None:

@@ -52,7 +52,7 @@ def snakemake(
         env=ENVIRONMENT | (environment or {}),
         capture_output=True,
         text=True,
-        timeout=1800,
+        timeout=3600,  # a cluster of busy processors: seen to take 1600 s
     )
 
 

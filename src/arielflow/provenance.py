@@ -75,12 +75,6 @@ def write_json(content: Any, path: str | Path) -> None:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
-def read_benchmark(path: str | Path) -> dict[str, float]:
-    """Wall time ``seconds`` and peak memory ``memory_mb`` of a job, from Snakemake's file on it."""
-    table = pd.read_csv(path, sep="\t", na_values="-")
-    return {"seconds": table["s"].mean(), "memory_mb": table["max_rss"].max()}
-
-
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file, read in blocks."""
     digest = hashlib.sha256()
@@ -162,6 +156,7 @@ def run_manifest(
     inputs: dict[str, str | Path],
     outputs: dict[str, str | Path],
     failed_members: dict[str, str],
+    jobs: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Everything needed to say what made a run's results, and to check them.
 
@@ -173,6 +168,8 @@ def run_manifest(
         Files by name; each is recorded with its path and SHA-256.
     failed_members
         Why members of ensembles have no model, by ``model/member``.
+    jobs
+        What the jobs asked for and used (:func:`arielflow.job_resources.measured_jobs`).
     """
 
     def files(paths: dict[str, str | Path]) -> dict[str, dict[str, str]]:
@@ -184,6 +181,7 @@ def run_manifest(
         "failed_members": failed_members,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": files(inputs),
+        "jobs": jobs,
         "machine": machine(),
         "outputs": files(outputs),
         "packages": package_versions(),

@@ -1,3 +1,4 @@
+from arielflow.job_resources import measured_jobs
 from arielflow.jobs import job
 from arielflow.models import failures
 from arielflow.provenance import run_manifest, write_json
@@ -15,5 +16,6 @@ with job(snakemake.log[0]):
         {path: path for path in as_list(given.data) + as_list(given.physics)},
         {path: path for path in outputs},
         failures(as_list(given.models)),
+        measured_jobs(snakemake.params.benchmarks),
     )
     write_json(manifest, snakemake.output.manifest)

@@ -13,8 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from arielflow.errors import ArielflowError
+from arielflow.job_resources import measured_jobs
 from arielflow.posterior import WeightedSamples
-from arielflow.provenance import read_benchmark, sha256
+from arielflow.provenance import sha256
 from arielflow.schema import is_usable, open_dataset
 
 MAIN_SCORES = ("final_score", "posterior_score", "r2_mean")
@@ -186,10 +187,7 @@ def submission_table(
 
 def benchmark_table(folder: str | Path) -> pd.DataFrame:
     """Wall time and peak memory of every job, from Snakemake's benchmark files below a folder."""
-    rows = []
-    for path in sorted(Path(folder).rglob("*.tsv")):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        rows.append({"job": name} | read_benchmark(path))
+    rows = [{"job": name} | job["used"] for name, job in measured_jobs(folder).items()]
     return pd.DataFrame(rows, columns=["job", "seconds", "memory_mb"])
 
 

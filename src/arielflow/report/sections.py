@@ -245,7 +245,7 @@ def manifest_section(content: ReportContent) -> Section:
             collapsed=part.replace("_", " ").capitalize(),
         )
         for part, value in content.manifest.items()
-        if part != "config" and value
+        if part not in ("config", "jobs") and value
     ]
     return Section("manifest", title, "Versions, inputs, outputs and the machine.", blocks)
 
