@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import wilcoxon
 
 from arielflow.editions import get_edition
@@ -102,6 +103,10 @@ def draw(found: dict[str, xr.Dataset], outside: np.ndarray) -> plt.Figure:
         for axis, part in zip(row, (ALEATORIC, EPISTEMIC), strict=True):
             x, y = (found[key][part].values[shown].mean(axis=1) for key in ("all", name))
             axis.loglog(x, y, ".", markersize=4, alpha=0.6)
+            for one in (axis.xaxis, axis.yaxis):
+                one.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                one.set_major_formatter("{x:g}")
+                one.set_minor_formatter(NullFormatter())
             ends = [min(x.min(), y.min()), max(x.max(), y.max())]
             axis.plot(ends, ends, color="0.5", linewidth=0.9)
             axis.set_title(f"{part}, {shown.sum()} planets", fontsize=9)
