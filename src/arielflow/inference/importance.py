@@ -37,7 +37,7 @@ _LOG_ZERO = -1e90
 _LEAST_EFFECTIVE = 40.0
 _TEMPERING_STEPS = 40
 # Factor on the variances of a refined proposal that is fitted to tempered weights.
-_WIDEN_HOT = 2.0
+_WIDEN_HOT = 1.4
 # Degrees of freedom of the refined proposals.
 _FREEDOM = 8.0
 
@@ -49,7 +49,7 @@ class ImportanceSettings:
     Attributes
     ----------
     n_proposal : draws of the amortised posterior
-    n_refined : draws of a refined proposal; half as many while it is fitted to tempered weights
+    n_refined : draws of a refined proposal; a quarter as many while fitted to tempered weights
     rounds : refined proposals, one fitted after the other; 0 for the amortised one alone
     efficiency_aim : sampling efficiency below which more refined proposals follow
     most_draws : of all proposals together, beyond which no more follow
@@ -175,7 +175,7 @@ def importance_sampling(
         done += 1
         fitted = [_fit_mixture(box, half, settings.components, rng) for half in halves]
         # On the way to a posterior that the amortised draws miss, steps count, not draws.
-        n_half = settings.n_refined // (4 if any(mixture.hot for mixture in fitted) else 2)
+        n_half = settings.n_refined // (8 if any(mixture.hot for mixture in fitted) else 2)
         for half, mixture in zip(halves, reversed(fitted), strict=True):
             half.add(mixture.draw(n_half, rng), mixture.log_prob)
     return _result(halves, box, started)
