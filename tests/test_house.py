@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "arielflow"
 
 # A module may import modules of its own tier or of a lower one; everyone may import `common`.
 TIERS = [
-    {"schema", "errors", "provenance", "config", "__init__"},
+    {"schema", "errors", "provenance", "benchmark_files", "config", "__init__"},
     {"physics", "editions", "download", "distributed"},
     {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
     {"edition_physics"},

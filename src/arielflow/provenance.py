@@ -169,7 +169,7 @@ def run_manifest(
     failed_members
         Why members of ensembles have no model, by ``model/member``.
     jobs
-        What the jobs asked for and used (:func:`arielflow.job_resources.measured_jobs`).
+        What the jobs asked for and used (:func:`arielflow.benchmark_files.measured_jobs`).
     """
 
     def files(paths: dict[str, str | Path]) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-from arielflow.job_resources import measured_jobs
+from arielflow.benchmark_files import measured_jobs
 from arielflow.jobs import job
 from arielflow.models import failures
 from arielflow.provenance import run_manifest, write_json

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from arielflow.benchmark_files import measured_jobs
 from arielflow.errors import ArielflowError
-from arielflow.job_resources import measured_jobs
 from arielflow.posterior import WeightedSamples
 from arielflow.provenance import sha256
 from arielflow.schema import is_usable, open_dataset
