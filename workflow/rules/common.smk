@@ -166,6 +166,12 @@ def physics_sources(wildcards):
     return module_sources(*sorted((PACKAGE / "physics").glob("*.py")))
 
 
+def inference_sources(wildcards):
+    """Digest of the code that samples posteriors through the forward model, and of the model's."""
+    inference = sorted((PACKAGE / "inference").glob("*.py"))
+    return [physics_sources(wildcards), module_sources(*inference)]
+
+
 def dataset_files(split):
     """The files that ingesting a split reads."""
     if SOURCES and (split == "train" or TEST_FOLDER == TRAIN_FOLDER):

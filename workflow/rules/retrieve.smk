@@ -80,7 +80,7 @@ rule sample_importance:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=physics_sources,
+        sources=inference_sources,
         settings=config["importance"]["settings"],
         fallback=config["importance"]["fallback"],
         chunks=config["posterior"]["chunks"],
@@ -117,7 +117,7 @@ rule sample_variational:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=physics_sources,
+        sources=inference_sources,
         settings=config["variational"]["settings"],
         chunks=config["posterior"]["chunks"],
         n_samples=config["posterior"]["n_samples"],
@@ -171,7 +171,7 @@ rule retrieve_nested:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=physics_sources,
+        sources=inference_sources,
         n_samples=config["posterior"]["n_samples"],
         seed=config["seed"],
         # No output, so that what an interrupted job leaves survives until its retry.

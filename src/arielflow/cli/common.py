@@ -24,6 +24,11 @@ console, errors = Console(), Console(stderr=True, soft_wrap=True)
 EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(NAMES)}.")]
 Mode = Literal["reference", "fast"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+Prior = Annotated[str | None, typer.Option(help="Retrieval prior; the edition's own.")]
+TestFolder = Annotated[Path, typer.Argument(help="Data set; holds TestData, or its files.")]
+TestPlanets = Annotated[
+    list[str], typer.Option("--planet", help="Identifier of a test planet; repeatable.")
+]
 Opacities = Annotated[str, typer.Option(help="builtin, or a folder with one table a molecule.")]
 
 

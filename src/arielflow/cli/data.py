@@ -12,6 +12,7 @@ from arielflow.cli.common import (
     EditionName,
     Json,
     Opacities,
+    Prior,
     app,
     console,
     errors,
@@ -28,7 +29,7 @@ def ingest(
     folder: Annotated[Path, typer.Argument(help="Root of the data set.")],
     edition: EditionName,
     output: Annotated[Path, typer.Option(help="Folder for the NetCDF files.")],
-    prior: Annotated[str | None, typer.Option(help="Retrieval prior; the edition's own.")] = None,
+    prior: Prior = None,
     as_json: Json = False,
 ) -> None:
     """Check an edition's files and turn every split found into NetCDF."""

@@ -14,6 +14,9 @@ from arielflow.cli.common import (
     Json,
     Mode,
     Opacities,
+    Prior,
+    TestFolder,
+    TestPlanets,
     app,
     console,
     errors,
@@ -83,11 +86,11 @@ def spectrum(
 
 @app.command()
 def retrieve(
-    folder: Annotated[Path, typer.Argument(help="Data set; holds TestData, or its files.")],
+    folder: TestFolder,
     edition: EditionName,
-    planet: Annotated[list[str], typer.Option(help="Identifier of a test planet; repeatable.")],
+    planet: TestPlanets,
     output: Annotated[Path, typer.Option(help="NetCDF file of posteriors to write.")],
-    prior: Annotated[str | None, typer.Option(help="Retrieval prior; the edition's own.")] = None,
+    prior: Prior = None,
     opacities: Opacities = "builtin",
     mode: Annotated[
         Mode, typer.Option(help="Every wavelength, or nodes (made once).")
@@ -142,11 +145,11 @@ def retrieve(
 
 @app.command("select-model")
 def select_model(
-    folder: Annotated[Path, typer.Argument(help="Data set; holds TestData, or its files.")],
+    folder: TestFolder,
     edition: EditionName,
-    planet: Annotated[list[str], typer.Option(help="Identifier of a test planet; repeatable.")],
+    planet: TestPlanets,
     output: Annotated[Path, typer.Option(help="CSV file to write: one row a planet and model.")],
-    prior: Annotated[str | None, typer.Option(help="Retrieval prior; the edition's own.")] = None,
+    prior: Prior = None,
     opacities: Opacities = "builtin",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the fits.")] = 2026,
 ) -> None:
