@@ -3,6 +3,8 @@
 Writes a table and a figure; the run's own members are used, the first N of them for every N. Scores
 are of the run's test planets. Calibration needs no nested sampling, only true parameters: it is of
 further planets of the test split, simulated here, since a few dozen cannot tell two models apart.
+How the calibration error changes from one member to N has a bootstrap interval over those planets,
+the same ones for both.
 """
 
 from __future__ import annotations
@@ -18,18 +20,19 @@ import xarray as xr
 from matplotlib.ticker import MaxNLocator
 
 from arielflow.calibrate import calibrate_model
-from arielflow.diagnostics import JOINT
+from arielflow.diagnostics import JOINT, calibration_error, central_coverage
 from arielflow.editions import get_edition
 from arielflow.evaluate import score_posterior
 from arielflow.models.ensemble import sample_ensemble
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import derived_seed, write_table
 from arielflow.schema import open_dataset
-from arielflow.scoring.bootstrap import bootstrap_interval
+from arielflow.scoring.bootstrap import Interval, bootstrap_interval, bootstrap_statistic
 from arielflow.scoring.extra import r2_score
 from arielflow.simulate import simulate_planets
 
 CALIBRATION_SAMPLES = 1000
+RESAMPLES = 500
 
 
 def further_planets(run: Path, config: dict, number: int) -> xr.Dataset:
@@ -48,7 +51,7 @@ def further_planets(run: Path, config: dict, number: int) -> xr.Dataset:
 
 
 def measure(run: Path, model: str, n_calibration: int) -> pd.DataFrame:
-    """A row for every number of members: score with its interval, calibration error, coverage.
+    """A row for every number of members: score, calibration error, its change, coverage.
 
     Parameters
     ----------
@@ -69,7 +72,7 @@ def measure(run: Path, model: str, n_calibration: int) -> pd.DataFrame:
         for number in range(config["model_settings"][model]["members"])
     ]
     further = further_planets(run, config, n_calibration)
-    lines = []
+    lines, first = [], None
     for count in range(1, len(members) + 1):
         used = members[:count]
         posterior = sample_ensemble(
@@ -79,9 +82,12 @@ def measure(run: Path, model: str, n_calibration: int) -> pd.DataFrame:
         values = scores["posterior_score"].to_numpy()
         _, low, high = bootstrap_interval(values, seed)
         mean = posterior["theta"].values.mean(axis=1)
-        table = calibrate_model(
+        calibration = calibrate_model(
             used, further, further["theta"].values, CALIBRATION_SAMPLES, seed=seed
-        ).table.set_index("target")
+        )
+        first = calibration.ranks if first is None else first
+        change = change_of_error(first, calibration.ranks, seed)
+        table = calibration.table.set_index("target")
         single = table.drop(JOINT)
         lines.append(
             {
@@ -91,6 +97,9 @@ def measure(run: Path, model: str, n_calibration: int) -> pd.DataFrame:
                 "posterior_score_high": high,
                 "r2_mean": r2_score(truth["theta"].values, mean).mean(),
                 "calibration_error": single["calibration_error"].mean(),
+                "change_of_error": float(change.estimate),
+                "change_of_error_low": float(change.low),
+                "change_of_error_high": float(change.high),
                 "calibration_error_joint": table["calibration_error"][JOINT],
                 "calibration_planets": n_calibration,
                 "coverage_68": single["coverage_68"].mean(),
@@ -99,6 +108,16 @@ def measure(run: Path, model: str, n_calibration: int) -> pd.DataFrame:
         )
         print(lines[-1], flush=True)
     return pd.DataFrame(lines)
+
+
+def change_of_error(first: np.ndarray, ranks: np.ndarray, seed: int) -> Interval:
+    """Calibration error of ``ranks`` less that of ``first`` (planet, target), same planets."""
+
+    def change(rows: np.ndarray) -> float:
+        new, old = (calibration_error(central_coverage(part[rows])) for part in (ranks, first))
+        return new - old
+
+    return bootstrap_statistic(change, len(ranks), seed, n=RESAMPLES)
 
 
 def draw(table: pd.DataFrame) -> plt.Figure:

@@ -31,10 +31,12 @@ class Calibration(NamedTuple):
         ``calibration_error``, ``coverage_50``, ``coverage_68``, ``coverage_95``, ``p_value`` (KS
         test of uniform ranks), ``sharpness`` (in units of the prior's deviation), ``n_planets``
     coverage : ``level`` and a column of expected coverage a target, and ``joint``
+    ranks : of the truth in every target's samples (planet, target), between 0 and 1
     """
 
     table: pd.DataFrame
     coverage: pd.DataFrame
+    ranks: np.ndarray
 
 
 def calibrate_model(
@@ -136,4 +138,4 @@ def measure_calibration(
     table["sharpness"] = [*diagnostics.sharpness(samples, low, high), np.nan]
     table["n_planets"] = len(ranks)
     levels = pd.DataFrame({"level": diagnostics.LEVELS})
-    return Calibration(table, levels.join(pd.DataFrame(curves, columns=names)))
+    return Calibration(table, levels.join(pd.DataFrame(curves, columns=names)), ranks)

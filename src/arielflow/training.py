@@ -46,7 +46,8 @@ class TrainingSettings(BaseModel):
     batch_size : rows a step
     learning_rate, weight_decay : of AdamW
     schedule : ``one_cycle`` or ``constant`` learning rate
-    patience : epochs without a better validation loss before stopping
+    patience : epochs without a better validation loss before stopping; None trains all epochs and
+        keeps the last weights instead of the best
     clip_gradient : largest norm of the gradient, None for no limit
     shuffle : draw the rows anew every epoch
     """
@@ -58,7 +59,7 @@ class TrainingSettings(BaseModel):
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    patience: int = 30
+    patience: int | None = 30
     clip_gradient: float | None = 5.0
     shuffle: bool = True
 
@@ -240,6 +241,8 @@ def train(
 ) -> pd.DataFrame:
     """Train a network in place, leaving the weights of the best validation loss in it.
 
+    Without ``patience``, those of the last epoch.
+
     Under :func:`arielflow.distributed.launch` the processes share every batch and end with the
     same weights.
 
@@ -294,6 +297,8 @@ def train(
             save_last=True,
             enable_version_counter=False,
         )
+        lasting = settings.patience is None
+        stopping = [] if lasting else [EarlyStopping("valid_loss", patience=settings.patience)]
         with warnings.catch_warnings(), _stopped_between_batches(history):
             warnings.simplefilter("ignore")
             _quieten()
@@ -308,11 +313,7 @@ def train(
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 gradient_clip_val=settings.clip_gradient,
-                callbacks=[
-                    history,
-                    best,
-                    EarlyStopping("valid_loss", patience=settings.patience),
-                ],
+                callbacks=[history, best, *stopping],
             )
             trainer.fit(
                 task,
@@ -321,7 +322,8 @@ def train(
                 ckpt_path=resume,
                 weights_only=False,
             )
-        state = torch.load(best.best_model_path, weights_only=False)["state_dict"]
+        kept = best.last_model_path if lasting else best.best_model_path
+        state = torch.load(kept, weights_only=False)["state_dict"]
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         if processes.rank == 0:
