@@ -126,6 +126,17 @@ def test_epistemic_uncertainty_rises_with_fewer_planets_more_than_aleatoric() ->
     assert wilcoxon(*shares[::-1], alternative="greater").pvalue < 1e-2
 
 
+def test_a_cold_posterior_of_the_weights_is_narrower() -> None:
+    test, parts = linear_planets(50, 2), (linear_planets(200, 0), linear_planets(100, 1))
+    training = {"epochs": 40, "batch_size": 50, "learning_rate": 1e-2}
+    found = []
+    for weight in (1.0, 0.05):
+        estimator = make_estimator("bnn", SMALL | {"kl_weight": weight, "training": training})
+        estimator.fit(*parts, seed=1)
+        found.append(estimator.sample(test, 50, seed=1)[EPISTEMIC].values.mean(axis=1))
+    assert wilcoxon(*found, alternative="greater").pvalue < 1e-3
+
+
 def _files(folder, planets: xr.Dataset) -> dict:
     planets.to_netcdf(folder / "train.nc", engine="h5netcdf")
     split_planets(planets, 0.2, 0).to_csv(folder / "split.csv", index=False)

@@ -252,3 +252,18 @@ def test_a_half_written_checkpoint_is_left_aside(simulated: xr.Dataset, tmp_path
     last.write_bytes(last.read_bytes()[:2000])
     again = make_estimator("flow", settings)
     pd.testing.assert_frame_equal(again.fit(*parts, seed=1, state_dir=tmp_path), history)
+
+
+def test_without_patience_the_last_weights_are_kept(simulated: xr.Dataset, tmp_path: Path) -> None:
+    parts = simulated.isel(planet=slice(0, 40)), simulated.isel(planet=slice(200, 250))
+    training = {"epochs": 30, "batch_size": 40, "learning_rate": 1e-2, "schedule": "constant"}
+    kept = {}
+    for patience in (None, 30):
+        settings = SMALL | {"training": training | {"patience": patience}}
+        estimator, folder = make_estimator("flow", settings), tmp_path / str(patience)
+        history = estimator.fit(*parts, seed=1, state_dir=folder)
+        assert history["valid_loss"].idxmin() < len(history) - 1
+        kept[patience] = estimator.network.state_dict()
+    last = torch.load(tmp_path / "None/fm/last.ckpt", weights_only=False)["state_dict"]
+    assert all(torch.equal(last[f"network.{k}"], v) for k, v in kept[None].items())
+    assert not all(torch.equal(kept[30][k], v) for k, v in kept[None].items())

@@ -290,15 +290,15 @@ def train(
         steps = settings.epochs * len(batches)
         task = _Task(network, loss, settings, seed, steps, processes.rank)
         history = _History()
-        best = ModelCheckpoint(
-            folder,
-            filename="best",
-            monitor="valid_loss",
-            save_last=True,
-            enable_version_counter=False,
+        # Lightning's own save_last only saves where the validation loss is the best so far.
+        last, best = (
+            ModelCheckpoint(folder, filename=name, monitor=monitor, enable_version_counter=False)
+            for name, monitor in (("last", None), ("best", "valid_loss"))
         )
-        lasting = settings.patience is None
-        stopping = [] if lasting else [EarlyStopping("valid_loss", patience=settings.patience)]
+        callbacks, kept = [history, best, last], last
+        if settings.patience is not None:
+            callbacks.append(EarlyStopping("valid_loss", patience=settings.patience))
+            kept = best
         with warnings.catch_warnings(), _stopped_between_batches(history):
             warnings.simplefilter("ignore")
             _quieten()
@@ -313,7 +313,7 @@ def train(
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 gradient_clip_val=settings.clip_gradient,
-                callbacks=[history, best, *stopping],
+                callbacks=callbacks,
             )
             trainer.fit(
                 task,
@@ -322,8 +322,7 @@ def train(
                 ckpt_path=resume,
                 weights_only=False,
             )
-        kept = best.last_model_path if lasting else best.best_model_path
-        state = torch.load(kept, weights_only=False)["state_dict"]
+        state = torch.load(kept.best_model_path, weights_only=False)["state_dict"]
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         if processes.rank == 0:

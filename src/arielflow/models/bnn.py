@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 _PLANETS_AT_ONCE = 100
-_NEEDS_PRIORS = ("guide", "rank", "prior_scale", "weight_draws", "warm_up")
+_NEEDS_PRIORS = ("guide", "rank", "prior_scale", "kl_weight", "weight_draws", "warm_up")
 
 
 class Config(DensityConfig):
@@ -57,6 +57,9 @@ class Config(DensityConfig):
     rank : of guide low_rank
     components : Gaussians of the mixture
     prior_scale : of the weights' normal priors, divided by the root of a layer's inputs
+    kl_weight : of the weights' divergence from the prior; below 1 a cold posterior (Wenzel et al.
+        2020, ICML), for which speaks that planets are seen with fresh noise again and again
+        (Nabarro et al. 2022, UAI)
     weight_draws : draws of the weights that the trained model consists of
     warm_up : epochs over which the weights' divergence from the prior comes into the loss
     """
@@ -66,6 +69,7 @@ class Config(DensityConfig):
     rank: int = Field(10, ge=1)
     components: int = Field(1, ge=1)
     prior_scale: float = Field(1.0, gt=0)
+    kl_weight: float = Field(1.0, gt=0)
     weight_draws: int = Field(30, ge=2)
     warm_up: int = Field(5, ge=0)
 
@@ -125,6 +129,7 @@ class _BayesianDensity(nn.Module):
             guide=config.guide,
             rank=config.rank,
             prior_scale=config.prior_scale,
+            kl_weight=config.kl_weight,
             n_draws=config.weight_draws,
         )
 

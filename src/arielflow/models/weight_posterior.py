@@ -80,6 +80,8 @@ class WeightPosterior(nn.Module):
         Family of the variational posterior, and the rank of ``low_rank``.
     prior_scale
         See above.
+    kl_weight
+        Weight of the divergence from the prior in the loss; below 1 a cold posterior.
     n_draws
         Draws that :meth:`outputs` has.
     """
@@ -94,6 +96,7 @@ class WeightPosterior(nn.Module):
         guide: Guide,
         rank: int,
         prior_scale: float,
+        kl_weight: float,
         n_draws: int,
     ) -> None:
         super().__init__()
@@ -112,6 +115,7 @@ class WeightPosterior(nn.Module):
                 # Widths have to cross orders of magnitude where means only shift.
                 parameter.learning_rate_factor = _WIDTHS_LEARNING_RATE
         self.warm_up = WarmUp()
+        self.kl_weight = kl_weight
         self.register_buffer("n_rows", torch.ones(()))
         self.n_draws = n_draws
         for name, value in initial.items():
@@ -134,8 +138,11 @@ class WeightPosterior(nn.Module):
         self.warm_up.over(n_rows * warm_up)
 
     def loss(self, context: Tensor, z: Tensor) -> Tensor:
-        """Negative evidence lower bound a training planet, from one draw of the weights."""
-        power = self.warm_up(len(z))
+        """Negative evidence lower bound a training planet, from one draw of the weights.
+
+        With ``kl_weight`` other than 1, the tempered one.
+        """
+        power = self.kl_weight * self.warm_up(len(z))
         # A loss that is not finite is told by the training, not by a distribution's check.
         with pyro.validation_enabled(False):
             bound = Trace_ELBO().differentiable_loss(
