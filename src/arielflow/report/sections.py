@@ -150,7 +150,8 @@ def training_section(content: ReportContent) -> Section:
         return Section("training", title, absent="No model of this run was trained in epochs.")
     caption = (
         "Loss over epochs, a colour a member of the ensemble. The dot marks the best validation "
-        "epoch, whose weights are used. The first, wildest losses lie above the axis."
+        "epoch, whose weights are used; a training with patience null uses the last one's. The "
+        "first, wildest losses lie above the axis."
     )
     return Section("training", title, blocks=[FigureBlock("training_curves", caption, figure)])
 
