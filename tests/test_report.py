@@ -15,6 +15,7 @@ from arielflow.report import ReportContent, build_report, load_content, write_fi
 from arielflow.report.content import true_samples, typical_planets
 from arielflow.report.formatting import duration, flatten, latex_to_html, size
 from arielflow.report.importance_section import importance_section
+from arielflow.report.score_tables import leaderboard_table
 from arielflow.schema import is_usable
 
 SECTIONS = [
@@ -100,6 +101,14 @@ def test_calibration_says_what_an_exact_posterior_would_show(content, text, tmp_
 
 def test_leaderboard_shows_the_worst_planet(text):
     assert "Worst planet" in text and "612.2" in text
+
+
+def test_only_a_submission_that_was_made_is_told_in_the_leaderboard(content):
+    for submission, told in ((content.submission, 1), (None, 0)):
+        table = leaderboard_table(replace(content, submission=submission))
+        names = [str(row[0]) for row in table["rows"]]
+        assert sum(">submitted<" in name for name in names) == told
+        assert table["row_classes"].count("chosen") == 1
 
 
 def test_importance_sampling_counts_planets_that_cannot_be_trusted(content, tmp_path):

@@ -86,9 +86,11 @@ def leaderboard_table(content: ReportContent) -> dict[str, object]:
     columns = score_columns(board)
     columns = [score, *(c for c in columns if c != score)]
     labels = [score_label(column, content.test) for column in columns]
+    made = content.submission is not None and len(content.submission) > 0
+    submitted = content.chosen if made else None
     rows, classes = [], []
     for _, row in board.sort_values(score, ascending=False, na_position="last").iterrows():
-        rows.append([_model_cell(row["model"], content.chosen), *_cells(row, columns, labels)])
+        rows.append([_model_cell(row["model"], submitted), *_cells(row, columns, labels)])
         reference = row["model"] in REFERENCE_ROWS
         chosen = row["model"] == content.chosen
         classes.append("reference" if reference else "chosen" if chosen else "")
@@ -112,8 +114,8 @@ def _cells(row: pd.Series, columns: list[str], labels: list[ScoreLabel]) -> list
     return [score_cell(row, c, label.digits) for c, label in zip(columns, labels, strict=True)]
 
 
-def _model_cell(model: str, chosen: str | None) -> Markup:
-    tag = "reference" if model in REFERENCE_ROWS else "submitted" if model == chosen else ""
+def _model_cell(model: str, submitted: str | None) -> Markup:
+    tag = "reference" if model in REFERENCE_ROWS else "submitted" if model == submitted else ""
     text = Markup("{}").format(model)
     return text + Markup('<span class="tag">{}</span>').format(tag) if tag else text
 
