@@ -10,7 +10,12 @@ from report_content import N_TARGETS, make_planets
 from scipy.stats import truncnorm
 
 from arielflow import calibrate
-from arielflow.diagnostics import JOINT, exact_calibration_error
+from arielflow.diagnostics import (
+    JOINT,
+    calibration_error,
+    central_coverage,
+    exact_calibration_error,
+)
 from arielflow.errors import ArielflowError
 from arielflow.features import noisy_copies
 from arielflow.schema import Quality, posterior_dataset
@@ -54,7 +59,7 @@ def measured(planets: xr.Dataset) -> calibrate.Calibration:
 
 
 def test_exact_posterior_of_noise_free_planets_is_calibrated(exact) -> None:
-    table, coverage = measured(linear_planets())
+    table, coverage, ranks = measured(linear_planets())
     assert list(table["target"]) == [*linear_planets()["target"].values, JOINT]
     assert (table["p_value"] > 0.005).all()
     assert table["calibration_error"].mean() < 1.6 * exact_calibration_error(N_PLANETS)
@@ -62,6 +67,10 @@ def test_exact_posterior_of_noise_free_planets_is_calibrated(exact) -> None:
     assert (table["n_planets"] == N_PLANETS).all()
     assert table["sharpness"][:-1].between(0.3, 0.7).all() and np.isnan(table["sharpness"].iloc[-1])
     assert list(coverage.columns) == ["level", *table["target"]] and len(coverage) == 19
+    assert ranks.shape == (N_PLANETS, len(table) - 1)
+    assert calibration_error(central_coverage(ranks)) == pytest.approx(
+        table["calibration_error"][:-1].mean()
+    )
 
 
 def test_spectra_stored_with_noise_are_used_as_they_are(exact) -> None:
