@@ -147,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run, such as results/lecture")
     parser.add_argument("--model", default="bnn_ensemble")
-    parser.add_argument("--calibration-planets", type=int, default=2000)
+    parser.add_argument("--calibration-planets", type=int, default=5000)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--figure", type=Path, required=True)
     options = parser.parse_args()
