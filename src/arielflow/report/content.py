@@ -31,7 +31,7 @@ class ReportContent:
     title, run, edition_title : names for people; the run's short name
     facts : label and value of what was run (sizes, prior, seeds …)
     config : the run's configuration
-    chosen : name of the model that was submitted
+    chosen : name of the model that the configuration would submit
     quality : table of suspect planets
     train, test, observed : planets datasets
     exploration : result of :func:`arielflow.explore.explore`
@@ -86,6 +86,12 @@ class ReportContent:
             return None
         known = [c for c in self.leaderboard if self.leaderboard[c].notna().any()]
         return next((score for score in MAIN_SCORES if score in known), None)
+
+    @property
+    def submitted(self) -> str | None:
+        """The chosen model, where a submission was made of it."""
+        made = self.submission is not None and len(self.submission) > 0
+        return self.chosen if made else None
 
     @property
     def ranked_models(self) -> list[str]:

@@ -86,11 +86,9 @@ def leaderboard_table(content: ReportContent) -> dict[str, object]:
     columns = score_columns(board)
     columns = [score, *(c for c in columns if c != score)]
     labels = [score_label(column, content.test) for column in columns]
-    made = content.submission is not None and len(content.submission) > 0
-    submitted = content.chosen if made else None
     rows, classes = [], []
     for _, row in board.sort_values(score, ascending=False, na_position="last").iterrows():
-        rows.append([_model_cell(row["model"], submitted), *_cells(row, columns, labels)])
+        rows.append([_model_cell(row["model"], content.submitted), *_cells(row, columns, labels)])
         reference = row["model"] in REFERENCE_ROWS
         chosen = row["model"] == content.chosen
         classes.append("reference" if reference else "chosen" if chosen else "")
