@@ -30,6 +30,7 @@ import numpy as np
 import xarray as xr
 
 from arielflow.errors import ArielflowError
+from arielflow.hdf5 import read_netcdf
 
 MOLECULES = ("H2O", "CO2", "CO", "CH4", "NH3")
 """Quantities of the targets that are log10 volume mixing ratios in the forward model."""
@@ -265,9 +266,4 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     ArielflowError
         The file is missing or is not readable NetCDF.
     """
-    try:
-        return xr.load_dataset(path, engine="h5netcdf")
-    except FileNotFoundError:
-        raise ArielflowError(f"{path}: no such file; run the step that makes it first") from None
-    except (OSError, ValueError) as error:
-        raise ArielflowError(f"{path}: not a readable NetCDF file ({error}); remake it") from None
+    return read_netcdf(path, "run the step that makes it")

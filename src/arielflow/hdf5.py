@@ -1,0 +1,228 @@
+"""Reading HDF5 and NetCDF that others wrote: plain data only, declared sizes checked first.
+
+HDF5 can point elsewhere: soft and external links, virtual datasets and external storage take their
+values from other places, so that a file of a few kilobytes can hand in another file's content. A
+dataset can declare any shape without holding a value. Only hard links to ordinary, written datasets
+of numbers are read here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import xarray as xr
+from h5py import h5a, h5d, h5f, h5g, h5i, h5l, h5s, h5t
+
+from arielflow.errors import ArielflowError
+from arielflow.readers import guarded, regular_file, shown
+
+_MOST_VALUES = 50_000_000
+_MOST_NETCDF_INFLATION = 100
+_SMALL_BYTES = 1 << 26
+_REMEDY = "fetch or make the file again"
+
+
+class PlainFile:
+    """An HDF5 file of which plain groups and datasets of numbers are read, and nothing else.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    file
+        Its open identifier; see :func:`open_plain`.
+    """
+
+    def __init__(self, path: Path, file: h5f.FileID) -> None:
+        self.path, self._file = path, file
+        # The group asked for last: a planet's datasets are read one after the other.
+        self._last: tuple[str, h5g.GroupID] | None = None
+
+    def names(self, group: str = "") -> list[str]:
+        """Names of whatever a group holds, the root's by default, sorted."""
+        with guarded(self.path, "HDF5 file"):
+            return sorted(name.decode() for name in self._group(group))
+
+    def holds(self, group: str, name: str) -> bool:
+        """Whether a plain group holds a link of this name, whatever it leads to."""
+        with guarded(self.path, "HDF5 file"):
+            return self._group(group).links.exists(name.encode())
+
+    def numbers(self, name: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+        """Values of a dataset in double precision.
+
+        Parameters
+        ----------
+        name
+            Path of the dataset inside the file, such as ``Planet_1/weights``.
+        shape
+            That it must have, None for any length; any shape if left out.
+
+        Raises
+        ------
+        ArielflowError
+            The dataset is missing, is no plain dataset of real numbers, has another shape, was
+            never written whole, or declares more values than are ever read.
+        """
+        with guarded(self.path, f"HDF5 file at {name}"):
+            parent, _, own = name.rpartition("/")
+            dataset = self._open(self._group(parent), own, name)
+            if not isinstance(dataset, h5d.DatasetID):
+                raise self._fault(name, "is a group, expected a dataset")
+            self._check_plain(dataset, name)
+            self._check_shape(dataset, name, shape)
+            values = np.empty(dataset.shape)
+            dataset.read(h5s.ALL, h5s.ALL, values)
+            return values
+
+    def integer(self, group: str, attribute: str) -> int | None:
+        """A group's attribute that is one integer, None where it is not there.
+
+        Raises
+        ------
+        ArielflowError
+            The attribute is something else.
+        """
+        with guarded(self.path, f"HDF5 file at {group}"):
+            owner = self._group(group)
+            if not h5a.exists(owner, attribute.encode()):
+                return None
+            found = h5a.open(owner, attribute.encode())
+            if found.shape != () or found.get_type().get_class() != h5t.INTEGER:
+                kind = _kind(found.get_type())
+                shape = f" of shape {found.shape}" if found.shape else ""
+                raise self._fault(
+                    group, f"attribute {attribute} holds {kind}{shape}, expected one integer"
+                )
+            value = np.empty((), dtype=np.int64)
+            found.read(value)
+            return int(value)
+
+    def _group(self, name: str) -> h5g.GroupID:
+        if self._last is not None and self._last[0] == name:
+            return self._last[1]
+        group = h5g.open(self._file, b"/")
+        for part in filter(None, name.split("/")):
+            group = self._open(group, part, name)
+            if not isinstance(group, h5g.GroupID):
+                raise self._fault(name, "is no group")
+        self._last = name, group
+        return group
+
+    def _open(self, group: h5g.GroupID, name: str, full: str) -> h5g.GroupID | h5d.DatasetID:
+        if not group.links.exists(name.encode()):
+            raise self._fault(full, "is missing")
+        kind = group.links.get_info(name.encode()).type
+        if kind != h5l.TYPE_HARD:
+            words = "a soft link" if kind == h5l.TYPE_SOFT else "an external link"
+            raise self._fault(full, f"is {words}, expected the data themselves")
+        found = h5py.h5o.open(group, name.encode())
+        if not isinstance(found, h5g.GroupID | h5d.DatasetID):
+            raise self._fault(full, "is neither group nor dataset")
+        return found
+
+    def _check_plain(self, dataset: h5d.DatasetID, name: str) -> None:
+        properties = dataset.get_create_plist()
+        if properties.get_layout() == h5d.VIRTUAL:
+            raise self._fault(name, "is a virtual dataset, expected the data themselves")
+        if properties.get_external_count():
+            raise self._fault(name, "keeps its values in another file, expected them in this one")
+        kind = dataset.get_type().get_class()
+        if kind not in (h5t.INTEGER, h5t.FLOAT):
+            raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
+
+    def _check_shape(
+        self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None
+    ) -> None:
+        found = dataset.shape
+        if found is None:
+            raise self._fault(name, "holds nothing, expected numbers")
+        if shape is not None and (
+            len(found) != len(shape)
+            or any(want not in (None, have) for want, have in zip(shape, found, strict=True))
+        ):
+            wanted = str(shape).replace("None", "n")
+            raise self._fault(name, f"has shape {shown(found)}, expected {wanted}")
+        count = math.prod(found)
+        if count > _MOST_VALUES:
+            raise self._fault(name, f"declares {count} values, expected at most {_MOST_VALUES}")
+        if count and not _written(dataset, count):
+            raise self._fault(name, f"declares {count} values that were never written")
+
+    def _fault(self, name: str, what: str) -> ArielflowError:
+        return ArielflowError(f"{self.path}: {shown(name)} {what}; {_REMEDY}")
+
+
+def _written(dataset: h5d.DatasetID, count: int) -> bool:
+    """Whether the file holds all of a dataset's values; the others would read as zeros."""
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5d.CHUNKED:
+        return dataset.get_storage_size() >= count * dataset.get_type().get_size()
+    chunks = zip(dataset.shape, properties.get_chunk(), strict=True)
+    return dataset.get_num_chunks() == math.prod(-(-size // chunk) for size, chunk in chunks)
+
+
+def _kind(datatype: h5t.TypeID) -> str:
+    words = {
+        h5t.STRING: "text",
+        h5t.ENUM: "booleans or an enumeration",
+        h5t.COMPOUND: "complex or compound values",
+        h5t.INTEGER: "integers",
+        h5t.FLOAT: "floating-point numbers",
+    }
+    return words.get(datatype.get_class(), "no numbers")
+
+
+@contextmanager
+def open_plain(path: str | Path, remedy: str = "check the data set's path") -> Iterator[PlainFile]:
+    """Open an HDF5 file for reading plain data.
+
+    Raises
+    ------
+    ArielflowError
+        There is no such file, or it is no HDF5 or cut off.
+    """
+    path = regular_file(path, remedy)
+    with guarded(path, "HDF5 file, perhaps truncated"):
+        file = h5py.File(path, "r")
+    with file:
+        yield PlainFile(path, file.id)
+
+
+def read_netcdf(path: str | Path, remedy: str = "make it again") -> xr.Dataset:
+    """A NetCDF file of the workflow, loaded into memory.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing or damaged, points to other files, or declares far more than it holds.
+    """
+    path = regular_file(path, remedy)
+    with guarded(path, "NetCDF file", remedy):
+        with h5py.File(path, "r") as file:
+            _check_netcdf(path, file.id)
+        return xr.load_dataset(path, engine="h5netcdf")
+
+
+def _check_netcdf(path: Path, file: h5f.FileID) -> None:
+    """All variables lie flat in the root group, as xarray writes them."""
+    root, declared = h5g.open(file, b"/"), 0
+    for name in root:
+        if root.links.get_info(name).type != h5l.TYPE_HARD:
+            raise ArielflowError(f"{path}: {shown(name.decode())} is a link; {_REMEDY}")
+        item = h5py.h5o.open(root, name)
+        if h5i.get_type(item) != h5i.DATASET:
+            continue
+        properties = item.get_create_plist()
+        if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
+            raise ArielflowError(f"{path}: {shown(name.decode())} lies in another file; {_REMEDY}")
+        declared += math.prod(item.shape or ()) * item.get_type().get_size()
+    if declared > max(_SMALL_BYTES, _MOST_NETCDF_INFLATION * path.stat().st_size):
+        raise ArielflowError(
+            f"{path}: {path.stat().st_size} bytes that declare {declared} bytes; {_REMEDY}"
+        )
