@@ -21,13 +21,8 @@ from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official
 from arielflow.errors import ArielflowError
 from arielflow.inference import nested
-from arielflow.inference.nested import (
-    NestedSettings,
-    gaussian_log_likelihood,
-    nested_sampling,
-    retrieve,
-    sampling_box,
-)
+from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
+from arielflow.inference.nested import NestedSettings, nested_sampling, retrieve
 from arielflow.physics.forward import ForwardModel
 from arielflow.posterior import weighted_quantiles
 from arielflow.retrieve import retrieve_planets, summarise

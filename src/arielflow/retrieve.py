@@ -16,8 +16,9 @@ import torch
 import xarray as xr
 
 from arielflow.edition_physics import edition_model, edition_molecules
-from arielflow.editions import Edition, get_edition
+from arielflow.editions import Edition
 from arielflow.errors import ArielflowError
+from arielflow.inference.fit_check import POOR_FIT, with_fit_check
 from arielflow.inference.nested import NestedProgress, NestedResult, NestedSettings, retrieve
 from arielflow.models.ensemble import prior_samples
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
@@ -39,7 +40,7 @@ _LISTED = 5
 class _Shared:
     """What the retrievals of one call have in common; small, so that processes can be sent it."""
 
-    edition: str
+    edition: Edition
     physics: PhysicsSettings
     seed: int
     settings: NestedSettings
@@ -92,7 +93,8 @@ def retrieve_planets(
     -------
     xarray.Dataset
         Posterior dataset with ``log_evidence`` (NaN without a retrieval), ``effective_samples``,
-        ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``, each (planet,).
+        ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``, each (planet,),
+        and how well the spectrum is met, see :func:`arielflow.inference.fit_check.with_fit_check`.
 
     Raises
     ------
@@ -101,11 +103,11 @@ def retrieve_planets(
     """
     chosen = choose_planets(planets, identifiers)
     # A fault of the model is no planet's own: it is told at once, before any sampling.
-    ForwardModel(edition_model(edition, physics), chosen)
+    forward = ForwardModel(edition_model(edition, physics), chosen)
     output = Path(output)
     state = Path(state_folder or output.with_name(f".{output.name}.state"))
     settings = settings or NestedSettings()
-    shared = _Shared(edition.name, physics, seed, settings, _model_folder(state, edition, physics))
+    shared = _Shared(edition, physics, seed, settings, _model_folder(state, edition, physics))
     parts = [chosen.isel(planet=[position]) for position in range(chosen.sizes["planet"])]
     progress = progress or (lambda planet, state: None)
     if workers == 1:
@@ -113,6 +115,7 @@ def retrieve_planets(
     else:
         results = _in_processes(shared, parts, workers, progress)
     posterior = retrieved_posterior(chosen, results, n_samples, seed)
+    posterior = with_fit_check(posterior, chosen, forward)
     posterior.attrs |= {
         "edition": edition.name,
         "prior": planets.attrs.get("prior", ""),
@@ -162,7 +165,7 @@ def _retrieve_one(
         return fault
     try:
         return retrieve(
-            ForwardModel(edition_model(get_edition(shared.edition), shared.physics), part),
+            ForwardModel(edition_model(shared.edition, shared.physics), part),
             part,
             0,
             seed=planet_seed(shared.seed, name),
@@ -311,8 +314,10 @@ def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:
     -------
     dict
         ``retrieved``, ``fault``, ``log_evidence`` (None without a retrieval),
-        ``effective_samples``, ``likelihood_calls``, ``seconds`` and ``targets``: median, 16 % and
-        84 % quantile of each by name, in its own units.
+        ``effective_samples``, ``likelihood_calls``, ``seconds``, ``chi_square_per_bin``,
+        ``worst_bin`` [um], ``worst_bin_residual`` [error bars] (None without a retrieval),
+        ``at_prior_edge``, names of targets, and ``targets``: median, 16 % and 84 % quantile of
+        each by name, in its own units.
     """
     summary = {}
     for row, name in enumerate(posterior["planet"].values):
@@ -328,6 +333,8 @@ def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:
             "effective_samples": part["effective_samples"].item(),
             "likelihood_calls": part["likelihood_calls"].item(),
             "seconds": part["seconds"].item(),
+            **{name: _number(part[name].item()) for name in _FIT},
+            "at_prior_edge": [str(t) for t in part["target"].values[part["at_prior_edge"] > 0]],
             "targets": {
                 str(target): dict(zip(("median", "low", "high"), map(float, column), strict=True))
                 for target, column in zip(part["target"].values, quantiles.T, strict=True)
@@ -336,8 +343,28 @@ def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:
     return summary
 
 
+_FIT = ("chi_square_per_bin", "worst_bin", "worst_bin_residual")
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _fit_words(found: dict[str, Any]) -> str:
+    """How well a planet's spectrum is met, in words."""
+    if found["chi_square_per_bin"] is None:
+        return "  fit: no spectrum at its samples"
+    poor = ", a poor fit" if found["chi_square_per_bin"] > POOR_FIT else ""
+    edge = f"; at the prior's edge: {', '.join(found['at_prior_edge'])}"
+    return (
+        f"  fit: chi-square per bin {found['chi_square_per_bin']:.3g}{poor}, worst bin "
+        f"{found['worst_bin']:.4g} um by {found['worst_bin_residual']:+.2g} error bars"
+        + (edge if found["at_prior_edge"] else "")
+    )
+
+
 def summary_lines(summary: dict[str, dict[str, Any]]) -> list[str]:
-    """The summary in words: a line a planet, then one a target."""
+    """The summary in words: a line a planet, one on its fit, then one a target."""
     lines = []
     for name, found in summary.items():
         if not found["retrieved"]:
@@ -348,6 +375,7 @@ def summary_lines(summary: dict[str, dict[str, Any]]) -> list[str]:
             f"effective samples, {found['likelihood_calls']} likelihood calls, "
             f"{found['seconds']:.1f} s"
         )
+        lines.append(_fit_words(found))
         lines += [
             f"  {target:<15} {q['median']:.4g}  ({q['low']:.4g} to {q['high']:.4g})"
             for target, q in found["targets"].items()

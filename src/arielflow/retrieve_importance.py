@@ -18,13 +18,8 @@ from arielflow.inference.importance import (
     ImportanceSettings,
     importance_sampling,
 )
-from arielflow.inference.nested import (
-    NestedResult,
-    gaussian_log_likelihood,
-    retrieve,
-    sampling_box,
-    touches_cut,
-)
+from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box, touches_cut
+from arielflow.inference.nested import NestedResult, retrieve
 from arielflow.models.ensemble import Ensemble
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.provenance import derived_seed

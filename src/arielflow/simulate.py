@@ -29,7 +29,7 @@ from arielflow.inference.nested import NestedSettings
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
-from arielflow.priors import prior_box
+from arielflow.priors import SIMULATION_RECORD, prior_box
 from arielflow.provenance import atomic_path, write_json
 from arielflow.schema import (
     TARGET_COORDINATES,
@@ -42,7 +42,6 @@ from arielflow.truth import SETTINGS, TruthJob, sample_truth
 from arielflow.truth_library import TruthLibrary
 
 TEST_TRUTH = "TestTruth"
-SIMULATION_RECORD = "simulation.json"
 N_TRACE_SAMPLES = {"train": 1500, "test": 2000}
 """Equal-weight samples kept of a planet's truth, by split."""
 

@@ -15,12 +15,14 @@ from arielflow.cli.common import (
     Mode,
     Opacities,
     Prior,
+    ProgressLines,
     TestFolder,
     TestPlanets,
     app,
     console,
     errors,
     physics_settings,
+    prior_line,
     say,
     shown,
 )
@@ -103,10 +105,11 @@ def retrieve(
     as_json: Json = False,
 ) -> None:
     """Retrieve planets by nested sampling; the same call resumes an interrupted one."""
+    from rich.markup import escape
     from rich.progress import Progress
 
     from arielflow.edition_physics import fast_physics
-    from arielflow.inference.nested import NestedSettings
+    from arielflow.inference.nested import NestedProgress, NestedSettings
     from arielflow.ingest import ingest as ingest_split
     from arielflow.retrieve import choose_planets, retrieve_planets, summarise, summary_lines
 
@@ -118,7 +121,23 @@ def retrieve(
         if mode == "fast":
             building = bar.add_task(TASKS[0], total=None, visible=False)
             physics = fast_physics(chosen, physics, progress=shown(bar, building))
-        tasks = {name: bar.add_task(f"{name}: exploring", total=None) for name in names}
+        tasks = {
+            name: bar.add_task(f"{escape(str(name))}: exploring", total=None) for name in names
+        }
+        lines = {name: ProgressLines() for name in names}
+
+        def report(name: str, state: NestedProgress) -> None:
+            said = f"{name}: {state.likelihood_calls:,} likelihood calls"
+            bar.update(
+                tasks[name],
+                description=escape(said),
+                completed=state.effective_samples,
+                # Without a total the bar only pulses: exploring has no known end.
+                total=state.n_effective if state.effective_samples else None,
+            )
+            effective = f"{state.effective_samples:.0f} of {state.n_effective} effective samples"
+            lines[name](f"{said}, {effective if state.effective_samples else 'exploring'}")
+
         posterior = retrieve_planets(
             chosen,
             planets,
@@ -129,16 +148,11 @@ def retrieve(
             n_samples=samples,
             settings=NestedSettings(n_live=live),
             workers=workers,
-            progress=lambda name, state: bar.update(
-                tasks[name],
-                description=f"{name}: {state.likelihood_calls:,} likelihood calls",
-                completed=state.effective_samples,
-                # Without a total the bar only pulses: exploring has no known end.
-                total=state.n_effective if state.effective_samples else None,
-            ),
+            progress=report,
         )
     summary = summarise(posterior)
-    say(as_json, {"output": str(output), "planets": summary}, *summary_lines(summary))
+    content = {"output": str(output), "prior": planets.attrs["prior"], "planets": summary}
+    say(as_json, content, prior_line(planets), *summary_lines(summary))
     if not posterior["retrieved"].any():
         raise typer.Exit(INVALID)
 
@@ -166,6 +180,7 @@ def select_model(
         found = select_models(
             chosen, planets, planet, output, physics=physics, seed=seed, progress=show
         )
+    console.print(prior_line(planets), markup=False, highlight=False)
     for table in rich_tables(found.table):
         console.print(table)
     for name, fault in found.faults.items():
