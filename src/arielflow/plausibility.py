@@ -92,9 +92,7 @@ PLAUSIBLE = {
         *(-float("inf"), 0.0, "", (1e-15, 1.0)),
         {"the mixing ratio itself, give its log10": _times(1.0), "ppm": _times(1e-6)},
     ),
-    "cloud_pressure_pa": Plausible(
-        *(1e-5, 1e9, "Pa", (1e-5, 1e8)), {"its log10": _power_of_ten}
-    ),
+    "cloud_pressure_pa": Plausible(*(1e-5, 1e9, "Pa", (1e-5, 1e8)), {"its log10": _power_of_ten}),
     "haze_log_strength": Plausible(
         *(-300.0, 15.0, "", (-2.0, 12.0)), {"the strength itself, give its log10": math.log10}
     ),

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 
-_ELEMENTS = frozenset(
+_SYMBOLS = (
     "H D He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
     "Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy "
-    "Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U".split()
+    "Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U"
 )
 # What opacities are made of; these names are taken whole before any is put together from parts.
-_KNOWN = frozenset(
+_NAMES = (
     "H2O CO2 CO CH4 NH3 HCN H2S PH3 SO2 SO3 SO SiO SiO2 SiH SiH2 SiH4 SiS TiO VO TiH CrH FeH AlO "
     "AlH AlF AlCl MgO MgH MgF NaH NaCl NaF KCl KF KOH NaOH CaH CaO CaOH CaF LiH LiF LiCl BeH ScH "
     "ZrO YO LaO NO NO2 N2O N2 NH CN CH CH3 C2 C2H2 C2H4 C2H6 C3 C4H2 C6H6 CS CS2 OCS H2CO HC3N "
     "CH3OH CH3Cl CH3F CF4 HCl HF HBr HI HNO3 H2O2 HO2 OH O2 O3 PN PO PS PH SH NS ClO HOCl "
-    "Na K Li Rb Cs Fe Ti V Ca Mg Si Al Ni Cr Mn".split()
+    "Na K Li Rb Cs Fe Ti V Ca Mg Si Al Ni Cr Mn"
 )
+_ELEMENTS, _KNOWN = frozenset(_SYMBOLS.split()), frozenset(_NAMES.split())
 _GROUP = re.compile(r"(\d*)((?:[A-Z][a-z]?\d{0,2})+)")
 _NATURAL = "NatAbund"
 _CHARGES = {"_p": "+", "+": "+", "_n": "-", "_m": "-", "-": "-"}

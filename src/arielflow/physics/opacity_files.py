@@ -34,9 +34,9 @@ _SMALL_TABLE_VALUES = 2_000_000
 _MOST_WAVENUMBERS = 10_000_000
 _TEXT_BLOCK = 1 << 22
 _MOST_NODES = 10_000
+_CM2_PER_M2 = 1e4
 _SMALL_FILE_BYTES = 1 << 26
 _MOST_HOLES = 100
-_CM2_PER_M2 = 1e4
 
 
 def write_taurex_hdf5(path: str | Path, table: OpacityTable) -> None:
@@ -200,7 +200,7 @@ def read_opacity(path: str | Path) -> OpacityTable:
     return read_exo_transmit(path)
 
 
-def check_on_disk(path: Path) -> None:
+def check_on_disk(path: Path, remedy: str = "fetch or make it again") -> None:
     """Refuse a file that is mostly a hole: its checksum alone would take hours.
 
     Raises
@@ -212,7 +212,7 @@ def check_on_disk(path: Path) -> None:
     if found.st_size > max(_SMALL_FILE_BYTES, _MOST_HOLES * 512 * found.st_blocks):
         raise ArielflowError(
             f"{path}: {found.st_size} bytes of which the disk holds {512 * found.st_blocks}; "
-            f"{_REMEDY}"
+            f"{remedy}"
         )
 
 
