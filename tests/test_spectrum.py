@@ -223,7 +223,7 @@ def test_an_empty_cell_of_a_further_molecule_means_none(physics, tmp_path: Path)
 
 
 def test_targets_that_the_model_does_not_have_are_refused(physics) -> None:
-    with pytest.raises(ArielflowError, match="log_kappa0"):
+    with pytest.raises(ArielflowError, match="model has no log_HCN, log_kappa0"):
         compute_spectra(planets(), get_edition("wfc3"), physics)
 
 
