@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "arielflow"
 TIERS = [
     {
         *("schema", "errors", "readers", "hdf5", "provenance", "benchmark_files", "config"),
-        "__init__",
+        *("__init__", "plausibility"),
     },
     {"physics", "editions", "download", "distributed"},
     {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from arielflow.editions import Edition
-from arielflow.physics.cia import load_cia
+from arielflow.errors import ArielflowError
+from arielflow.physics.cia import cia_files, load_cia
 from arielflow.physics.forward import (
     PhysicsSettings,
     fast_or_reference,
@@ -19,6 +20,7 @@ from arielflow.physics.node_selection import NodeSettings, build_nodes
 from arielflow.physics.nodes import (
     FastTransmission,
     NodeSet,
+    read_nodes,
     write_nodes,
 )
 from arielflow.physics.opacity_cache import (
@@ -79,7 +81,7 @@ def edition_opacities(edition: Edition, physics: PhysicsSettings) -> dict[str, d
     record = describe_opacities(physics.opacities, molecules)
     if physics.cia:
         load_cia(physics.opacities)
-        for path in sorted(Path(physics.opacities).glob("*.cia")):
+        for path in cia_files(physics.opacities):
             record[path.stem] = {"path": str(path), "sha256": sha256(path)}
     return record
 
@@ -124,6 +126,17 @@ def nodes_file(
     )
 
 
+def _usable(path: Path) -> bool:
+    """Whether the cache has these nodes undamaged."""
+    if not path.is_file():
+        return False
+    try:
+        return read_nodes(path).fingerprint == path.stem
+    except ArielflowError as error:
+        log.warning("%s", error)
+        return False
+
+
 def fast_physics(
     edition: Edition,
     physics: PhysicsSettings,
@@ -145,7 +158,7 @@ def fast_physics(
     """
     path = nodes_file(edition, physics, extra_molecules)
     fast = replace(physics, nodes=str(path))
-    if not path.is_file():
+    if not _usable(path):
         build_edition_nodes(
             edition, fast, seed=seed, extra_molecules=extra_molecules, progress=progress
         )

@@ -22,6 +22,8 @@ from arielflow.errors import ArielflowError
 from arielflow.readers import guarded, regular_file, shown
 
 _MOST_VALUES = 50_000_000
+_MOST_TEXTS = 100
+_LONGEST_TEXT = 1_000
 _MOST_NETCDF_INFLATION = 100
 _SMALL_BYTES = 1 << 26
 _REMEDY = "fetch or make the file again"
@@ -53,7 +55,20 @@ class PlainFile:
         with guarded(self.path, "HDF5 file"):
             return self._group(group).links.exists(name.encode())
 
-    def numbers(self, name: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+    @property
+    def bytes_on_disk(self) -> int:
+        """Bytes that the file takes; holes that were never written do not count."""
+        found = self.path.stat()
+        return min(found.st_size, 512 * found.st_blocks or found.st_size)
+
+    def numbers(
+        self,
+        name: str,
+        shape: tuple[int | None, ...] | None = None,
+        *,
+        most: int = _MOST_VALUES,
+        single: bool = False,
+    ) -> np.ndarray:
         """Values of a dataset in double precision.
 
         Parameters
@@ -62,6 +77,10 @@ class PlainFile:
             Path of the dataset inside the file, such as ``Planet_1/weights``.
         shape
             That it must have, None for any length; any shape if left out.
+        most
+            Values that it may hold.
+        single
+            Leave values in single precision where they are stored so.
 
         Raises
         ------
@@ -70,15 +89,46 @@ class PlainFile:
             never written whole, or declares more values than are ever read.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            parent, _, own = name.rpartition("/")
-            dataset = self._open(self._group(parent), own, name)
-            if not isinstance(dataset, h5d.DatasetID):
-                raise self._fault(name, "is a group, expected a dataset")
-            self._check_plain(dataset, name)
-            self._check_shape(dataset, name, shape)
-            values = np.empty(dataset.shape)
+            dataset = self._dataset(name)
+            kind = dataset.get_type().get_class()
+            if kind not in (h5t.INTEGER, h5t.FLOAT):
+                raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
+            self._check_shape(dataset, name, shape, most)
+            stored_single = kind == h5t.FLOAT and dataset.get_type().get_size() == 4
+            values = np.empty(dataset.shape, dtype="f4" if single and stored_single else "f8")
             dataset.read(h5s.ALL, h5s.ALL, values)
             return values
+
+    def text(self, name: str) -> str:
+        """A short text: a dataset of one string, or the first of a few.
+
+        Raises
+        ------
+        ArielflowError
+            The dataset is missing or holds something else.
+        """
+        with guarded(self.path, f"HDF5 file at {name}"):
+            dataset = self._dataset(name)
+            if dataset.get_type().get_class() != h5t.STRING:
+                raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected a text")
+            self._check_shape(dataset, name, None, _MOST_TEXTS)
+            if dataset.get_type().get_size() > _LONGEST_TEXT:
+                raise self._fault(name, f"holds over {_LONGEST_TEXT} characters, expected a name")
+            found = np.ravel(h5py.Dataset(dataset).asstr(errors="replace")[()])
+            if not found.size:
+                raise self._fault(name, "holds nothing, expected a text")
+            return str(found[0])
+
+    def attribute(self, name: str, attribute: str) -> str | None:
+        """A dataset's attribute as text, None where it is not there."""
+        with guarded(self.path, f"HDF5 file at {name}"):
+            dataset = self._dataset(name)
+            if not h5a.exists(dataset, attribute.encode()):
+                return None
+            if math.prod(h5a.open(dataset, attribute.encode()).shape or ()) != 1:
+                raise self._fault(name, f"attribute {attribute} holds more or less than one text")
+            found = np.ravel(h5py.Dataset(dataset).attrs[attribute])[0]
+            return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
 
     def integer(self, group: str, attribute: str) -> int | None:
         """A group's attribute that is one integer, None where it is not there.
@@ -126,18 +176,21 @@ class PlainFile:
             raise self._fault(full, "is neither group nor dataset")
         return found
 
-    def _check_plain(self, dataset: h5d.DatasetID, name: str) -> None:
+    def _dataset(self, name: str) -> h5d.DatasetID:
+        """A dataset whose values are nowhere but in this file."""
+        parent, _, own = name.rpartition("/")
+        dataset = self._open(self._group(parent), own, name)
+        if not isinstance(dataset, h5d.DatasetID):
+            raise self._fault(name, "is a group, expected a dataset")
         properties = dataset.get_create_plist()
         if properties.get_layout() == h5d.VIRTUAL:
             raise self._fault(name, "is a virtual dataset, expected the data themselves")
         if properties.get_external_count():
             raise self._fault(name, "keeps its values in another file, expected them in this one")
-        kind = dataset.get_type().get_class()
-        if kind not in (h5t.INTEGER, h5t.FLOAT):
-            raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
+        return dataset
 
     def _check_shape(
-        self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None
+        self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None, most: int
     ) -> None:
         found = dataset.shape
         if found is None:
@@ -149,8 +202,8 @@ class PlainFile:
             wanted = str(shape).replace("None", "n")
             raise self._fault(name, f"has shape {shown(found)}, expected {wanted}")
         count = math.prod(found)
-        if count > _MOST_VALUES:
-            raise self._fault(name, f"declares {count} values, expected at most {_MOST_VALUES}")
+        if count > most:
+            raise self._fault(name, f"declares {count} values, expected at most {most}")
         if count and not _written(dataset, count):
             raise self._fault(name, f"declares {count} values that were never written")
 

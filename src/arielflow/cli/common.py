@@ -94,4 +94,4 @@ def say(as_json: bool, content: dict[str, Any], *lines: str) -> None:
         typer.echo(json.dumps(content, indent=1))
     else:
         for line in lines:
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)

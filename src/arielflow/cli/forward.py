@@ -27,7 +27,9 @@ from arielflow.cli.common import (
     shown,
 )
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
+from arielflow.readers import shown as cut
+
+_MOST_LINES = 20
 
 
 @app.command()
@@ -45,17 +47,14 @@ def spectrum(
     as_json: Json = False,
 ) -> None:
     """Transmission spectra of a table of planets; a faulty planet gets an empty row."""
-    import pandas as pd
     from rich.progress import Progress
 
     from arielflow.provenance import write_table
+    from arielflow.readers import read_csv
     from arielflow.spectrum import compute_spectra
     from arielflow.training import resolve_device
 
-    try:
-        table = pd.read_csv(planets, dtype={0: str})
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ArielflowError(f"{planets}: not a readable CSV table ({error})") from None
+    table = read_csv(planets)
     with Progress(console=errors, transient=True) as bar:
         building, computing = (bar.add_task(t, total=None, visible=False) for t in TASKS)
         found = compute_spectra(
@@ -73,6 +72,7 @@ def spectrum(
         "output": str(output),
         "planets": len(found.table),
         "faults": found.faults,
+        "warnings": found.warnings,
         "clamped": found.clamped,
         "outside": found.outside,
     }
@@ -80,10 +80,18 @@ def spectrum(
         as_json,
         content,
         f"{output}: {len(found.table)} planets, {found.table.shape[1] - 1} wavelengths",
-        *(f"{name}: no spectrum ({fault})" for name, fault in found.faults.items()),
-        *([f"{found.clamped} beyond a table's temperatures, clamped"] * bool(found.clamped)),
-        *([f"{found.outside} outside the fast mode's range"] * bool(found.outside)),
+        *_by_planet("no spectrum, ", found.faults),
+        *_by_planet("", {name: "; ".join(words) for name, words in found.warnings.items()}),
     )
+    if found.none_found:
+        raise typer.Exit(INVALID)
+
+
+def _by_planet(what: str, words: dict[str, str]) -> list[str]:
+    """A line a planet, the first of many."""
+    lines = [f"{cut(name)}: {what}{cut(text, 400)}" for name, text in words.items()]
+    more = [f"and {len(lines) - _MOST_LINES} more planets, see --json"]
+    return lines[:_MOST_LINES] + more * (len(lines) > _MOST_LINES)
 
 
 @app.command()
