@@ -18,6 +18,7 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from pydantic import BaseModel, ConfigDict
@@ -82,13 +83,18 @@ def resolve_device(device: str) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Digest of settings, seeds and arrays, by which an interrupted training knows its own."""
+    """Digest of settings, seeds, arrays and datasets, by which what is kept is known again."""
     digest = hashlib.sha256()
     for part in parts:
-        if isinstance(part, np.ndarray):
+        if isinstance(part, xr.Dataset):
+            part = fingerprint(*(x for v in sorted(part.variables) for x in (v, part[v].values)))
+        if isinstance(part, np.ndarray) and part.dtype != object:
+            digest.update(f"{part.dtype} {part.shape}".encode())
             digest.update(np.ascontiguousarray(part).tobytes())
         else:
-            digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+            content = part.tolist() if isinstance(part, np.ndarray) else part
+            digest.update(json.dumps(content, sort_keys=True, default=str).encode())
+        digest.update(b"\0")
     return digest.hexdigest()
 
 

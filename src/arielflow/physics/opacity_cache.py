@@ -1,4 +1,6 @@
-"""Opacity tables converted once to arrays on disk that are mapped into memory, by checksum.
+"""Opacity tables converted once to arrays on disk that are mapped into memory.
+
+An entry is known by the file's checksum and by the code that read it.
 
 Text and compressed HDF5 take seconds to read and every job of a workflow needs them; a mapped
 array costs nothing until it is used, and jobs on one machine share its pages.
@@ -15,7 +17,7 @@ import numpy as np
 
 from arielflow.physics.opacity import OpacityTable, check_coverage, crop, on_one_grid, select
 from arielflow.physics.opacity_files import read_opacity, scan_opacities
-from arielflow.provenance import sha256
+from arielflow.provenance import code_digest, drop_stale, sha256
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +40,23 @@ def cached_table(path: str | Path) -> OpacityTable:
     path = Path(path)
     if not path.is_file():
         return read_opacity(path)
-    entry = cache_folder() / "tables" / sha256(path)
+    content = sha256(path)
+    entry = cache_folder() / "tables" / f"{content}-{_readers()}"
     try:
         return _load(entry)
     except (OSError, ValueError, KeyError):
         table = read_opacity(path)
     try:
         _store(entry, table)
+        drop_stale(entry.parent.glob(f"{content}*"), {entry}, "another version of the readers")
     except OSError as error:
         log.warning("%s: read without a cache (%s)", path, error)
     return table
+
+
+def _readers() -> str:
+    """Digest of the code that makes an entry out of a file."""
+    return code_digest("arielflow.physics.opacity_files", __name__)
 
 
 def _load(entry: Path) -> OpacityTable:
