@@ -78,5 +78,7 @@ def _line(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, MemoryError) or any(w in str(error) for w in _NO_MEMORY_WORDS):
         reason = " ".join(str(error).split())[:200]
-        return f"out of memory ({reason or 'no more is given'}); give the job more, and run it again"
+        return (
+            f"out of memory ({reason or 'no more is given'}); give the job more, and run it again"
+        )
     return None

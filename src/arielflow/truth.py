@@ -121,9 +121,7 @@ def sample_truth(
     return [None if path in failed else path for path in paths]
 
 
-def _truth_path(
-    directory: Path, planets: dict[str, xr.Dataset], job: TruthJob, mark: str
-) -> Path:
+def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob, mark: str) -> Path:
     """File of one run; its name tells of the planet and all else that the samples hang on."""
     planet = planets[job.split].isel(planet=[job.position])
     own = fingerprint(mark, planet, asdict(job), version("nautilus-sampler"))
