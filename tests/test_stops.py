@@ -122,16 +122,16 @@ def test_a_stopped_call_writes_nothing_and_goes_on_where_it_was(
     assert_same(folder, whole)
 
 
-def test_signals_to_the_whole_group_of_a_pool_are_one_line(folder: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_signals_to_the_whole_group_of_a_pool_are_one_line(
+    stop: signal.Signals, folder: Path
+) -> None:
     """As schedulers send them, and shells at Ctrl-C: every process gets one, in any order."""
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        process, pids = started("nested in processes", folder, 2)
-        os.killpg(process.pid, stop)
-        assert_stopped(process, stop, folder)
-        until(lambda: all(gone(pid) for pid in pids))
-        assert len(list(folder.glob(CHECKPOINTS["nested"]))) == 2
-        for path in folder.glob("waits-*"):
-            path.unlink()
+    process, pids = started("nested in processes", folder, 2)
+    os.killpg(process.pid, stop)
+    assert_stopped(process, stop, folder)
+    until(lambda: all(gone(pid) for pid in pids))
+    assert len(list(folder.glob(CHECKPOINTS["nested in processes"]))) == 2
 
 
 def test_a_killed_process_of_a_pool_is_a_failed_job(folder: Path) -> None:
