@@ -39,6 +39,16 @@ FLOW = {"layer_pairs": 1, "hidden": 16, "context_width": 16, "embedding": 8}
 CALLS_BEFORE_THE_STOP = 600
 
 
+def prepare(folder: Path, simulated: xr.Dataset, physics: PhysicsSettings) -> Path:
+    """What the calls need: planets seen so badly that sampling them ends within seconds."""
+    faint = simulated.isel(planet=slice(0, 3)).copy(deep=True)
+    faint["transit_depth_error"] *= 100
+    faint["planet"] = ["test1", "test2", "test3"]
+    write_dataset(faint, folder / "planets.nc")
+    (folder / "physics.json").write_text(json.dumps(physics.opacities))
+    return folder
+
+
 def planets_of(folder: Path) -> xr.Dataset:
     return open_dataset(folder / "planets.nc")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from stop_drivers import CALLS, EDITION, FLOW
+from stop_drivers import CALLS, EDITION, FLOW, planets_of, prepare
 
 from arielflow.editions.official_files import write_official
 from arielflow.models import make_estimator
@@ -38,15 +37,10 @@ CHECKPOINTS = {
 def prepared(
     simulated: xr.Dataset, physics: PhysicsSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Folder of what the calls need: planets seen so badly that sampling ends within seconds."""
-    folder = tmp_path_factory.mktemp("prepared")
-    faint = simulated.isel(planet=slice(0, 3)).copy(deep=True)
-    faint["transit_depth_error"] *= 100
-    faint["planet"] = ["test1", "test2", "test3"]
-    write_dataset(faint, folder / "planets.nc")
-    write_official(folder / "data", EDITION, "test", faint)
+    """Folder of what the calls need."""
+    folder = prepare(tmp_path_factory.mktemp("prepared"), simulated, physics)
+    write_official(folder / "data", EDITION, "test", planets_of(folder))
     write_dataset(simulated.isel(planet=slice(0, 100)), folder / "training.nc")
-    (folder / "physics.json").write_text(json.dumps(physics.opacities))
     member = make_estimator("flow", FLOW | {"training": {"epochs": 1}})
     member.fit(simulated.isel(planet=slice(0, 60)), simulated.isel(planet=slice(60, 80)), seed=1)
     member.save(folder / "member")
