@@ -87,6 +87,13 @@ def test_a_fault_in_one_process_is_one_line(simulated: xr.Dataset, tmp_path: Pat
     assert "\n" not in str(error.value)
 
 
+def holds(path: Path, words: str) -> bool:
+    try:
+        return words in path.read_text()
+    except OSError:  # ended meanwhile
+        return False
+
+
 _TRAIN = """
 import json, sys
 from arielflow.jobs import job
@@ -117,8 +124,9 @@ def test_a_stop_ends_every_process(to: str, simulated: xr.Dataset, tmp_path: Pat
     assert parent.returncode == 143
     (line,) = said.splitlines()
     assert line.startswith("arielflow: stopped by SIGTERM")
-    with pytest.raises(ProcessLookupError):
-        os.killpg(parent.pid, 0)
+    # torchrun gives its processes sessions of their own; their argument tells them.
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if holds(path, str(tmp_path))]
+    assert not left
     assert torch.load(last, weights_only=True)["epoch"] >= 0
     assert not (tmp_path / "history.csv").exists()
 
