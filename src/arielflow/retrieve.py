@@ -204,7 +204,8 @@ def planet_seed(seed: int, name: str) -> int:
 def _in_processes(
     shared: _Shared, parts: Sequence[xr.Dataset], workers: int, progress: PlanetProgress
 ) -> list[NestedResult | str]:
-    with message_queue() as reports, worker_pool(workers) as pool:
+    count = max(1, min(workers, len(parts)))
+    with message_queue() as reports, worker_pool(count) as pool:
         futures = [pool.submit(_retrieve_one, shared, part, reports.put) for part in parts]
         pending = set(futures)
         while pending:

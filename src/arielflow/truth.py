@@ -97,9 +97,11 @@ def sample_truth(
     former = {old for path in paths for old in _of_one_planet(path)}
     drop_stale(sorted(former), set(paths), "another call's settings, inputs or code")
     todo = [(job, path) for job, path in zip(jobs, paths, strict=True) if not path.exists()]
+    if not todo:
+        return paths
     failed: set[Path] = set()
     done = len(jobs) - len(todo)
-    with worker_pool(workers) as pool:
+    with worker_pool(min(workers, len(todo))) as pool:
         futures = {
             pool.submit(
                 _run_truth_job,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.managers import SyncManager
 from queue import Queue
-from typing import Any
 
 import torch
 
@@ -26,15 +25,13 @@ class WorkerPool(ProcessPoolExecutor):
     """Processes of one thread each; see :func:`worker_pool`."""
 
     def __init__(self, count: int) -> None:
-        self.others = set(active_children())
-        self.workers = set()
+        others = set(active_children())
         super().__init__(count, mp_context=_CONTEXT, initializer=_begin_worker)
-
-    def submit(self, work: Callable[..., Any], /, *arguments: Any) -> Future:
-        """Queue a call; processes are started as they are needed."""
-        future = super().submit(work, *arguments)
-        self.workers |= set(active_children()) - self.others
-        return future
+        # All are started here, and each is heard of: the executor looks at the processes that it
+        # knows when something happens, and would not see one die that it started after that.
+        for _ in range(count):
+            self.submit(os.getpid)
+        self.workers = set(active_children()) - others
 
     def end(self) -> set[int]:
         """Drop what is queued and end the processes; the signals that ended them."""
