@@ -116,6 +116,7 @@ def test_a_stopped_call_writes_nothing_and_goes_on_where_it_was(
     assert_same(folder, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_signals_to_the_whole_group_of_a_pool_are_one_line(
     stop: signal.Signals, folder: Path
@@ -128,6 +129,7 @@ def test_signals_to_the_whole_group_of_a_pool_are_one_line(
     assert len(list(folder.glob(CHECKPOINTS["nested in processes"]))) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_process_of_a_pool_is_a_failed_job(folder: Path) -> None:
     """The kernel kills one where memory runs out; its planet must not end with prior draws."""
     process, pids = started("nested in processes", folder, 2)
@@ -139,6 +141,7 @@ def test_a_killed_process_of_a_pool_is_a_failed_job(folder: Path) -> None:
     assert not (folder / "out.nc").exists() and all(gone(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_processes_end_with_a_parent_that_was_killed(folder: Path) -> None:
     process, pids = started("truth", folder, 2)
     process.kill()
@@ -152,7 +155,13 @@ def test_a_stopped_fit_writes_nothing(folder: Path) -> None:
     assert_stopped(process, signal.SIGTERM, folder)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param(signal.SIGTERM, id="SIGTERM"),
+        pytest.param(signal.SIGINT, id="Ctrl-C", marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_command_is_one_line(stop: signal.Signals, folder: Path) -> None:
     process, _ = started("command", folder)
     process.send_signal(stop)
