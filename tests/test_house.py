@@ -26,7 +26,10 @@ TIERS = [
         *("__init__", "plausibility"),
     },
     {"physics", "editions", "download", "distributed"},
-    {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
+    {
+        *("training", "training_state", "features", "coordinates", "posterior", "priors"),
+        *("diagnostics", "worker_pool"),
+    },
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),

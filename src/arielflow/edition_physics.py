@@ -35,6 +35,9 @@ from arielflow.training import resolve_device
 
 log = logging.getLogger(__name__)
 
+NODES_SEED = 2026
+"""Of the atmospheres that nodes in the user's cache are chosen on."""
+
 Progress = Callable[[int, int], None]
 """Called with the number of planets done and of all."""
 
@@ -117,13 +120,22 @@ def edition_fingerprint(
     return fingerprint(molecules, physics, edition.wavelength_um, edition.wavelength_width_um)
 
 
+def model_fingerprint(edition: Edition, physics: PhysicsSettings) -> str:
+    """Checksum of all that shapes a planet's spectrum in the mode chosen, its nodes included."""
+    mode = sha256(physics.nodes) if physics.nodes else "reference"
+    return f"{edition_fingerprint(edition, physics)} {mode}"
+
+
 def nodes_file(
-    edition: Edition, physics: PhysicsSettings, extra_molecules: Sequence[str] = ()
+    edition: Edition,
+    physics: PhysicsSettings,
+    extra_molecules: Sequence[str] = (),
+    *,
+    seed: int = NODES_SEED,
 ) -> Path:
     """Where the user's cache keeps the nodes for these tables: other tables, another name."""
-    return (
-        cache_folder() / "nodes" / f"{edition_fingerprint(edition, physics, extra_molecules)}.npz"
-    )
+    mark = edition_fingerprint(edition, physics, extra_molecules)
+    return cache_folder() / "nodes" / f"{mark}-{seed}.npz"
 
 
 def _usable(path: Path) -> bool:
@@ -141,7 +153,7 @@ def fast_physics(
     edition: Edition,
     physics: PhysicsSettings,
     *,
-    seed: int = 2026,
+    seed: int = NODES_SEED,
     extra_molecules: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> PhysicsSettings:
@@ -156,7 +168,7 @@ def fast_physics(
     progress
         Called with the planets done and of all, while nodes are made.
     """
-    path = nodes_file(edition, physics, extra_molecules)
+    path = nodes_file(edition, physics, extra_molecules, seed=seed)
     fast = replace(physics, nodes=str(path))
     if not _usable(path):
         build_edition_nodes(

@@ -24,7 +24,7 @@ from arielflow.readers import guarded, regular_file, shown
 _MOST_VALUES = 50_000_000
 _MOST_TEXTS = 100
 _LONGEST_TEXT = 1_000
-_MOST_NETCDF_INFLATION = 100
+_MOST_INFLATION = 100
 _SMALL_BYTES = 1 << 26
 _REMEDY = "fetch or make the file again"
 
@@ -257,25 +257,46 @@ def read_netcdf(path: str | Path, remedy: str = "make it again") -> xr.Dataset:
     """
     path = regular_file(path, remedy)
     with guarded(path, "NetCDF file", remedy):
-        with h5py.File(path, "r") as file:
-            _check_netcdf(path, file.id)
+        check_plain(path)
         return xr.load_dataset(path, engine="h5netcdf")
 
 
-def _check_netcdf(path: Path, file: h5f.FileID) -> None:
-    """All variables lie flat in the root group, as xarray writes them."""
-    root, declared = h5g.open(file, b"/"), 0
-    for name in root:
-        if root.links.get_info(name).type != h5l.TYPE_HARD:
-            raise ArielflowError(f"{path}: {shown(name.decode())} is a link; {_REMEDY}")
-        item = h5py.h5o.open(root, name)
-        if h5i.get_type(item) != h5i.DATASET:
-            continue
-        properties = item.get_create_plist()
-        if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
-            raise ArielflowError(f"{path}: {shown(name.decode())} lies in another file; {_REMEDY}")
-        declared += math.prod(item.shape or ()) * item.get_type().get_size()
-    if declared > max(_SMALL_BYTES, _MOST_NETCDF_INFLATION * path.stat().st_size):
+def check_plain(path: str | Path) -> None:
+    """Refuse an HDF5 file that points to other files, or declares far more than it holds.
+
+    For files that a library reads by itself, such as NetCDF and a sampler's checkpoints.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing or damaged, or is such a one.
+    """
+    path = regular_file(path)
+    with guarded(path, "HDF5 file"), h5py.File(path, "r") as file:
+        _check_plain(path, h5g.open(file.id, b"/"))
+
+
+def _check_plain(path: Path, root: h5g.GroupID) -> None:
+    declared, todo, seen = 0, [root], set()
+    while todo:
+        group = todo.pop()
+        for name in group:
+            if group.links.get_info(name).type != h5l.TYPE_HARD:
+                raise ArielflowError(f"{path}: {shown(name.decode())} is a link; {_REMEDY}")
+            item = h5py.h5o.open(group, name)
+            place = h5py.h5o.get_info(item).addr
+            if h5i.get_type(item) == h5i.GROUP and place not in seen:
+                todo.append(item)
+            seen.add(place)
+            if h5i.get_type(item) != h5i.DATASET:
+                continue
+            properties = item.get_create_plist()
+            if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
+                raise ArielflowError(
+                    f"{path}: {shown(name.decode())} lies in another file; {_REMEDY}"
+                )
+            declared += math.prod(item.shape or ()) * item.get_type().get_size()
+    if declared > max(_SMALL_BYTES, _MOST_INFLATION * path.stat().st_size):
         raise ArielflowError(
             f"{path}: {path.stat().st_size} bytes that declare {declared} bytes; {_REMEDY}"
         )

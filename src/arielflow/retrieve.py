@@ -5,28 +5,26 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 import xarray as xr
 
-from arielflow.edition_physics import edition_model, edition_molecules
+from arielflow.edition_physics import edition_model, model_fingerprint
 from arielflow.editions import Edition
 from arielflow.errors import ArielflowError
 from arielflow.inference.fit_check import POOR_FIT, with_fit_check
 from arielflow.inference.nested import NestedProgress, NestedResult, NestedSettings, retrieve
 from arielflow.models.ensemble import prior_samples
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.physics.forward import fingerprint as physics_fingerprint
 from arielflow.posterior import weighted_quantiles
-from arielflow.provenance import derived_seed, sha256, write_dataset
+from arielflow.provenance import code_digest, derived_seed, drop_stale, write_dataset
 from arielflow.schema import Quality, describe, is_usable, posterior_dataset
 from arielflow.training import fingerprint
+from arielflow.worker_pool import message_queue, worker_pool
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +97,8 @@ def retrieve_planets(
     Raises
     ------
     ArielflowError
-        A planet is not in the data set, or the forward model cannot be had for it.
+        A planet is not in the data set, the forward model cannot be had for it, or a process was
+        killed.
     """
     chosen = choose_planets(planets, identifiers)
     # A fault of the model is no planet's own: it is told at once, before any sampling.
@@ -107,7 +106,8 @@ def retrieve_planets(
     output = Path(output)
     state = Path(state_folder or output.with_name(f".{output.name}.state"))
     settings = settings or NestedSettings()
-    shared = _Shared(edition, physics, seed, settings, _model_folder(state, edition, physics))
+    checkpoints = checkpoint_folder(state, edition, physics, seed, settings)
+    shared = _Shared(edition, physics, seed, settings, checkpoints)
     parts = [chosen.isel(planet=[position]) for position in range(chosen.sizes["planet"])]
     progress = progress or (lambda planet, state: None)
     if workers == 1:
@@ -149,11 +149,23 @@ def choose_planets(planets: xr.Dataset, identifiers: Sequence[str]) -> xr.Datase
     return planets.isel(planet=[known[name] for name in dict.fromkeys(identifiers)])
 
 
-def _model_folder(state: Path, edition: Edition, physics: PhysicsSettings) -> Path:
-    """Folder of the checkpoints of one forward model: other tables, mode or code, another one."""
-    bins = edition.wavelength_um, edition.wavelength_width_um
-    model = physics_fingerprint(edition_molecules(edition), physics, *bins)
-    return state / fingerprint(model, physics.nodes and sha256(physics.nodes))[:16]
+def checkpoint_folder(
+    state: str | Path,
+    edition: Edition,
+    physics: PhysicsSettings,
+    seed: int,
+    settings: NestedSettings,
+) -> Path:
+    """Folder of the checkpoints of one forward model, seed, settings and code.
+
+    Those of others, in folders beside it, are removed.
+    """
+    code = code_digest("arielflow.inference.nested", "arielflow.physics")
+    mark = fingerprint(model_fingerprint(edition, physics), code, seed, asdict(settings))
+    folder = Path(state) / mark[:16]
+    others = {path.parent for path in folder.parent.glob(f"{'[0-9a-f]' * 16}/*.h5")}
+    drop_stale(sorted(others), {folder}, "another call's settings, opacities or code")
+    return folder
 
 
 def _retrieve_one(
@@ -163,9 +175,11 @@ def _retrieve_one(
     name = str(part["planet"].values[0])
     if fault := data_fault(part):
         return fault
+    # Outside the guard: where the forward model cannot be had, the planet is not at fault.
+    forward = ForwardModel(edition_model(shared.edition, shared.physics), part)
     try:
         return retrieve(
-            ForwardModel(edition_model(shared.edition, shared.physics), part),
+            forward,
             part,
             0,
             seed=planet_seed(shared.seed, name),
@@ -193,18 +207,14 @@ def planet_seed(seed: int, name: str) -> int:
 def _in_processes(
     shared: _Shared, parts: Sequence[xr.Dataset], workers: int, progress: PlanetProgress
 ) -> list[NestedResult | str]:
-    context = get_context("spawn")
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(
-            workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool,
-    ):
-        reports = manager.Queue()
+    count = max(1, min(workers, len(parts)))
+    with message_queue() as reports, worker_pool(count) as pool:
         futures = [pool.submit(_retrieve_one, shared, part, reports.put) for part in parts]
         pending = set(futures)
         while pending:
-            _, pending = wait(pending, timeout=0.5)
+            done, pending = wait(pending, timeout=0.5)
+            for future in done:
+                future.result()  # what is no planet's own fault ends the others at once
             while not reports.empty():
                 progress(*reports.get())
         return [future.result() for future in futures]

@@ -21,6 +21,7 @@ from nautilus import Sampler
 from threadpoolctl import threadpool_limits
 
 from arielflow.errors import ArielflowError
+from arielflow.hdf5 import check_plain
 from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box, touches_cut
 from arielflow.physics.forward import ForwardModel
 from arielflow.posterior import resample
@@ -184,10 +185,13 @@ def _fresh_or_resumed(
     if checkpoint is None or not checkpoint.is_file():
         return make_sampler(), 0.0
     try:
+        check_plain(checkpoint)
         sampler = make_sampler(filepath=checkpoint)
+        if any(points.shape[1:] != (sampler.n_dim,) for points in sampler.points):
+            raise ValueError("its points are of another space")
         with h5py.File(checkpoint) as file:
             seconds = float(file.attrs["seconds"])
-    except (OSError, KeyError) as error:
+    except Exception as error:  # whatever a damaged or foreign file makes of the reader
         log.warning("%s: not a readable checkpoint, sampling starts afresh: %s", checkpoint, error)
         return make_sampler(), 0.0
     # Left to itself nautilus rewrites its file in place at every batch: slow, and a kill while it

@@ -21,11 +21,8 @@ from arielflow.physics.nodes import FastTransmission, read_nodes
 from arielflow.physics.opacity_cache import describe_opacities, load_opacities
 from arielflow.physics.system import HE_H2_RATIO, JUPITER_RADIUS_M, radius_from_gravity_m
 from arielflow.physics.transmission import Bins, TransmissionModel
-from arielflow.provenance import sha256, source_digest
+from arielflow.provenance import code_digest, sha256
 from arielflow.schema import auxiliary_values, target_index
-
-# Modules that shape the fast mode's nodes.
-_NODE_CODE = ("nodes", "node_selection", "transmission", "absorption", "atmosphere")
 
 # Wavelengths and widths are the same where they differ by less than this part of a bin.
 _SAME_BIN = 0.01
@@ -90,16 +87,18 @@ def fast_or_reference(
         The nodes were made from other tables, bins or settings than these.
     """
     bins = wavelength_um, wavelength_width_um
-
-    def reference() -> TransmissionModel:
-        return transmission_model(molecules, settings, *bins, device=device)
-
     if settings.nodes is None:
-        return reference()
+        return transmission_model(molecules, settings, *bins, device=device)
     nodes = read_nodes(settings.nodes)
     nodes.check(settings.nodes, fingerprint(molecules, settings, *bins))
     tables = load_opacities(settings.opacities, tuple(molecules), *bins)
     cia = load_cia(settings.opacities) if settings.cia else ()
+
+    def reference() -> TransmissionModel:
+        # Of tables already read: a file that is gone by then would look like a planet's fault.
+        matrix = binning_matrix(tables[molecules[0]].wavenumber_cm1, *bins)
+        return TransmissionModel(tables, matrix, bins=bins, cia=cia, device=device)
+
     return FastTransmission(nodes, tables, reference, bins=bins, cia=cia, device=device)
 
 
@@ -109,14 +108,12 @@ def fingerprint(
     wavelength_um: np.ndarray,
     wavelength_width_um: np.ndarray,
 ) -> str:
-    """Checksum of all that shapes the fast mode's nodes: tables, bins, settings, code."""
-    here = Path(__file__).parent
-    code = [here / f"{name}.py" for name in _NODE_CODE]
+    """Checksum of all that shapes spectra and the fast mode's nodes: tables, bins, code."""
     cia = sorted(Path(settings.opacities).glob("*.cia")) if settings.cia else []
     content = {
         "bins": [np.asarray(b).tolist() for b in (wavelength_um, wavelength_width_um)],
         "cia": [sha256(path) for path in cia],
-        "code": source_digest(*code),
+        "code": code_digest("arielflow.physics"),
         "tables": {
             name: entry["sha256"]
             for name, entry in describe_opacities(settings.opacities, list(molecules)).items()

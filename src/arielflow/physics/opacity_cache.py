@@ -1,4 +1,6 @@
-"""Opacity tables converted once to arrays on disk that are mapped into memory, by checksum.
+"""Opacity tables converted once to arrays on disk that are mapped into memory.
+
+An entry is known by the file's checksum and by the code that read it.
 
 Text and compressed HDF5 take seconds to read and every job of a workflow needs them; a mapped
 array costs nothing until it is used, and jobs on one machine share its pages.
@@ -24,14 +26,12 @@ from arielflow.physics.opacity import (
     on_one_grid,
 )
 from arielflow.physics.opacity_files import check_on_disk, read_opacity, scan_opacities, select
-from arielflow.provenance import sha256, source_digest
+from arielflow.provenance import code_digest, sha256
 from arielflow.readers import mapped_npy, read_npz, regular_file
 
 log = logging.getLogger(__name__)
 
 _AXES = ("wavenumber_cm1", "temperature_k", "pressure_pa")
-# Modules that turn a file into a table.
-_READERS = ("opacity_files", "opacity_units", "molecule_names", "system")
 
 
 def cache_folder() -> Path:
@@ -65,12 +65,17 @@ def cached_table(path: str | Path) -> OpacityTable:
     return table
 
 
+def _readers() -> str:
+    """Digest of the code that makes an entry out of a file."""
+    return code_digest("arielflow.physics.opacity_files", __name__)
+
+
 def _load(entry: Path) -> OpacityTable:
     """An entry whose arrays are those that were stored, by their checksum."""
     axes = read_npz(entry / "axes.npz")
     cross_section = mapped_npy(entry / "cross_section.npy")
     made = str(axes["readers"]), int(axes["crc32"])
-    if made != (_readers_digest(), _checksum(cross_section)):
+    if made != (_readers(), _checksum(cross_section)):
         raise ValueError("other readers made it, or its numbers have changed since")
     return OpacityTable(
         str(axes["molecule"]),
@@ -91,7 +96,7 @@ def _store(entry: Path, table: OpacityTable) -> None:
         values = np.ascontiguousarray(table.cross_section_cm2)
         np.save(temporary / "cross_section.npy", values)
         axes = {name: getattr(table, name) for name in _AXES}
-        axes |= {"molecule": table.molecule, "readers": _readers_digest()}
+        axes |= {"molecule": table.molecule, "readers": _readers()}
         axes["crc32"] = _checksum(values)
         if table.quadrature_weights is not None:
             axes["quadrature_weights"] = table.quadrature_weights
@@ -113,12 +118,6 @@ def _remove(path: Path) -> None:
 
 
 @cache
-def _readers_digest() -> str:
-    """Digest of the code that makes a table of a file."""
-    here = Path(__file__).parent
-    return source_digest(*(here / f"{name}.py" for name in _READERS))
-
-
 def load_opacities(
     folder: str | Path,
     molecules: list[str] | tuple[str, ...],
