@@ -65,6 +65,7 @@ def cached_table(path: str | Path) -> OpacityTable:
     return table
 
 
+@cache
 def _readers() -> str:
     """Digest of the code that makes an entry out of a file."""
     return code_digest("arielflow.physics.opacity_files", __name__)
@@ -117,7 +118,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-@cache
 def load_opacities(
     folder: str | Path,
     molecules: list[str] | tuple[str, ...],
