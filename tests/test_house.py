@@ -23,6 +23,7 @@ SOURCE = ROOT / "src" / "arielflow"
 TIERS = [
     {
         *("schema", "errors", "readers", "hdf5", "provenance", "benchmark_files", "config"),
+        "settings",
         "__init__",
     },
     {"physics", "editions", "download", "distributed"},

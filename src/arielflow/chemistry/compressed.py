@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import jvp
@@ -31,6 +31,7 @@ from arielflow.chemistry.solver import FLOOR
 from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
 from arielflow.models.networks import ResidualMLP
+from arielflow.settings import Blocks, StrictSettings, Width
 from arielflow.training import TrainingSettings, fingerprint, train
 
 _DESCRIPTION = "compressed.json"
@@ -41,7 +42,7 @@ _SMALLEST_SCALE = 0.05
 _INERT_RATE = 1e-3
 
 
-class CompressionSettings(BaseModel):
+class CompressionSettings(StrictSettings):
     """Settings.
 
     Attributes
@@ -52,15 +53,13 @@ class CompressionSettings(BaseModel):
     training : of the optimisation, a row being a whole trajectory
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    n_latent: int = Field(6, ge=2)
-    width: int = Field(64, ge=1)
-    blocks: int = Field(1, ge=0)
-    reconstruction: float = Field(1.0, ge=0)
-    derivative: float = Field(0.02, ge=0)
-    trajectory: float = Field(1.0, ge=0)
-    sparsity: float = Field(1e-4, ge=0)
+    n_latent: int = Field(6, ge=2, le=1024)
+    width: Width = 64
+    blocks: Blocks = 1
+    reconstruction: float = Field(1.0, ge=0, le=1e6)
+    derivative: float = Field(0.02, ge=0, le=1e6)
+    trajectory: float = Field(1.0, ge=0, le=1e6)
+    sparsity: float = Field(1e-4, ge=0, le=1e6)
     training: TrainingSettings = TrainingSettings(
         epochs=140, batch_size=16, learning_rate=5e-3, patience=140
     )

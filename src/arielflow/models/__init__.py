@@ -11,6 +11,7 @@ from typing import Any
 
 from arielflow.errors import ArielflowError
 from arielflow.models.base import PosteriorEstimator, SpectrumRepresentation
+from arielflow.readers import shown
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,9 @@ FAMILIES = ("bnn", "cvae", "flow", "flow_matching", "mc_dropout", "random_forest
 
 def _estimator_class(family: str) -> type[PosteriorEstimator]:
     if family not in FAMILIES:
-        raise ArielflowError(f"model family {family!r} is not known; choose {', '.join(FAMILIES)}")
+        raise ArielflowError(
+            f"model family {shown(repr(family))} is not known; choose {', '.join(FAMILIES)}"
+        )
     return import_module(f"arielflow.models.{family}").Estimator
 
 
@@ -102,7 +105,7 @@ def make_representation(
     """
     if name not in REPRESENTATIONS:
         raise ArielflowError(
-            f"representation {name!r} is not known; choose {', '.join(REPRESENTATIONS)}"
+            f"representation {shown(repr(name))} is not known; choose {', '.join(REPRESENTATIONS)}"
         )
     family, fixed = REPRESENTATIONS[name]
     module = import_module(f"arielflow.models.{family}")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from arielflow.models.base import EstimatorConfig
 from arielflow.models.networks import ResidualMLP
 from arielflow.models.scaled import ScaledRepresentation, Scaling
+from arielflow.settings import Blocks, Latent, Width
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
 
@@ -37,10 +38,10 @@ class Config(EstimatorConfig):
     training : of the optimisation
     """
 
-    n_latent: int = Field(5, ge=1)
-    kl_weight: float = Field(3e-4, ge=0)
-    width: int = Field(128, ge=1)
-    blocks: int = Field(1, ge=0)
+    n_latent: Latent = 5
+    kl_weight: float = Field(3e-4, ge=0, le=1e6)
+    width: Width = 128
+    blocks: Blocks = 1
     scaling: Scaling = "shape"
     training: TrainingSettings = TrainingSettings(
         epochs=20, batch_size=256, learning_rate=4e-3, patience=20

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import BaseModel, ConfigDict
 
 from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
+from arielflow.settings import StrictSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from arielflow.physics.forward import ForwardModel
 
 
-class EstimatorConfig(BaseModel):
-    """Base of the models' settings: frozen, and strict about names and types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class EstimatorConfig(StrictSettings):
+    """Base of the models' settings."""
 
 
 class TrainedModel(ABC):

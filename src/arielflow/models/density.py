@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ from arielflow.features import (
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.models.networks import Activation, ConvolutionalEncoder, ResidualMLP
 from arielflow.schema import posterior_dataset, target_index
+from arielflow.settings import Blocks, Draws, Dropout, Width
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
 if TYPE_CHECKING:
@@ -73,15 +74,15 @@ class DensityConfig(EstimatorConfig):
     targets: Literal["fm", "traces", "mixed"] = "fm"
     physical_features: bool = True
     context_network: Literal["mlp", "convolution"] = "mlp"
-    context_width: int = 256
-    context_blocks: int = 2
-    embedding: int = 64
-    channels: int = 32
+    context_width: Width = 256
+    context_blocks: Blocks = 2
+    embedding: Width = 64
+    channels: Width = 32
     activation: Activation = "silu"
-    dropout: float = 0.0
-    jitter: float = 0.0
+    dropout: Dropout = 0.0
+    jitter: float = Field(0.0, ge=0, le=10)
     training: TrainingSettings = TrainingSettings()
-    draws: int = 64
+    draws: Draws = 64
     fine_tuning: TrainingSettings = TrainingSettings(epochs=20, learning_rate=2e-4, patience=5)
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from pydantic import Field
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from arielflow.features import PlanetTensors, planet_tensors
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.physics.system import JUPITER_RADIUS_M, SOLAR_RADIUS_M
 from arielflow.schema import posterior_dataset
+from arielflow.settings import Dropout, Rows, Widths
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
 _PASSES_AT_ONCE = 20_000
@@ -45,14 +47,16 @@ class Config(EstimatorConfig):
     training : of the optimisation
     """
 
-    n_rows: int = 5000
-    repeats: int = 5
-    validation_fraction: float = 0.2
-    filters: tuple[int, ...] = (32, 64, 64)
+    n_rows: Rows = 5000
+    repeats: int = Field(5, ge=1, le=10_000)
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    filters: Widths = (32, 64, 64)
     padding: Literal["valid", "same"] = "valid"
-    extra_inputs: tuple[Literal["star_radius", "planet_radius"], ...] = ("star_radius",)
-    dense: tuple[int, ...] = (500, 100)
-    dropout: float = 0.1
+    extra_inputs: tuple[Literal["star_radius", "planet_radius"], ...] = Field(
+        ("star_radius",), strict=False, max_length=2
+    )
+    dense: Widths = (500, 100)
+    dropout: Dropout = 0.1
     training: TrainingSettings = TrainingSettings(
         epochs=30,
         batch_size=32,

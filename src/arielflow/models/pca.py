@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import Field
 from safetensors.numpy import load_file, save_file
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from arielflow.models.base import EstimatorConfig
 from arielflow.models.scaled import ScaledRepresentation, Scaling
+from arielflow.settings import Latent
 
 
 class Config(EstimatorConfig):
@@ -26,7 +26,7 @@ class Config(EstimatorConfig):
     scaling : of the spectra, see :func:`arielflow.explore.fit_scaling`
     """
 
-    n_latent: int = Field(5, ge=1)
+    n_latent: Latent = 5
     scaling: Scaling = "shape"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from pydantic import Field
 from safetensors.numpy import load_file, save_file
 from sklearn.ensemble import RandomForestRegressor
 from skops.io import dump, load
@@ -26,6 +27,7 @@ from arielflow.features import (
 )
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.schema import posterior_dataset
+from arielflow.settings import Rows
 
 IMPORTANCES = "importances.csv"
 _SCALE = 100.0
@@ -45,11 +47,11 @@ class Config(EstimatorConfig):
     repeats : noisy copies of each noise-free spectrum
     """
 
-    trees: int = 300
-    importance_trees: int = 50
-    min_impurity_decrease: float = 0.01
-    n_rows: int = 16_000
-    repeats: int = 1
+    trees: int = Field(300, ge=1, le=100_000)
+    importance_trees: int = Field(50, ge=0, le=100_000)
+    min_impurity_decrease: float = Field(0.01, ge=0, le=1e4)
+    n_rows: Rows = 16_000
+    repeats: int = Field(1, ge=1, le=10_000)
 
 
 class Estimator(PosteriorEstimator):

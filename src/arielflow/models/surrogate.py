@@ -32,6 +32,7 @@ from arielflow.models.base import EstimatorConfig, SpectrumEmulator
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.system import JUPITER_RADIUS_M, scale_height_m, surface_gravity_m_s2
 from arielflow.schema import MOLECULES, target_index
+from arielflow.settings import Width, Widths
 from arielflow.training import TrainingSettings, fingerprint, train
 
 _WIDTHS = {"dense": (2048,) * 4, "convolution": (4096,) * 3}
@@ -54,8 +55,8 @@ class Config(EstimatorConfig):
     """
 
     architecture: Literal["dense", "convolution"] = "dense"
-    widths: tuple[int, ...] | None = None
-    channels: int | None = None
+    widths: Widths | None = None
+    channels: Width | None = None
     training: TrainingSettings = TrainingSettings(
         epochs=15, batch_size=128, learning_rate=5e-4, patience=15
     )
@@ -64,8 +65,6 @@ class Config(EstimatorConfig):
     def _applicable(self) -> Config:
         if self.architecture == "dense" and self.channels is not None:
             raise ValueError("channels is a setting of architecture convolution, not of dense")
-        if not all(size > 0 for size in (*(self.widths or ()), self.channels or 1)):
-            raise ValueError("widths and channels must be above zero")
         return self
 
 
