@@ -55,7 +55,7 @@ class TrainingSettings(StrictSettings):
 
     epochs: Epochs = 100
     batch_size: Rows = 512
-    learning_rate: float = Field(1e-3, gt=0, le=10)
+    learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0, le=10)
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
     patience: Epochs | None = 30

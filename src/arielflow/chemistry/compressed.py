@@ -13,7 +13,6 @@ trajectories (as in Sulzer & Buck 2023, arXiv:2312.06015).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ import pandas as pd
 import torch
 import xarray as xr
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import jvp
 from torchdiffeq import odeint
@@ -30,6 +28,8 @@ from torchdiffeq import odeint
 from arielflow.chemistry.solver import FLOOR
 from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
+from arielflow.models.description import model_guard, read_description, write_description
+from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks import ResidualMLP
 from arielflow.settings import Blocks, StrictSettings, Width
 from arielflow.training import TrainingSettings, fingerprint, train
@@ -264,14 +264,13 @@ class CompressedNetwork:
         """Write the trained network to a folder, as safetensors and JSON."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
+        save_network(self.network, directory / _WEIGHTS)
         description = {
             "settings": self.settings.model_dump(mode="json"),
             "species": self.species,
             "times_yr": self.times_yr.tolist(),
         }
-        (directory / _DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
-        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
-        save_file(state, directory / _WEIGHTS)
+        write_description(directory / _DESCRIPTION, description, [_WEIGHTS])
 
     @classmethod
     def load(cls, directory: str | Path) -> CompressedNetwork:
@@ -280,18 +279,26 @@ class CompressedNetwork:
         Raises
         ------
         ArielflowError
-            The folder holds no compressed network.
+            The folder holds no compressed network, or it is damaged.
         """
         path = Path(directory) / _DESCRIPTION
         if not path.is_file():
             raise ArielflowError(f"{directory}: holds no compressed network; train it first")
-        description = json.loads(path.read_text())
-        model = cls.from_settings(description["settings"])
-        model.species = description["species"]
-        model.times_yr = np.array(description["times_yr"])
-        model.network = _Modules(model.settings, len(model.species), len(model.times_yr))
-        model.network.load_state_dict(load_file(Path(directory) / _WEIGHTS))
-        model.network.eval()
+        description = read_description(path, ["settings", "species", "times_yr"], [_WEIGHTS])
+        with model_guard(directory):
+            model = cls.from_settings(description["settings"])
+            model.species = [str(name) for name in description["species"]]
+            model.times_yr = np.array(description["times_yr"], dtype=float)
+            if model.times_yr.ndim != 1 or not (np.diff(model.times_yr) > 0).all():
+                raise ValueError("times_yr do not ascend")
+
+            def build(state: dict[str, Tensor], _: dict[str, str]) -> _Modules:
+                sizes = len(model.species), len(model.times_yr)
+                if sizes != (len(state["mean"]), len(state["time"])):
+                    raise ValueError(f"{sizes[0]} species and {sizes[1]} times")
+                return _Modules(model.settings, *sizes)
+
+            model.network = load_network(Path(directory) / _WEIGHTS, build)
         return model
 
 

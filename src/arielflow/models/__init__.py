@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,7 +10,8 @@ from typing import Any
 
 from arielflow.errors import ArielflowError
 from arielflow.models.base import PosteriorEstimator, SpectrumRepresentation
-from arielflow.readers import shown
+from arielflow.models.description import REMEDY, model_guard
+from arielflow.readers import read_json_object, shown
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +46,27 @@ def load_estimator(directory: str | Path) -> PosteriorEstimator:
     Raises
     ------
     ArielflowError
-        The folder holds no model.
+        The folder holds no model, or it is damaged.
     """
-    path = Path(directory) / "estimator.json"
+    path = Path(directory) / PosteriorEstimator.description_file
     if not path.is_file():
         raise ArielflowError(f"{directory}: holds no trained model; train it first")
-    return _estimator_class(json.loads(path.read_text())["family"]).load(directory)
+    with model_guard(directory):
+        kind = _estimator_class(read_json_object(path, ["family"], REMEDY)["family"])
+    return kind.load(directory)
 
 
 def failures(members: Sequence[str | Path]) -> dict[str, str]:
-    """Why members have no model, by ``model/member``, for those whose training failed."""
+    """Why members have no model, by ``model/member``, for those whose training failed.
+
+    Raises
+    ------
+    ArielflowError
+        A record is damaged.
+    """
     records = {f"{Path(m).parent.name}/{Path(m).name}": Path(m) / FAILED for m in members}
     return {
-        name: json.loads(path.read_text())["error"]
+        name: shown(read_json_object(path, ["error"], REMEDY)["error"], 400)
         for name, path in records.items()
         if path.is_file()
     }
@@ -92,6 +100,8 @@ REPRESENTATIONS = {
 }
 """Family and settings of every representation, by the name that a configuration calls it."""
 
+_REPRESENTATION_FAMILIES = sorted({family for family, _ in REPRESENTATIONS.values()})
+
 
 def make_representation(
     name: str, settings: dict[str, Any] | None = None
@@ -118,10 +128,15 @@ def load_representation(directory: str | Path) -> SpectrumRepresentation:
     Raises
     ------
     ArielflowError
-        The folder holds no representation.
+        The folder holds no representation, or it is damaged.
     """
     path = Path(directory) / SpectrumRepresentation.description_file
     if not path.is_file():
         raise ArielflowError(f"{directory}: holds no trained representation; train it first")
-    family = json.loads(path.read_text())["family"]
+    family, known = read_json_object(path, ["family"], REMEDY)["family"], _REPRESENTATION_FAMILIES
+    if family not in known:
+        raise ArielflowError(
+            f"{directory}: holds a representation of family {shown(repr(family))}, expected "
+            f"{', '.join(known)}; {REMEDY}"
+        )
     return import_module(f"arielflow.models.{family}").Representation.load(directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -13,6 +12,13 @@ import xarray as xr
 
 from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
+from arielflow.models.description import (
+    REMEDY,
+    model_guard,
+    read_description,
+    write_description,
+)
+from arielflow.readers import shown
 from arielflow.settings import StrictSettings
 
 if TYPE_CHECKING:
@@ -33,11 +39,13 @@ class TrainedModel(ABC):
     family : name of the module that holds the model
     Config : the model's settings
     description_file : file of the saved model's family and settings
+    state_files : files that may be beside it, all that the trained state consists of
     """
 
     family: ClassVar[str]
     Config: ClassVar[type[EstimatorConfig]]
     description_file: ClassVar[str]
+    state_files: ClassVar[tuple[str, ...]]
 
     def __init__(self, config: EstimatorConfig) -> None:
         self.config = config
@@ -93,9 +101,9 @@ class TrainedModel(ABC):
         """Write the trained model to a folder, without anything that runs code when loaded."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        description = {"family": self.family, "settings": self.config.model_dump(mode="json")}
-        (directory / self.description_file).write_text(json.dumps(description, indent=1) + "\n")
         self._save_state(directory)
+        description = {"family": self.family, "settings": self.config.model_dump(mode="json")}
+        write_description(directory / self.description_file, description, self.state_files)
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
@@ -104,16 +112,25 @@ class TrainedModel(ABC):
         Raises
         ------
         ArielflowError
-            The folder holds no such model.
+            The folder holds no such model, or it is damaged.
         """
-        path = Path(directory) / cls.description_file
-        if not path.is_file():
+        directory = Path(directory)
+        if not (directory / cls.description_file).is_file():
             raise ArielflowError(
                 f"{directory}: holds no {cls.description_file} of a trained {cls.family}; "
                 "train it first"
             )
-        model = cls.from_settings(json.loads(path.read_text())["settings"])
-        model._load_state(Path(directory))
+        description = read_description(
+            directory / cls.description_file, ["family", "settings"], cls.state_files
+        )
+        if description["family"] != cls.family:
+            raise ArielflowError(
+                f"{directory}: holds a model of family {shown(description['family'])}, expected "
+                f"{cls.family}; {REMEDY}"
+            )
+        with model_guard(directory):
+            model = cls.from_settings(description["settings"])
+            model._load_state(directory)
         return model
 
 

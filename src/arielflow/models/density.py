@@ -26,8 +26,6 @@ import pandas as pd
 import torch
 import xarray as xr
 from pydantic import Field, model_validator
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from arielflow.coordinates import TargetCoordinates
@@ -39,6 +37,7 @@ from arielflow.features import (
     planet_tensors,
 )
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks import Activation, ConvolutionalEncoder, ResidualMLP
 from arielflow.schema import posterior_dataset, target_index
 from arielflow.settings import Blocks, Draws, Dropout, Width
@@ -143,6 +142,10 @@ class NetworkShape(NamedTuple):
     n_targets: int
     radius: int
 
+    def possible(self) -> bool:
+        """The sizes fit one another."""
+        return 0 < self.n_bins <= self.n_features and -1 <= self.radius < self.n_targets
+
 
 class DensityNetwork(nn.Module):
     """Scaler, coordinates, encoder and density in one module, so that they are saved together.
@@ -196,6 +199,7 @@ class DensityEstimator(PosteriorEstimator):
 
     Config: ClassVar[type[DensityConfig]]
     has_log_prob: ClassVar[bool] = True
+    state_files: ClassVar[tuple[str, ...]] = ("density.safetensors",)
     config: DensityConfig
     network: DensityNetwork
 
@@ -335,17 +339,18 @@ class DensityEstimator(PosteriorEstimator):
         return next(self.network.parameters()).device
 
     def _save_state(self, directory: Path) -> None:
-        state = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
         shape = {k: str(v) for k, v in self.network.shape._asdict().items()}
-        save_file(state, directory / "density.safetensors", shape)
+        save_network(self.network, directory / self.state_files[0], shape)
 
     def _load_state(self, directory: Path) -> None:
-        path = directory / "density.safetensors"
-        with safe_open(path, "pt") as file:
-            shape = NetworkShape(**{name: int(value) for name, value in file.metadata().items()})
-        self.network = self._build(shape)
-        self.network.load_state_dict(load_file(path))
-        self.network.eval()
+        def build(state: dict[str, Tensor], metadata: dict[str, str]) -> DensityNetwork:
+            shape = NetworkShape(**{name: int(value) for name, value in metadata.items()})
+            known = len(state["context.mean"]), len(state["coordinates.slab_below"])
+            if known != (shape.n_features, shape.n_targets) or not shape.possible():
+                raise ValueError(f"its sizes are {shape}")
+            return self._build(shape)
+
+        self.network = load_network(directory / self.state_files[0], build)
 
 
 def _below(folder: Path | None, name: str) -> Path | None:

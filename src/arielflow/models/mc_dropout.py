@@ -17,12 +17,12 @@ import pandas as pd
 import torch
 import xarray as xr
 from pydantic import Field
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from arielflow.errors import ArielflowError
 from arielflow.features import PlanetTensors, planet_tensors
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.network_file import load_network, save_network
 from arielflow.physics.system import JUPITER_RADIUS_M, SOLAR_RADIUS_M
 from arielflow.schema import posterior_dataset
 from arielflow.settings import Dropout, Rows, Widths
@@ -86,6 +86,11 @@ class _Network(nn.Module):
                 length -= 2 if config.padding == "valid" else 0
             layers.append(nn.MaxPool1d(2))
             length //= 2
+            if length < 1:
+                raise ArielflowError(
+                    f"settings of model mc_dropout: filters {list(config.filters)}, padding "
+                    f"{config.padding} leave nothing of {n_bins} bins; take fewer, or padding same"
+                )
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         widths = [channels * length + n_extra, *config.dense]
         dense: list[nn.Module] = []
@@ -125,6 +130,7 @@ class Estimator(PosteriorEstimator):
     """See the module's docstring and :class:`PosteriorEstimator`."""
 
     family: ClassVar[str] = "mc_dropout"
+    state_files: ClassVar[tuple[str, ...]] = ("network.safetensors",)
     Config = Config
     network: _Network
     n_bins: int
@@ -216,15 +222,12 @@ class Estimator(PosteriorEstimator):
         return posterior_dataset(planets, np.clip(theta, low, high))
 
     def _save_state(self, directory: Path) -> None:
-        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
-        n_bins = {"n_bins": str(self.n_bins)}
-        save_file(state, directory / "network.safetensors", n_bins)
+        path = directory / self.state_files[0]
+        save_network(self.network, path, {"n_bins": str(self.n_bins)})
 
     def _load_state(self, directory: Path) -> None:
-        path = directory / "network.safetensors"
-        with safe_open(path, "pt") as file:
-            self.n_bins = int(file.metadata()["n_bins"])
-        state = load_file(path)
-        self.network = _Network(self.config, self.n_bins, len(state["theta_mean"]))
-        self.network.load_state_dict(state)
-        self.network.eval()
+        def build(state: dict[str, Tensor], metadata: dict[str, str]) -> _Network:
+            self.n_bins = int(metadata["n_bins"])
+            return _Network(self.config, self.n_bins, len(state["theta_mean"]))
+
+        self.network = load_network(directory / self.state_files[0], build)

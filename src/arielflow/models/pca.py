@@ -8,12 +8,14 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import xarray as xr
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from arielflow.models.base import EstimatorConfig
+from arielflow.models.description import REMEDY
 from arielflow.models.scaled import ScaledRepresentation, Scaling
+from arielflow.readers import read_safetensors
 from arielflow.settings import Latent
 
 
@@ -34,6 +36,7 @@ class Representation(ScaledRepresentation):
     """See the module's docstring and :class:`SpectrumRepresentation`."""
 
     family: ClassVar[str] = "pca"
+    state_files: ClassVar[tuple[str, ...]] = ("components.safetensors",)
     Config = Config
 
     def fit(
@@ -63,9 +66,12 @@ class Representation(ScaledRepresentation):
 
     def _save_state(self, directory: Path) -> None:
         arrays = self._scaling_arrays() | {"components": np.ascontiguousarray(self._components)}
-        save_file(arrays, directory / "components.safetensors")
+        save_file(arrays, directory / self.state_files[0])
 
     def _load_state(self, directory: Path) -> None:
-        arrays = load_file(directory / "components.safetensors")
+        arrays, _ = read_safetensors(directory / self.state_files[0], REMEDY)
         self._components = arrays.pop("components")
         self._restore_scaling(arrays)
+        expected = (self.n_latent, len(self._scaling.centre))
+        if self._components.shape != expected or not np.isfinite(self._components).all():
+            raise ValueError(f"components of shape {self._components.shape}, expected {expected}")

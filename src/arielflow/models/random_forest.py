@@ -14,9 +14,8 @@ import pandas as pd
 import torch
 import xarray as xr
 from pydantic import Field
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from sklearn.ensemble import RandomForestRegressor
-from skops.io import dump, load
 
 from arielflow.errors import ArielflowError
 from arielflow.features import (
@@ -26,13 +25,16 @@ from arielflow.features import (
     planet_tensors,
 )
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.description import REMEDY
+from arielflow.models.forest_file import leaves_fault, load_forest, save_forest
+from arielflow.readers import listed, numeric_column, read_csv, read_safetensors
 from arielflow.schema import posterior_dataset
 from arielflow.settings import Rows
 
 IMPORTANCES = "importances.csv"
+_COLUMNS = ("target", "feature", "wavelength", "importance")
+_FOREST, _LEAVES = "forest.skops", "leaves.safetensors"
 _SCALE = 100.0
-# The one type of a forest that skops does not know by itself.
-_TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class Config(EstimatorConfig):
@@ -58,6 +60,7 @@ class Estimator(PosteriorEstimator):
     """See the module's docstring and :class:`PosteriorEstimator`."""
 
     family: ClassVar[str] = "random_forest"
+    state_files: ClassVar[tuple[str, ...]] = (_FOREST, _LEAVES, IMPORTANCES)
     Config = Config
 
     def fit(
@@ -127,21 +130,38 @@ class Estimator(PosteriorEstimator):
         return posterior_dataset(planets, np.clip(theta, low, high))
 
     def _save_state(self, directory: Path) -> None:
-        dump(self.forest, directory / "forest.skops")
-        save_file(self.arrays, directory / "leaves.safetensors")
+        save_forest(self.forest, directory / _FOREST)
+        save_file(self.arrays, directory / _LEAVES)
         if self.importances is not None:
             self.importances.to_csv(directory / IMPORTANCES, index=False)
 
     def _load_state(self, directory: Path) -> None:
-        try:
-            self.forest = load(directory / "forest.skops", trusted=_TRUSTED)
-        except Exception as error:
-            raise ArielflowError(
-                f"{directory / 'forest.skops'}: not a forest of this version ({error}); train again"
-            ) from None
-        self.arrays = load_file(directory / "leaves.safetensors")
+        self.forest = load_forest(directory / _FOREST)
+        self.arrays, _ = read_safetensors(directory / _LEAVES, REMEDY)
+        if fault := leaves_fault(self.forest, self.arrays):
+            raise ValueError(f"{_LEAVES}: {fault}")
         path = directory / IMPORTANCES
-        self.importances = pd.read_csv(path) if path.is_file() else None
+        self.importances = read_importances(path) if path.exists() else None
+
+
+def read_importances(path: str | Path) -> pd.DataFrame:
+    """Columns target, feature, wavelength [um] and importance that a forest was saved with.
+
+    Raises
+    ------
+    ArielflowError
+        The table is damaged.
+    """
+    table = read_csv(path, REMEDY)
+    if list(table) != list(_COLUMNS):
+        raise ArielflowError(
+            f"{path}: columns {listed(list(table))}, expected {', '.join(_COLUMNS)}; {REMEDY}"
+        )
+    numbers = {
+        name: numeric_column(path, table, name, "feature", REMEDY)
+        for name in ("wavelength", "importance")
+    }
+    return table.assign(**numbers)
 
 
 def _features(planets: PlanetTensors) -> np.ndarray:

@@ -22,13 +22,12 @@ import pandas as pd
 import torch
 import xarray as xr
 from pydantic import model_validator
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from arielflow.errors import ArielflowError
 from arielflow.features import planet_tensors
 from arielflow.models.base import EstimatorConfig, SpectrumEmulator
+from arielflow.models.network_file import load_network, save_network
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.system import JUPITER_RADIUS_M, scale_height_m, surface_gravity_m_s2
 from arielflow.schema import MOLECULES, target_index
@@ -119,6 +118,7 @@ class Emulator(SpectrumEmulator):
     """
 
     family: ClassVar[str] = "surrogate"
+    state_files: ClassVar[tuple[str, ...]] = ("network.safetensors",)
     Config = Config
     network: _Network
 
@@ -235,19 +235,19 @@ class Emulator(SpectrumEmulator):
         return ForwardModel(self, planets)
 
     def _save_state(self, directory: Path) -> None:
-        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
-        molecules = {"molecules": ",".join(self.molecules)}
-        save_file(state, directory / "network.safetensors", molecules)
+        path = directory / self.state_files[0]
+        save_network(self.network, path, {"molecules": ",".join(self.molecules)})
 
     def _load_state(self, directory: Path) -> None:
-        path = directory / "network.safetensors"
-        with safe_open(path, "pt") as file:
-            self.molecules = tuple(file.metadata()["molecules"].split(","))
-        state = load_file(path)
-        sizes = len(state["input_mean"]), len(state["output_mean"])
-        self.network = _Network(self.config, *sizes)
-        self.network.load_state_dict(state)
-        self.network.eval()
+        def build(state: dict[str, Tensor], metadata: dict[str, str]) -> _Network:
+            self.molecules = tuple(metadata["molecules"].split(","))
+            inputs, bins = len(state["input_mean"]), len(state["output_mean"])
+            known = len(set(self.molecules) & set(MOLECULES))
+            if known != len(self.molecules) or known + _N_SYSTEM_INPUTS != inputs:
+                raise ValueError(f"{inputs} inputs for the molecules {metadata['molecules']}")
+            return _Network(self.config, inputs, bins)
+
+        self.network = load_network(directory / self.state_files[0], build)
 
 
 def _molecules(planets: xr.Dataset) -> tuple[str, ...]:
