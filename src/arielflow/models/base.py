@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,8 +20,10 @@ from arielflow.models.description import (
     read_description,
     write_description,
 )
-from arielflow.readers import shown
+from arielflow.readers import listed, shown
 from arielflow.settings import StrictSettings
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -152,6 +156,47 @@ class PosteriorEstimator(TrainedModel):
         self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
     ) -> xr.Dataset:
         """Posterior dataset with ``n_samples`` samples a planet, inside each planet's prior box."""
+
+    @abstractmethod
+    def sees(self, planets: xr.Dataset) -> np.ndarray:
+        """Boolean (planet,): all that the model makes of the planet's data is finite."""
+
+    def _check_seen(self, planets: xr.Dataset) -> None:
+        seen = self.sees(planets)
+        if not seen.all():
+            raise ArielflowError(
+                f"{self.family}: the features of {listed(list(planets['planet'].values[~seen]))} "
+                "are not finite; check the star, the planet and the errors"
+            )
+
+    def _trainable(self, planets: xr.Dataset) -> xr.Dataset:
+        """The planets that the model can be trained on; what is left out is said."""
+        seen = self.sees(planets)
+        if seen.all():
+            return planets
+        names = listed(list(planets["planet"].values[~seen]))
+        if not seen.any():
+            raise ArielflowError(
+                f"{self.family}: the features of all {len(seen)} training planets ({names}) are "
+                "not finite; check stars, planets and errors"
+            )
+        log.warning(
+            "%s: %d training planets are left out, their features are not finite: %s",
+            self.family,
+            (~seen).sum(),
+            names,
+        )
+        return planets.isel(planet=seen)
+
+    def misfit(self, targets: Sequence[str], auxiliaries: Sequence[str]) -> str | None:
+        """Why these settings do not go with data of these quantities, None if they do.
+
+        Parameters
+        ----------
+        targets, auxiliaries
+            Quantities of an edition's targets and auxiliary columns.
+        """
+        return None
 
     def log_prob(
         self, planets: xr.Dataset, theta: np.ndarray, *, device: str = "auto"

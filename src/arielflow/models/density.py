@@ -34,7 +34,9 @@ from arielflow.features import (
     Context,
     PlanetTensors,
     TraceDraws,
+    finite_context,
     planet_tensors,
+    spectra,
 )
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.models.network_file import load_network, save_network
@@ -223,8 +225,9 @@ class DensityEstimator(PosteriorEstimator):
     ) -> pd.DataFrame:
         """See :meth:`PosteriorEstimator.fit`; the second training's epochs follow the first's."""
         torch.manual_seed(seed)
+        train_planets, valid_planets = map(self._trainable, (train_planets, valid_planets))
         parts = {"train": planet_tensors(train_planets), "valid": planet_tensors(valid_planets)}
-        traces = None if self.config.targets == "fm" else _split_annotated(annotated, seed)
+        traces = None if self.config.targets == "fm" else self._split_annotated(annotated, seed)
         seen = parts["train"] if traces is None or self.config.targets == "mixed" else None
         self._prepare(train_planets, seen or traces["train"].planets, seed)
         histories = []
@@ -303,6 +306,7 @@ class DensityEstimator(PosteriorEstimator):
         self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
     ) -> xr.Dataset:
         """See :meth:`PosteriorEstimator.sample`; with the density at every sample."""
+        self._check_seen(planets)
         data, network = planet_tensors(planets), self._on(device)
         torch.manual_seed(seed)
         theta, log_prob = [], []
@@ -319,6 +323,7 @@ class DensityEstimator(PosteriorEstimator):
         self, planets: xr.Dataset, theta: np.ndarray, *, device: str = "auto"
     ) -> np.ndarray:
         """See :meth:`PosteriorEstimator.log_prob`."""
+        self._check_seen(planets)
         data, network = planet_tensors(planets), self._on(device)
         n_samples = theta.shape[1]
         parts = []
@@ -330,6 +335,25 @@ class DensityEstimator(PosteriorEstimator):
             density = network.density.log_prob(z.float().flatten(0, 1), embedding)
             parts.append((density.reshape(slope.shape) + slope).cpu())
         return torch.cat(parts).numpy()
+
+    def sees(self, planets: xr.Dataset) -> np.ndarray:
+        """See :meth:`PosteriorEstimator.sees`."""
+        return finite_context(planet_tensors(planets), self.config.physical_features).numpy()
+
+    def _split_annotated(self, annotated: xr.Dataset | None, seed: int) -> dict[str, TraceDraws]:
+        """Annotated planets for training and, a tenth of them, for early stopping."""
+        rows = np.empty(0) if annotated is None else np.flatnonzero(self.sees(spectra(annotated)))
+        count = len(rows)
+        if annotated is None or count < _FEWEST_ANNOTATED:
+            raise ArielflowError(
+                f"targets traces or mixed: {count} usable training planets have nested-sampling "
+                f"traces, expected at least {_FEWEST_ANNOTATED}; give the data set its "
+                "Tracedata.hdf5, or choose targets: fm"
+            )
+        order = np.random.default_rng([seed, 2]).permutation(count)
+        n_valid = max(1, round(_VALIDATION_SHARE * count))
+        chosen = {"valid": np.sort(order[:n_valid]), "train": np.sort(order[n_valid:])}
+        return {name: TraceDraws(annotated, rows[part]) for name, part in chosen.items()}
 
     def _on(self, device: str) -> DensityNetwork:
         return self.network.to(resolve_device(device)).eval()
@@ -355,18 +379,3 @@ class DensityEstimator(PosteriorEstimator):
 
 def _below(folder: Path | None, name: str) -> Path | None:
     return None if folder is None else Path(folder) / name
-
-
-def _split_annotated(annotated: xr.Dataset | None, seed: int) -> dict[str, TraceDraws]:
-    """Annotated planets for training and, a tenth of them, for early stopping."""
-    count = 0 if annotated is None else annotated.sizes["planet"]
-    if annotated is None or count < _FEWEST_ANNOTATED:
-        raise ArielflowError(
-            f"targets traces or mixed: {count} usable training planets have nested-sampling "
-            f"traces, expected at least {_FEWEST_ANNOTATED}; give the data set its "
-            "Tracedata.hdf5, or choose targets: fm"
-        )
-    order = np.random.default_rng([seed, 2]).permutation(count)
-    n_valid = max(1, round(_VALIDATION_SHARE * count))
-    chosen = {"valid": np.sort(order[:n_valid]), "train": np.sort(order[n_valid:])}
-    return {name: TraceDraws(annotated, rows) for name, rows in chosen.items()}

@@ -8,6 +8,7 @@ leaderboard; its spread is not a posterior's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -147,6 +148,10 @@ class Estimator(PosteriorEstimator):
     ) -> pd.DataFrame:
         """See :meth:`PosteriorEstimator.fit`; holds out rows of its own, as the baseline does."""
         config = self.config
+        quantities = (train_planets[f"{kind}_quantity"].values for kind in ("target", "auxiliary"))
+        if fault := self.misfit(*map(list, quantities)):
+            raise ArielflowError(fault)
+        train_planets = self._trainable(train_planets)
         data = planet_tensors(train_planets.isel(planet=slice(0, config.n_rows)))
         torch.manual_seed(seed)
         order = np.random.default_rng(seed).permutation(len(data))
@@ -183,6 +188,22 @@ class Estimator(PosteriorEstimator):
             identity=fingerprint(config.model_dump(), seed, data.depth.numpy(), data.theta.numpy()),
         )
 
+    def sees(self, planets: xr.Dataset) -> np.ndarray:
+        """See :meth:`PosteriorEstimator.sees`."""
+        data = planet_tensors(planets)
+        return torch.cat([data.depth, self._extra(data)], dim=1).isfinite().all(dim=1).numpy()
+
+    def misfit(self, targets: Sequence[str], auxiliaries: Sequence[str]) -> str | None:
+        """See :meth:`PosteriorEstimator.misfit`."""
+        unknown = "planet_radius" in targets or "planet_mass_kg" not in auxiliaries
+        if "planet_radius" not in self.config.extra_inputs or not unknown:
+            return None
+        return (
+            "settings of model mc_dropout: extra_inputs planet_radius is not known of these "
+            f"planets (targets {', '.join(targets)}; auxiliary columns "
+            f"{', '.join(auxiliaries) or 'none'}); leave it out"
+        )
+
     def _repeated(self, data: PlanetTensors, generator: torch.Generator) -> list[Tensor]:
         """Depths, extra inputs and theta of the noisy copies, one planet's beside each other."""
         copies = self.config.repeats if data.noisy else 1
@@ -197,6 +218,8 @@ class Estimator(PosteriorEstimator):
             else data.known_radius_m / JUPITER_RADIUS_M,
         }
         chosen = [columns[name] for name in self.config.extra_inputs]
+        if any(column is None for column in chosen):
+            raise ArielflowError(f"{self.family}: the planets' radius, an input, is not known")
         return torch.stack(chosen, dim=1) if chosen else data.depth[:, :0]
 
     @torch.no_grad()
@@ -205,6 +228,7 @@ class Estimator(PosteriorEstimator):
     ) -> xr.Dataset:
         """See :meth:`PosteriorEstimator.sample`; ``n_samples`` stochastic passes, clipped."""
         target = resolve_device(device)
+        self._check_seen(planets)
         network, data = self.network.to(target), planet_tensors(planets)
         torch.manual_seed(seed)
         network.eval()

@@ -17,7 +17,6 @@ from pydantic import Field
 from safetensors.numpy import save_file
 from sklearn.ensemble import RandomForestRegressor
 
-from arielflow.errors import ArielflowError
 from arielflow.features import (
     PlanetTensors,
     context_feature_names,
@@ -27,12 +26,11 @@ from arielflow.features import (
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.models.description import REMEDY
 from arielflow.models.forest_file import leaves_fault, load_forest, save_forest
-from arielflow.readers import listed, numeric_column, read_csv, read_safetensors
+from arielflow.models.importances import IMPORTANCES, read_importances
+from arielflow.readers import read_safetensors
 from arielflow.schema import posterior_dataset
 from arielflow.settings import Rows
 
-IMPORTANCES = "importances.csv"
-_COLUMNS = ("target", "feature", "wavelength", "importance")
 _FOREST, _LEAVES = "forest.skops", "leaves.safetensors"
 _SCALE = 100.0
 
@@ -75,6 +73,7 @@ class Estimator(PosteriorEstimator):
     ) -> pd.DataFrame:
         """See :meth:`PosteriorEstimator.fit`; the validation planets are not used."""
         config = self.config
+        train_planets = self._trainable(train_planets)
         chosen = train_planets.isel(planet=slice(0, config.n_rows))
         data = planet_tensors(chosen)
         generator = torch.Generator().manual_seed(seed)
@@ -114,6 +113,7 @@ class Estimator(PosteriorEstimator):
         self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
     ) -> xr.Dataset:
         """See :meth:`PosteriorEstimator.sample`: training planets drawn by their weights."""
+        self._check_seen(planets)
         leaves = self.forest.apply(_features(planet_tensors(planets)))
         rng = np.random.default_rng(seed)
         trees = np.arange(leaves.shape[1])
@@ -129,6 +129,11 @@ class Estimator(PosteriorEstimator):
         low, high = (planets[name].values[:, None, :] for name in ("prior_low", "prior_high"))
         return posterior_dataset(planets, np.clip(theta, low, high))
 
+    def sees(self, planets: xr.Dataset) -> np.ndarray:
+        """See :meth:`PosteriorEstimator.sees`."""
+        with np.errstate(over="ignore"):
+            return np.isfinite(_features(planet_tensors(planets))).all(axis=1)
+
     def _save_state(self, directory: Path) -> None:
         save_forest(self.forest, directory / _FOREST)
         save_file(self.arrays, directory / _LEAVES)
@@ -142,26 +147,6 @@ class Estimator(PosteriorEstimator):
             raise ValueError(f"{_LEAVES}: {fault}")
         path = directory / IMPORTANCES
         self.importances = read_importances(path) if path.exists() else None
-
-
-def read_importances(path: str | Path) -> pd.DataFrame:
-    """Columns target, feature, wavelength [um] and importance that a forest was saved with.
-
-    Raises
-    ------
-    ArielflowError
-        The table is damaged.
-    """
-    table = read_csv(path, REMEDY)
-    if list(table) != list(_COLUMNS):
-        raise ArielflowError(
-            f"{path}: columns {listed(list(table))}, expected {', '.join(_COLUMNS)}; {REMEDY}"
-        )
-    numbers = {
-        name: numeric_column(path, table, name, "feature", REMEDY)
-        for name in ("wavelength", "importance")
-    }
-    return table.assign(**numbers)
 
 
 def _features(planets: PlanetTensors) -> np.ndarray:
