@@ -370,8 +370,13 @@ class DensityEstimator(PosteriorEstimator):
         def build(state: dict[str, Tensor], metadata: dict[str, str]) -> DensityNetwork:
             shape = NetworkShape(**{name: int(value) for name, value in metadata.items()})
             known = len(state["context.mean"]), len(state["coordinates.slab_below"])
-            if known != (shape.n_features, shape.n_targets) or not shape.possible():
-                raise ValueError(f"its sizes are {shape}")
+            measured = bool(state["coordinates.spread"] != 1)  # only where the radius is a target
+            if (
+                known != (shape.n_features, shape.n_targets)
+                or measured != (shape.radius >= 0)
+                or not shape.possible()
+            ):
+                raise ValueError(f"its sizes are {tuple(shape)}, its tensors' {known}")
             return self._build(shape)
 
         self.network = load_network(directory / self.state_files[0], build)

@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestRegressor
 from skops.io import dumps, load
 
 from arielflow.models.description import REMEDY
-from arielflow.readers import check_zip, guarded
+from arielflow.readers import check_zip, guarded, listed
 
 # The one type of a forest that skops does not know by itself.
 _TRUSTED = ["sklearn.tree._tree.Tree"]
@@ -27,7 +27,8 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 def save_forest(forest: RandomForestRegressor, path: Path) -> None:
     """Write a forest; the same one always gives the same bytes.
 
-    skops names objects by their addresses in memory and dates its files.
+    skops names objects by their addresses in memory and dates its files; between the fields of a
+    tree's nodes stands what was in memory before.
     """
     with ZipFile(BytesIO(dumps(forest))) as given, ZipFile(path, "w") as written:
         schema = given.read(_SCHEMA).decode()
@@ -42,8 +43,21 @@ def save_forest(forest: RandomForestRegressor, path: Path) -> None:
         for name in given.namelist():
             stem, _, ending = name.partition(".")
             own = f"{numbers[stem]}.{ending}" if stem in numbers else name
-            content = schema.encode() if name == _SCHEMA else given.read(name)
+            content = schema.encode() if name == _SCHEMA else _without_gaps(given.read(name))
             written.writestr(ZipInfo(own, _DATE), content)
+
+
+def _without_gaps(content: bytes) -> bytes:
+    """An array's file with zeros between the fields of its elements, where it has fields."""
+    values = np.lib.format.read_array(BytesIO(content))
+    if values.dtype.names is None:
+        return content
+    clean = np.zeros_like(values)
+    for name in values.dtype.names:
+        clean[name] = values[name]
+    file = BytesIO()
+    np.lib.format.write_array(file, clean)
+    return file.getvalue()
 
 
 def load_forest(path: Path) -> RandomForestRegressor:
@@ -90,10 +104,10 @@ def leaves_fault(forest: RandomForestRegressor, arrays: dict[str, np.ndarray]) -
         ``theta`` (row, target); ``member`` (tree, place) rows sorted by leaf; ``start`` and
         ``size`` (tree, leaf) of every leaf among the places.
     """
-    wanted = {"theta": "f", "member": "i", "start": "i", "size": "i"}
-    found = {name: values.dtype.kind for name, values in arrays.items() if values.ndim == 2}
-    if found != wanted:
-        return f"tables {', '.join(sorted(arrays))}, expected {', '.join(sorted(wanted))}"
+    wanted = {"theta": "float64", "member": "int32", "start": "int32", "size": "int32"}
+    found = {name: values.dtype.name for name, values in arrays.items()}
+    if found != wanted or any(values.ndim != 2 for values in arrays.values()):
+        return f"tables {listed(list(found.items()))}, expected {listed(list(wanted.items()))}"
     theta, member, start, size = (arrays[name] for name in wanted)
     n_trees = len(forest.estimators_)
     if {len(member), len(start), len(size)} != {n_trees} or start.shape != size.shape:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -47,9 +48,17 @@ def _is_size(argument: object) -> bool:
 
 
 def save_network(network: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a network's state, on the CPU."""
+    """Write a network's state, on the CPU; the same one always gives the same bytes."""
     state = {name: value.contiguous() for name, value in network.cpu().state_dict().items()}
-    save_file(state, path, None if metadata is None else dict(metadata))
+    content = save(state)
+    # By itself safetensors writes metadata in an order that changes from run to run.
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    if metadata is not None:
+        header = {"__metadata__": dict(metadata)} | header
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[start:])
 
 
 def load_network(path: Path, build: Build) -> nn.Module:

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from arielflow.models.base import EstimatorConfig
 from arielflow.models.description import REMEDY
 from arielflow.models.scaled import ScaledRepresentation, Scaling
-from arielflow.readers import read_safetensors
+from arielflow.readers import listed, read_safetensors
 from arielflow.settings import Latent
 
 
@@ -70,8 +70,12 @@ class Representation(ScaledRepresentation):
 
     def _load_state(self, directory: Path) -> None:
         arrays, _ = read_safetensors(directory / self.state_files[0], REMEDY)
-        self._components = arrays.pop("components")
+        if set(arrays) != {"components", "centre", "scale"}:
+            raise ValueError(f"it holds {listed(sorted(arrays))}")
+        self._components = components = arrays.pop("components")
         self._restore_scaling(arrays)
         expected = (self.n_latent, len(self._scaling.centre))
-        if self._components.shape != expected or not np.isfinite(self._components).all():
-            raise ValueError(f"components of shape {self._components.shape}, expected {expected}")
+        if (components.shape, components.dtype) != (expected, np.dtype(float)):
+            raise ValueError(f"components of shape {components.shape}, expected {expected}")
+        if not np.isfinite(components).all():
+            raise ValueError("components that are not finite")
