@@ -8,11 +8,13 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any, Protocol
 
+from arielflow.checksums import check_files, record_files
 from arielflow.errors import ArielflowError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -20,13 +22,31 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_SPACE_WORDS = ("No space left", "errno = 28", "PytorchStreamWriter", "inline_container.cc")
 
 
+class Script(Protocol):
+    """The object ``snakemake`` of a script, as far as it is used here."""
+
+    input: Sequence[str]
+    output: Sequence[str]
+    log: Sequence[str]
+    config: Mapping[str, Any]
+
+
 @contextmanager
-def job(log_file: str | Path) -> Iterator[None]:
-    """Log to ``log_file``; turn an :class:`ArielflowError` into one line and a failed job.
+def job(script: Script | str | Path) -> Iterator[None]:
+    """Log to the job's file; turn an :class:`ArielflowError` into one line and a failed job.
 
     The line goes to standard error too, where the workflow shows it. SIGTERM, which schedulers
-    send before they kill, ends the job the same way, so that temporary files are removed.
+    send before they kill, ends the job the same way, so that temporary files are removed. What the
+    job reads of its run is checked first, what it made is recorded last
+    (:mod:`arielflow.checksums`).
+
+    Parameters
+    ----------
+    script
+        The object ``snakemake``; or a log file alone, of a process that is part of a job.
     """
+    alone = isinstance(script, str | Path)
+    log_file = script if alone else script.log[0]
     Path(log_file).parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=log_file,
@@ -38,7 +58,13 @@ def job(log_file: str | Path) -> Iterator[None]:
     logging.captureWarnings(True)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        yield
+        if alone:
+            yield
+        else:
+            run = Path("results", script.config["run"])
+            check_files(run, script.input)
+            yield
+            record_files(run, script.output)
     except Exception as error:
         full = _no_space(error)
         if not (full or isinstance(error, ArielflowError | OSError)):

@@ -3,7 +3,7 @@ from arielflow.ingest import hide_truth, ingest
 from arielflow.jobs import job
 from arielflow.provenance import write_dataset, write_table
 
-with job(snakemake.log[0]):
+with job(snakemake):
     params, output, split = snakemake.params, snakemake.output, snakemake.wildcards.split
     planets, traces, quality = ingest(
         params.folder, get_edition(params.edition), split, prior=params.prior

@@ -15,7 +15,7 @@ import numpy as np
 
 from arielflow.physics.opacity import OpacityTable, check_coverage, crop, on_one_grid, select
 from arielflow.physics.opacity_files import read_opacity, scan_opacities
-from arielflow.provenance import sha256
+from arielflow.provenance import partial_path, remove_leftovers, sha256
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def _load(entry: Path) -> OpacityTable:
 
 
 def _store(entry: Path, table: OpacityTable) -> None:
-    temporary = entry.with_name(f".{entry.name}.{os.getpid()}.partial")
+    temporary = partial_path(entry)
     temporary.mkdir(parents=True, exist_ok=True)
     try:
         np.save(temporary / "cross_section.npy", table.cross_section_cm2)
@@ -75,6 +75,7 @@ def _store(entry: Path, table: OpacityTable) -> None:
             temporary.rename(entry)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    remove_leftovers(entry)
 
 
 def load_opacities(
