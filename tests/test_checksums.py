@@ -247,7 +247,7 @@ def test_what_is_delivered_is_checked_alone(run: Path) -> None:
     _cut(SPLIT)
     check_delivered(RUN)
     _cut(files[-1])
-    with pytest.raises(ArielflowError, match="flow.hdf5: 3 bytes, 7 when it was made: damaged"):
+    with pytest.raises(ArielflowError, match=r"flow\.hdf5: 3 bytes, 7 when it was made: damaged"):
         check_delivered(RUN)
 
 

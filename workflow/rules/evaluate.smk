@@ -16,11 +16,11 @@ if SCORED:
             f"{RUN}/logs/score_{{model}}.log",
         benchmark:
             f"{RUN}/benchmarks/score_{{model}}.tsv"
-        conda:
-            "../../environment.yml"
         # One submission of several jobs would ask for a GPU a job.
         group:
             None if config["device"] == "cuda" else "scores"
+        conda:
+            "../../environment.yml"
         threads: 1
         resources:
             mem_mb=growing(3000),

@@ -74,6 +74,7 @@ if SIMULATED:
                 else []
             ),
             test_truth=directory(f"{RUN}/dataset/TestTruth") if SIMULATED_TEST else [],
+            record=f"{RUN}/dataset/simulation.json",
         log:
             f"{RUN}/logs/simulate_dataset.log",
         benchmark:
