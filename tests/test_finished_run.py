@@ -55,12 +55,11 @@ def _refusals(done: subprocess.CompletedProcess) -> dict[str, str]:
 def _planned(done: subprocess.CompletedProcess) -> set[str]:
     """Rules that a dry run would run."""
     assert done.returncode == 0, done.stderr[-2000:]
-    return set(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
+    return set(re.findall(r"^ *(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
 
 
 def test_damaged_files_are_refused_and_removing_them_is_the_remedy(finished: Path) -> None:
-    forest_file = next(path for path in sorted((finished / FOREST).iterdir()) if path.is_file())
-    forest_file = forest_file.relative_to(finished)
+    forest_file = sorted((finished / FOREST).glob("[!.]*"))[0].relative_to(finished)
     damaged = {str(SPLIT): SPLIT, str(forest_file): FOREST, str(POSTERIOR): POSTERIOR}
     whole = {name: (finished / name).read_bytes() for name in [*damaged, str(SUBMISSION)]}
     split_times = (finished / SPLIT).stat()
@@ -68,17 +67,17 @@ def test_damaged_files_are_refused_and_removing_them_is_the_remedy(finished: Pat
         _cut(finished / name)
     # Each reads one of them.
     readers = [PCA, RUN / "posteriors/test/random_forest.nc", SUBMISSION]
-    done = _make(finished, "--force", *readers)
+    done = _make(finished, "--force", "--", *readers)
     assert _refusals(done) == {name: str(output) for name, output in damaged.items()}
     assert not (finished / SUBMISSION).exists()
 
     (finished / SPLIT).unlink()
-    assert _make(finished, PCA).returncode == 0
+    assert _make(finished, "--", PCA).returncode == 0
     # As old as before: what hangs on it would be trained again, which takes long here.
     os.utime(finished / SPLIT, ns=(split_times.st_atime_ns, split_times.st_mtime_ns))
     shutil.rmtree(finished / FOREST)
     (finished / POSTERIOR).unlink()
-    done = _make(finished, *readers)
+    done = _make(finished, "--", *readers)
     assert done.returncode == 0, done.stderr[-3000:]
     assert {name: (finished / name).read_bytes() for name in whole} == whole
 
@@ -89,7 +88,7 @@ def test_a_damaged_submission_is_neither_shown_nor_listed(finished: Path) -> Non
     shown = _show_summary(finished)
     assert _refusals(shown) == {str(SUBMISSION): str(SUBMISSION)} and not shown.stdout
     assert len(shown.stderr.splitlines()) == 1
-    done = _make(finished, "--force", RUN / "manifest.json")
+    done = _make(finished, "--force", "--", RUN / "manifest.json")
     assert _refusals(done) == {str(SUBMISSION): str(SUBMISSION)}
     (finished / SUBMISSION).unlink()
     assert _planned(_make(finished, "-n")) >= {"submit", "manifest", "report", "summary"}

@@ -94,7 +94,7 @@ def test_a_flipped_bit_of_a_dataset_is_found(tmp_path: Path) -> None:
             for number in range(file[name].id.get_num_chunks())
         ]
     for chunk in chunks:
-        for place in rng.integers(0, chunk.size, 20):
+        for place in rng.integers(0, chunk.size, 5):
             content = bytearray(whole)
             content[chunk.byte_offset + place] ^= 1 << int(rng.integers(8))
             path.write_bytes(content)
