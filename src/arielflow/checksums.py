@@ -40,7 +40,8 @@ Entry = dict[str, Any]
 def record_files(run: Path, paths: Iterable[str | Path]) -> None:
     """Record what a job has made; entries of what it replaced go.
 
-    Jobs of one run record at the same time, on one machine or on nodes that share its folder.
+    Jobs of one run record at the same time, on one machine or on nodes that share its folder. A job
+    that is killed before it has recorded has not ended for Snakemake either, which runs it again.
 
     Parameters
     ----------
