@@ -22,8 +22,8 @@ SOURCE = ROOT / "src" / "arielflow"
 # A module may import modules of its own tier or of a lower one; everyone may import `common`.
 TIERS = [
     {
-        *("schema", "errors", "readers", "hdf5", "provenance", "benchmark_files", "config"),
-        *("__init__", "plausibility", "settings"),
+        *("schema", "errors", "readers", "hdf5", "provenance", "checksums", "benchmark_files"),
+        *("config", "__init__", "plausibility", "settings"),
     },
     {"physics", "editions", "download", "distributed"},
     {

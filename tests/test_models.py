@@ -71,6 +71,8 @@ def test_density_of_own_samples(trained, simulated) -> None:
         with pytest.raises(NotImplementedError):
             estimator.log_prob(planets, posterior["theta"].values)
         return
+    with pytest.raises(ArielflowError, match="device 'tpu' is not known"):
+        ensemble_log_prob([folder], planets, posterior["theta"].values[:, 0], device="tpu")
     again = estimator.log_prob(planets, posterior["theta"].values)
     np.testing.assert_allclose(again, posterior["log_prob"], atol=0.02)
     np.testing.assert_allclose(mixture, again[:, 0], atol=1e-6)

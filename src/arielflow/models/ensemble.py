@@ -334,13 +334,15 @@ def ensemble_log_prob(
     planets: xr.Dataset,
     theta: np.ndarray,
     shares: Sequence[float] | None = None,
+    *,
+    device: str = "auto",
 ) -> np.ndarray | None:
     """Natural log-density (planet,) of the mixture at one point (planet, target) a planet.
 
     None if the members have no density; NaN for planets whose data are unusable, whose point is not
     known, or for which the members fail.
     """
-    ensemble = Ensemble(members, shares)
+    ensemble = Ensemble(members, shares, device=device)
     if not ensemble.has_log_prob:
         return None
     given = is_usable(planets) & np.isfinite(theta).all(axis=1)
