@@ -53,7 +53,9 @@ class PlainFile:
         with guarded(self.path, "HDF5 file"):
             return self._group(group).links.exists(name.encode())
 
-    def numbers(self, name: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+    def numbers(
+        self, name: str, shape: tuple[int | None, ...] | None = None, most: int = _MOST_VALUES
+    ) -> np.ndarray:
         """Values of a dataset in double precision.
 
         Parameters
@@ -62,6 +64,8 @@ class PlainFile:
             Path of the dataset inside the file, such as ``Planet_1/weights``.
         shape
             That it must have, None for any length; any shape if left out.
+        most
+            Values that it may declare.
 
         Raises
         ------
@@ -75,7 +79,7 @@ class PlainFile:
             if not isinstance(dataset, h5d.DatasetID):
                 raise self._fault(name, "is a group, expected a dataset")
             self._check_plain(dataset, name)
-            self._check_shape(dataset, name, shape)
+            self._check_shape(dataset, name, shape, most)
             values = np.empty(dataset.shape)
             dataset.read(h5s.ALL, h5s.ALL, values)
             return values
@@ -137,7 +141,7 @@ class PlainFile:
             raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
 
     def _check_shape(
-        self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None
+        self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None, most: int
     ) -> None:
         found = dataset.shape
         if found is None:
@@ -149,8 +153,8 @@ class PlainFile:
             wanted = str(shape).replace("None", "n")
             raise self._fault(name, f"has shape {shown(found)}, expected {wanted}")
         count = math.prod(found)
-        if count > _MOST_VALUES:
-            raise self._fault(name, f"declares {count} values, expected at most {_MOST_VALUES}")
+        if count > most:
+            raise self._fault(name, f"declares {count} values, expected at most {most}")
         if count and not _written(dataset, count):
             raise self._fault(name, f"declares {count} values that were never written")
 

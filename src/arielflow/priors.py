@@ -15,6 +15,7 @@ from arielflow.physics.system import equilibrium_temperature_k
 from arielflow.schema import auxiliary_values
 
 _NARROWEST_RELATIVE_TO_EQUILIBRIUM = 0.05
+_COLDEST_K, _HOTTEST_K = 20.0, 1e4
 
 
 def prior_box(edition: Edition, planets: xr.Dataset, prior: str) -> tuple[np.ndarray, np.ndarray]:
@@ -56,10 +57,12 @@ def _edges(span: Range, planets: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     columns = [auxiliary_values(planets, name) for name in names]
     with np.errstate(invalid="ignore", divide="ignore"):
         equilibrium = equilibrium_temperature_k(*columns)
-    # A planet too hot or cold for the tables, or with unusable columns, keeps a sliver at the edge.
+        possible = (equilibrium > _COLDEST_K) & (equilibrium < _HOTTEST_K)
+    # A planet too hot or cold for the tables keeps a sliver at the edge; one with columns that
+    # cannot be right has the middle.
     low_limit, high_limit = span.limits
     sliver = _NARROWEST_RELATIVE_TO_EQUILIBRIUM * high_limit
-    equilibrium = np.nan_to_num(equilibrium, nan=0.5 * (low_limit + high_limit), posinf=high_limit)
+    equilibrium = np.where(possible, equilibrium, 0.5 * (low_limit + high_limit))
     low = np.clip(span.low * equilibrium, low_limit, high_limit - sliver)
     high = np.clip(span.high * equilibrium, low + sliver * 0.1, high_limit)
     return low, high
