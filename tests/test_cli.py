@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +39,8 @@ def dataset(tmp_path_factory, opacities) -> Path:
     content = json.loads(done.stdout)
     assert content["planets"] == {"train": 25} and content["prior"] == "matched"
     # The training planets stand in for test planets, whose truth would take nested sampling.
-    (folder / "TestData").mkdir()
-    for name in ("AuxillaryTable.csv", "SpectralData.hdf5"):
-        (folder / "TestData" / name).write_bytes((folder / "TrainingData" / name).read_bytes())
+    (folder / "TrainingData").rename(folder / "TestData")
+    shutil.rmtree(folder / "TestData" / "Ground Truth Package")
     return folder
 
 

@@ -107,6 +107,36 @@ def ingest(
     return validate_planets(describe(planets)), validate_traces(traces), quality
 
 
+def refuse_shared_planets(train: xr.Dataset, test: xr.Dataset) -> None:
+    """Refuse test planets that are training planets, whatever they are called.
+
+    Raises
+    ------
+    ArielflowError
+        A test spectrum is a training spectrum, in single precision.
+    """
+    known = {
+        spectrum.tobytes(): str(name)
+        for name, spectrum in zip(
+            train["planet"].values, train["transit_depth"].values.astype(np.float32), strict=True
+        )
+        if np.isfinite(spectrum).all()
+    }
+    shared = [
+        (str(name), known[spectrum.tobytes()])
+        for name, spectrum in zip(
+            test["planet"].values, test["transit_depth"].values.astype(np.float32), strict=True
+        )
+        if spectrum.tobytes() in known
+    ]
+    if shared:
+        raise ArielflowError(
+            f"test planet {shown(shared[0][0])} has the spectrum of training planet "
+            f"{shown(shared[0][1])} ({len(shared)} of {test.sizes['planet']} test planets are "
+            "training planets); give other test data, or remove the planets from one of the two"
+        )
+
+
 def _split_faults(
     planets: xr.Dataset, traces: xr.Dataset | None
 ) -> tuple[xr.Dataset, Sequence[str]]:

@@ -103,6 +103,12 @@ rule ingest:
             if SIMULATED and w.split == "train"
             else []
         ),
+        # Test planets must not be training planets.
+        train=lambda w: (
+            f"{RUN}/ingested/train.nc"
+            if w.split == "test" and not (SIMULATED_TEST or OBSERVED)
+            else []
+        ),
     output:
         planets=f"{RUN}/ingested/{{split}}.nc",
         traces=f"{RUN}/ingested/{{split}}_traces.nc",
@@ -126,6 +132,7 @@ rule ingest:
         edition=EDITION,
         folder=lambda w: TRAIN_FOLDER if w.split != "test" or OBSERVED else TEST_FOLDER,
         prior=config["dataset"]["prior"],
+        limits=config["dataset"]["limits"],
     script:
         "../scripts/ingest.py"
 

@@ -11,7 +11,7 @@ from arielflow.schema import Quality
 
 Span = tuple[float, float]
 
-# Share of a file's values that make a mistake the file's instead of single planets'.
+# Share of a file's planets that make a mistake the file's instead of single planets'.
 _WHOLE_FILE = 0.8
 
 
@@ -45,9 +45,8 @@ class Finding:
         return f"{self.name} is {value:.3g}{self.measure}{looks}, expected {self.expected}"
 
     def shared_unit(self) -> str | None:
-        """What is wrong with (nearly) all values in the same way, None if nothing is."""
-        known = int(np.isfinite(self.values).sum())
-        shared = {u: looks for u, looks in self.units.items() if looks.sum() > _WHOLE_FILE * known}
+        """What is wrong with (nearly) all planets in the same way, None if nothing is."""
+        shared = {u: looks for u, looks in self.units.items() if looks.mean() > _WHOLE_FILE}
         if not shared:
             return None
         rows = next(iter(shared.values()))
