@@ -204,10 +204,7 @@ def test_missing_bins_leave_a_planet_to_the_retrievals(simulated) -> None:
 def test_legitimate_extremes_are_allowed_by_their_own_limits(simulated) -> None:
     planets = simulated.copy(deep=True)
     planets["auxiliary_value"].loc[{"auxiliary": "star_temperature"}] *= 20
-    with pytest.raises(ArielflowError, match="none|looks|expected"):
-        flagged, reasons = _flagged(planets)
-        assert is_usable(flagged).all(), reasons[0]
-        raise ArielflowError("none")
+    assert not is_usable(_flagged(planets)[0]).any()
     wider = {"star_temperature": [400, 1e6], "equilibrium_temperature": [20, 1e6]}
     assert not _flagged(planets, limits=wider)[0]["quality"].any()
 
@@ -231,9 +228,9 @@ def test_limits_that_are_none_are_refused(limits, says) -> None:
 def test_simulated_planets_bear_no_flag(edition, prior, physics) -> None:
     chosen = get_edition(edition)
     planets = simulate_planets(chosen, 60, seed=3, split="train", prior=prior, physics=physics)
-    runaway = planets["quality"].values
+    sound = planets["quality"].values == 0  # some atmospheres run away under the wide prior
     flagged, reasons = flag_quality(planets, chosen, split="train")
-    assert list(flagged["quality"].values) == list(runaway), [r for r in reasons if r]
+    assert sound.sum() > 50 and not flagged["quality"].values[sound].any(), reasons
 
 
 def test_twenty_thousand_default_systems_bear_no_flag(simulated) -> None:

@@ -55,7 +55,7 @@ def _edges(span: Range, planets: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         return np.full(n_planets, float(span.low)), np.full(n_planets, float(span.high))
     names = ("star_temperature_k", "star_radius_m", "semi_major_axis_au")
     columns = [auxiliary_values(planets, name) for name in names]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         equilibrium = equilibrium_temperature_k(*columns)
         possible = (equilibrium > _COLDEST_K) & (equilibrium < _HOTTEST_K)
     # A planet too hot or cold for the tables keeps a sliver at the edge; one with columns that

@@ -112,10 +112,13 @@ def _findings(
     findings = []
     if edition.auxiliary:
         findings += judge.column_findings(system, planets, edition)
-        wrong, doubtful = judge.density_findings(system, edition)
-        if doubtful.shared_unit():  # nothing uses the gravity, so nothing is judged by it
-            system = system.with_values("surface_gravity_m_s2", np.full(len(system.depth), np.nan))
-        findings += [wrong, doubtful, judge.temperature_finding(system)]
+        gravity = next(c for c in edition.auxiliary if c.quantity == "surface_gravity_m_s2")
+        if not gravity.used:
+            findings.append(judge.gravity_finding(system, gravity))
+            # Nothing else is judged by a gravity that is in doubt.
+            sound = np.where(findings[-1].where, np.nan, system.get(gravity.quantity))
+            system = system.with_values(gravity.quantity, sound)
+        findings += [judge.density_finding(system, edition), judge.temperature_finding(system)]
         findings += [*judge.orbit_findings(system), *judge.depth_findings(system)]
     findings.append(judge.noise_finding(system))
     if split == "train":

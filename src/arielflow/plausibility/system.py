@@ -38,6 +38,7 @@ DERIVED_LIMITS: dict[str, Span] = {
 }
 # Ratios that no other unit explains are flagged only this many times further out.
 _UNEXPLAINED = 8.0
+_TYPICAL_DENSITY = 1000.0  # [kg m-3]
 _BEHIND_THE_DEPTH = ("planet_mass_kg", "surface_gravity_m_s2", "star_radius_m")
 # Errors over depth, and over the depth of a scale height, that a whole file has only by mistake.
 _NOISY = (0.1, 30.0)
@@ -157,32 +158,45 @@ def column_findings(system: System, planets: xr.Dataset, edition: Edition) -> li
     return findings
 
 
-def density_findings(system: System, edition: Edition) -> list[Finding]:
+def gravity_finding(system: System, column: AuxiliaryColumn) -> Finding:
+    """A gravity that nothing uses and that is at fault itself, rather than mass or depth.
+
+    A hundredfold gravity and a hundredfold depth make the same depth ratio; of the two, the one
+    that leaves the planet with the likelier density is right.
+    """
+    seen = _density(system.get("planet_mass_kg"), system.seen_radius_m)
+    given, span = system.density_kg_m3, system.spans["mean_density"]
+    where = inside(seen, span) & ~np.isnan(given) & ~inside(given, span)
+    cgs = system.with_values(column.quantity, system.get(column.quantity) / 100)
+    ratio_span = system.spans["depth_ratio"]
+    fits = inside(cgs.depth_ratio, ratio_span) & ~inside(system.depth_ratio, ratio_span)
+    fits &= np.abs(np.log(seen / _TYPICAL_DENSITY)) < np.abs(np.log(given / _TYPICAL_DENSITY))
+    return Finding(
+        Quality.DOUBTFUL_AUXILIARY,
+        where | fits,
+        f"column {column.name}",
+        system.get(column.quantity),
+        "a value that fits mass and transit depth",
+        units={"cm s-2": fits},
+    )
+
+
+def density_finding(system: System, edition: Edition) -> Finding:
     """Mean density from mass and gravity: either can be in another unit within its range."""
-    span = system.spans["mean_density"]
     alternatives = {}
     columns = {column.quantity: column for column in edition.auxiliary}
     for quantity in ("planet_mass_kg", "surface_gravity_m_s2"):
         for unit, values in system.converted(columns[quantity], system.get(quantity)).items():
             other = system.with_values(quantity, values).density_kg_m3
             alternatives[f"{columns[quantity].name} in {unit}"] = other
-    # Where nothing uses the gravity, and the mass fits the radius that is seen, all is well.
-    harmless = inside(_density(system.get("planet_mass_kg"), system.seen_radius_m), span)
-    harmless &= not columns["surface_gravity_m_s2"].used
-    return [
-        judged(
-            flag,
-            "mean density",
-            np.where(where, system.density_kg_m3, np.nan),
-            span,
-            measure=" kg m-3 by mass and gravity",
-            alternatives=alternatives,
-        )
-        for flag, where in (
-            (Quality.IMPLAUSIBLE_AUXILIARY, ~harmless),
-            (Quality.DOUBTFUL_AUXILIARY, harmless),
-        )
-    ]
+    return judged(
+        Quality.IMPLAUSIBLE_AUXILIARY,
+        "mean density",
+        system.density_kg_m3,
+        system.spans["mean_density"],
+        measure=" kg m-3 by mass and gravity",
+        alternatives=alternatives,
+    )
 
 
 def temperature_finding(system: System) -> Finding:
