@@ -191,7 +191,7 @@ def test_missing_bins_leave_a_planet_to_the_retrievals(simulated) -> None:
     planets = simulated.copy(deep=True)
     planets["transit_depth"].values[1, 7] = np.nan
     planets["transit_depth_error"].values[2, :20] = np.nan
-    planets["transit_depth"].values[3, 4] = np.inf
+    planets["transit_depth"].values[3, 4] = np.inf  # more than one, which is no missing bin
     flagged, _ = _flagged(planets)
     assert list(np.flatnonzero(~is_usable(flagged))) == [1, 2, 3]
     assert list(np.flatnonzero(~is_retrievable(flagged))) == [2, 3]

@@ -56,7 +56,6 @@ class Quality(IntFlag):
     IMPLAUSIBLE_THETA = 512
     DOUBTFUL_AUXILIARY = 1024
     BAD_TRACE = 2048
-    MISSING_BINS = 4096
 
 
 UNUSABLE = (
@@ -73,6 +72,8 @@ UNUSABLE = (
 """Flags with which a spectrum is not given to a model; widths fall back on the edition's.
 
 A doubtful auxiliary is one that nothing uses; a planet with a bad trace has no trace."""
+
+_FEWEST_VALID_BINS = 0.75
 
 _PLANETS = {
     "transit_depth": ("planet", "wavelength"),
@@ -256,10 +257,8 @@ def is_retrievable(planets: xr.Dataset) -> np.ndarray:
 
     Networks see all bins or none; for a likelihood :func:`valid_bins` tells which to leave out.
     """
-    quality = planets["quality"].values
-    masked = (quality & int(Quality.MISSING_BINS)) != 0
-    others = int(UNUSABLE & ~Quality.NON_FINITE_SPECTRUM)
-    return is_usable(planets) | (masked & ((quality & others) == 0))
+    sound = (planets["quality"].values & int(UNUSABLE & ~Quality.NON_FINITE_SPECTRUM)) == 0
+    return is_usable(planets) | (sound & (valid_bins(planets).mean(axis=1) >= _FEWEST_VALID_BINS))
 
 
 def target_index(dataset: xr.Dataset, quantity: str) -> int | None:

@@ -31,8 +31,8 @@ TEMPERATURE_LIMITS_K = (200.0, 2500.0)
 
 # The limits take in every host and planet that is known, and leave out its value in other units.
 STAR_AND_PLANET = (
-    # The nearest star; microlensing planets in the Galactic bulge.
-    AuxiliaryColumn("star_distance", "star_distance_pc", "pc", (1.0, 3e4), used=False),
+    # The nearest star to the far side of the Galaxy.
+    AuxiliaryColumn("star_distance", "star_distance_pc", "pc", (1.0, 1e5), used=False),
     # 0.01 (brown dwarfs with planets) to 20 solar masses.
     AuxiliaryColumn("star_mass_kg", "star_mass_kg", "kg", (2e28, 4e31), used=False),
     # White dwarfs (WD 1856, 0.013 solar radii) to red giants of 100 solar radii.

@@ -307,7 +307,8 @@ def trace_fault(theta: np.ndarray, weight: np.ndarray, edition: Edition) -> str:
     if not len(theta):
         return ""
     low, high = np.array([target.plausible for target in edition.targets]).T
-    outside = ~((theta >= low) & (theta <= high))
+    # A sampler may leave the priors a little; what lies a whole range outside is no sample.
+    outside = ~((theta >= 2 * low - high) & (theta <= 2 * high - low))
     if outside.any():
         row, column = np.argwhere(outside)[0]
         return (

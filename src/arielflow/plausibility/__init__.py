@@ -22,8 +22,6 @@ from arielflow.schema import Quality, valid_bins
 Limits = Mapping[str, Sequence[float]]
 """Lowest and highest value by the name of a column, a target or a derived quantity."""
 
-_MOST_MISSING_BINS = 0.25
-
 
 def plausible_limits(edition: Edition, limits: Limits | None = None) -> dict[str, Span]:
     """The edition's ranges by column, target and derived quantity, with others in their place.
@@ -131,14 +129,9 @@ def _spectrum_flags(planets: xr.Dataset) -> np.ndarray:
     quality = np.zeros(planets.sizes["planet"], dtype=np.int64)
     if "quality" in planets:
         quality |= planets["quality"].values.astype(np.int64)
-    missing = ~valid_bins(planets)
-    infinite = (np.isinf(depth) | np.isinf(error)).any(axis=1)
     with np.errstate(invalid="ignore"):
         found = {
-            Quality.NON_FINITE_SPECTRUM: missing.any(axis=1),
-            Quality.MISSING_BINS: missing.any(axis=1)
-            & ~infinite
-            & (missing.mean(axis=1) <= _MOST_MISSING_BINS),
+            Quality.NON_FINITE_SPECTRUM: ~valid_bins(planets).all(axis=1),
             Quality.DEPTH_OUT_OF_RANGE: ((depth <= 0) | (depth > 1)).any(axis=1),
             Quality.NOISE_NOT_POSITIVE: (error <= 0).any(axis=1),
         }

@@ -38,6 +38,7 @@ DERIVED_LIMITS: dict[str, Span] = {
 }
 # Ratios that no other unit explains are flagged only this many times further out.
 _UNEXPLAINED = 8.0
+_SMALLEST_DEPTH = 0.7  # [(R_p/R_*)^2]
 _TYPICAL_DENSITY = 1000.0  # [kg m-3]
 _BEHIND_THE_DEPTH = ("planet_mass_kg", "surface_gravity_m_s2", "star_radius_m")
 # Errors over depth, and over the depth of a scale height, that a whole file has only by mistake.
@@ -256,6 +257,8 @@ def depth_findings(system: System) -> list[Finding]:
     ratio = np.where(possible, system.depth_ratio, np.nan)
     alternatives = {unit: ratio * size for unit, size in FRACTION_UNITS.items()}
     alternatives["R_p/R_*"] = np.where(system.depth <= 1, ratio * system.depth, np.nan)
+    # In its own unit a depth is that of the planet and more.
+    alternatives = {u: np.where(v > _SMALLEST_DEPTH, v, np.nan) for u, v in alternatives.items()}
     density = np.where(
         np.isnan(system.radius_m),
         _density(system.get("planet_mass_kg"), system.seen_radius_m),
