@@ -26,7 +26,7 @@ TIERS = [
         "__init__",
     },
     {"physics", "editions", "download", "distributed"},
-    {"training", "features", "coordinates", "posterior", "priors", "diagnostics", "plausibility"},
+    {"training", "features", "coordinates", "posterior", "priors", "diagnostics", "quality"},
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),

@@ -19,8 +19,8 @@ from arielflow.editions.official_files import (
     read_traces,
 )
 from arielflow.errors import ArielflowError
-from arielflow.plausibility import Limits, flag_quality
 from arielflow.priors import prior_box
+from arielflow.quality import Limits, flag_quality
 from arielflow.readers import listed, shown
 from arielflow.schema import (
     TARGET_COORDINATES,

@@ -18,8 +18,8 @@ from arielflow.physics.system import (
     radius_from_gravity_m,
     scale_height_m,
 )
-from arielflow.plausibility.findings import Finding, Span, in_words, inside, judged
-from arielflow.plausibility.units import ABUNDANCE_UNITS, FRACTION_UNITS, OTHER_UNITS
+from arielflow.quality.findings import Finding, Span, in_words, inside, judged
+from arielflow.quality.units import ABUNDANCE_UNITS, FRACTION_UNITS, OTHER_UNITS
 from arielflow.schema import Quality, auxiliary_values
 
 DERIVED_LIMITS: dict[str, Span] = {

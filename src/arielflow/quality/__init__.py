@@ -14,8 +14,8 @@ import xarray as xr
 
 from arielflow.editions.base import Edition
 from arielflow.errors import ArielflowError
-from arielflow.plausibility import system as judge
-from arielflow.plausibility.findings import Finding, Span
+from arielflow.quality import system as judge
+from arielflow.quality.findings import Finding, Span
 from arielflow.readers import shown
 from arielflow.schema import Quality, valid_bins
 

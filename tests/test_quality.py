@@ -13,9 +13,9 @@ from arielflow.ingest import quality_table, split_planets
 from arielflow.models.ensemble import prior_samples
 from arielflow.physics.population import draw_systems
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
-from arielflow.plausibility import flag_quality, plausible_limits
-from arielflow.plausibility.units import OTHER_UNITS
 from arielflow.priors import prior_box
+from arielflow.quality import flag_quality, plausible_limits
+from arielflow.quality.units import OTHER_UNITS
 from arielflow.schema import Quality, is_retrievable, is_usable, valid_bins
 from arielflow.simulate import simulate_planets
 
