@@ -8,6 +8,7 @@ sampled from is left out and its planet flagged.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -287,10 +288,14 @@ def _read_trace(
             f"{path}: planet {shown(identifier)} is missing, expected its group {shown(group)}; "
             "the file must hold every planet, with NaN where there is no retrieval"
         )
-    theta, weight = (
-        file.numbers(f"{group}/{name}", most=_MOST_TRACE_VALUES)
-        for name in ("tracedata", "weights")
-    )
+    names = [f"{group}/{name}" for name in ("tracedata", "weights")]
+    for name in names:
+        if (count := math.prod(file.shape(name))) > _MOST_TRACE_VALUES:
+            raise ArielflowError(
+                f"{path}: {shown(name)} declares {count} values, expected at most "
+                f"{_MOST_TRACE_VALUES}; fetch or make the file again"
+            )
+    theta, weight = (file.numbers(name) for name in names)
     if np.ndim(theta) == 0 or np.size(theta) <= 1:
         return np.empty((0, len(edition.targets))), np.empty(0)
     if np.shape(theta) != (np.size(weight), len(edition.targets)):
