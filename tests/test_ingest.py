@@ -16,7 +16,13 @@ from arielflow.editions import get_edition
 from arielflow.editions.official_files import read_official, write_official
 from arielflow.editions.wfc3 import FILES, N_ROWS, WAVELENGTH_UM
 from arielflow.errors import ArielflowError
-from arielflow.ingest import ingest, refuse_shared_planets, split_planets, subset
+from arielflow.ingest import (
+    ingest,
+    read_split,
+    refuse_shared_planets,
+    split_planets,
+    subset,
+)
 from arielflow.schema import Quality, describe, is_usable, trace_of
 from arielflow.simulate import simulate_planets
 
@@ -498,6 +504,20 @@ def test_split_is_seeded_disjoint_and_leaves_unusable_planets_out(simulated) -> 
     names = [set(part["planet"].values) for part in (train, valid)]
     assert not names[0] & names[1] and sum(map(len, names)) == planets.sizes["planet"] - 1
     assert str(planets["planet"].values[7]) not in names[0] | names[1]
+
+
+def test_split_keeps_identifiers_as_they_are(simulated, tmp_path) -> None:
+    names = ["NA", "nan", "007", "HD 1, b", 'say "b"', *map(str, range(295))]
+    planets = simulated.assign_coords(planet=names)
+    split_planets(planets, 0.1, seed=1).to_csv(tmp_path / "split.csv", index=False)
+    split = read_split(tmp_path / "split.csv")
+    found = [
+        p for part in ("train", "valid") for p in subset(planets, split, part)["planet"].values
+    ]
+    assert sorted(found) == sorted(names)
+    (tmp_path / "split.csv").write_text("planet\n1\n")
+    with pytest.raises(ArielflowError, match="expected planet_ID and subset"):
+        read_split(tmp_path / "split.csv")
 
 
 @pytest.mark.external

@@ -21,7 +21,7 @@ from arielflow.editions.official_files import (
 from arielflow.errors import ArielflowError
 from arielflow.priors import prior_box
 from arielflow.quality import Limits, flag_quality
-from arielflow.readers import listed, shown
+from arielflow.readers import listed, read_csv, shown
 from arielflow.schema import (
     TARGET_COORDINATES,
     Quality,
@@ -291,8 +291,20 @@ def annotated_planets(planets: xr.Dataset, traces: xr.Dataset) -> xr.Dataset:
 
 
 def read_split(path: str | Path) -> pd.DataFrame:
-    """A split that :func:`split_planets` made, from its CSV file."""
-    return pd.read_csv(path, dtype=str)
+    """A split that :func:`split_planets` made, from its CSV file.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing or is no such table.
+    """
+    remedy = "run the step that makes it"
+    table = read_csv(path, remedy)
+    if not {"planet_ID", "subset"} <= set(table):
+        raise ArielflowError(
+            f"{path}: found {listed(list(table))}, expected planet_ID and subset; {remedy}"
+        )
+    return table
 
 
 def fold(split: pd.DataFrame, number: int, folds: int) -> pd.DataFrame:
