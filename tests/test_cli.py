@@ -112,6 +112,10 @@ def test_faults_are_one_line(submission, dataset, tmp_path) -> None:
     _one_line_error(
         run("ingest", dataset, "--edition", "adc1999", "--output", tmp_path), "adc1999", "adc2023"
     )
+    _one_line_error(
+        run("ingest", dataset, "--edition", "adc2023", "--output", tmp_path, "--limits", "mass=1"),
+        *("--limits mass=1", "NAME=LOWEST:HIGHEST"),
+    )
     broken = tmp_path / "broken.hdf5"
     broken.write_bytes(submission.read_bytes()[:400])
     _one_line_error(

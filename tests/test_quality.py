@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
 
 from arielflow.editions import NAMES, get_edition
 from arielflow.errors import ArielflowError
@@ -19,6 +22,7 @@ from arielflow.quality.units import OTHER_UNITS
 from arielflow.schema import Quality, is_retrievable, is_usable, valid_bins
 from arielflow.simulate import simulate_planets
 
+ROOT = Path(__file__).parents[1]
 ADC2023 = get_edition("adc2023")
 SOLAR_RADIUS_M, SOLAR_MASS_KG = 6.957e8, 1.98841e30
 JUPITER_MASS_KG, EARTH_MASS_KG = 1.89813e27, 5.9722e24
@@ -248,6 +252,13 @@ def test_twenty_thousand_default_systems_bear_no_flag(simulated) -> None:
     planets["theta"].loc[{"target": "planet_radius"}] = systems["planet_radius_rjup"]
     flagged, reasons = _flagged(planets)
     assert not flagged["quality"].any(), pd.Series(reasons).value_counts().head()
+
+
+def test_configuration_knows_every_name_that_limits_may_have() -> None:
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    limits = schema["properties"]["dataset"]["properties"]["limits"]
+    known = {name for edition in NAMES for name in plausible_limits(get_edition(edition))}
+    assert set(limits["propertyNames"]["enum"]) == known
 
 
 def test_every_range_holds_what_it_should() -> None:
