@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +39,8 @@ def dataset(tmp_path_factory, opacities) -> Path:
     content = json.loads(done.stdout)
     assert content["planets"] == {"train": 25} and content["prior"] == "matched"
     # The training planets stand in for test planets, whose truth would take nested sampling.
-    (folder / "TestData").mkdir()
-    for name in ("AuxillaryTable.csv", "SpectralData.hdf5"):
-        (folder / "TestData" / name).write_bytes((folder / "TrainingData" / name).read_bytes())
+    (folder / "TrainingData").rename(folder / "TestData")
+    shutil.rmtree(folder / "TestData" / "Ground Truth Package")
     return folder
 
 
@@ -111,6 +111,10 @@ def test_faults_are_one_line(submission, dataset, tmp_path) -> None:
     _one_line_error(run("ingest", tmp_path / "no", "--edition", "adc2023", "--output", tmp_path))
     _one_line_error(
         run("ingest", dataset, "--edition", "adc1999", "--output", tmp_path), "adc1999", "adc2023"
+    )
+    _one_line_error(
+        run("ingest", dataset, "--edition", "adc2023", "--output", tmp_path, "--limits", "mass=1"),
+        *("--limits mass=1", "NAME=LOWEST:HIGHEST"),
     )
     broken = tmp_path / "broken.hdf5"
     broken.write_bytes(submission.read_bytes()[:400])

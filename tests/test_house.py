@@ -28,7 +28,7 @@ TIERS = [
     {"physics", "editions", "download", "distributed"},
     {
         *("training", "training_state", "features", "coordinates", "posterior", "priors"),
-        *("diagnostics", "worker_pool"),
+        *("diagnostics", "quality", "worker_pool"),
     },
     {"edition_physics"},
     {
@@ -204,7 +204,7 @@ def test_families_and_editions_are_the_files_that_exist() -> None:
     settings = _schema()["properties"]["model_settings"]["additionalProperties"]["properties"]
     assert settings["family"]["enum"] == list(FAMILIES)
     assert set(FAMILIES) == {p.stem for p in (SOURCE / "models").glob("*.py")} - shared
-    helpers = {"__init__", "base", "adc", "official_files"}
+    helpers = {"__init__", "base", "adc", "official_files", "trace_files"}
     assert set(NAMES) == {p.stem for p in (SOURCE / "editions").glob("*.py")} - helpers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -13,8 +14,15 @@ import xarray as xr
 
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import read_official, write_official
+from arielflow.editions.wfc3 import FILES, N_ROWS, WAVELENGTH_UM
 from arielflow.errors import ArielflowError
-from arielflow.ingest import ingest, split_planets, subset
+from arielflow.ingest import (
+    ingest,
+    read_split,
+    refuse_shared_planets,
+    split_planets,
+    subset,
+)
 from arielflow.schema import Quality, describe, is_usable, trace_of
 from arielflow.simulate import simulate_planets
 
@@ -197,7 +205,7 @@ def _words(table: pd.DataFrame) -> pd.DataFrame:
         (_truncate, "truncated"),
         (_drop_group, "has no group Planet_"),
         (_extra_group, "Planet_stranger has no row in AuxillaryTable.csv"),
-        (_resize, "has 51 values, edition adc20.. expects 52"),
+        (_resize, r"has shape \(51,\), expected \(52,\)"),
         (_other_grid, "another grid"),
         (
             lambda c: _edit_table(c, lambda t: pd.concat([t, t.iloc[[1]]])),
@@ -219,6 +227,273 @@ def test_structural_faults_stop_with_one_line(copy, spoil, says) -> None:
     assert "TestData" in message
 
 
+def _replace_dataset(copy, make) -> None:
+    """Another object in place of the first planet's depths."""
+    with _spectra(copy) as file:
+        group = file[_first(file)]
+        values = group[DEPTH][:]
+        del group[DEPTH]
+        make(group, values)
+
+
+def _elsewhere(copy) -> Path:
+    """A file that holds spectra for links to lead to."""
+    path = copy[1] / "elsewhere.h5"
+    with h5py.File(path, "w") as file:
+        file["depth"] = np.full(52, 0.01)
+    return path
+
+
+def _virtual(copy):
+    source = h5py.VirtualSource(_elsewhere(copy), "depth", shape=(52,))
+    layout = h5py.VirtualLayout((52,), dtype=float)
+    layout[:] = source
+    return layout
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda c: lambda g, v: g.create_group(DEPTH), "is a group"),
+        (lambda c: lambda g, v: g.__setitem__(DEPTH, h5py.SoftLink("/nowhere")), "soft link"),
+        (lambda c: lambda g, v: g.__setitem__(DEPTH, h5py.SoftLink(f"{g.name}/{DEPTH}")), "soft"),
+        (
+            lambda c: lambda g, v: g.__setitem__(DEPTH, h5py.ExternalLink(_elsewhere(c), "depth")),
+            "external link",
+        ),
+        (lambda c: lambda g, v: g.create_virtual_dataset(DEPTH, _virtual(c)), "virtual"),
+        (
+            lambda c: (
+                lambda g, v: g.create_dataset(
+                    DEPTH, (52,), float, external=[(str(_elsewhere(c)), 0, 416)]
+                )
+            ),
+            "another file",
+        ),
+        (lambda c: lambda g, v: g.create_dataset(DEPTH, data=v.astype("S12")), "text"),
+        (lambda c: lambda g, v: g.create_dataset(DEPTH, data=v.astype(complex)), "complex"),
+        (lambda c: lambda g, v: g.create_dataset(DEPTH, data=v > 0), "booleans"),
+        (lambda c: lambda g, v: g.create_dataset(DEPTH, data=v[:, None]), r"shape \(52, 1\)"),
+        (lambda c: lambda g, v: g.create_dataset(DEPTH, data=v[0]), r"shape \(\)"),
+        (lambda c: lambda g, v: g.create_dataset(DEPTH, (10**12,), float, chunks=(52,)), "shape"),
+        (lambda c: lambda g, v: g.create_dataset(DEPTH, (52,), float), "never written"),
+    ],
+)
+def test_spectra_are_plain_numbers_in_the_file_itself(copy, make, says) -> None:
+    _replace_dataset(copy, make(copy))
+    with pytest.raises(ArielflowError, match=says) as caught:
+        _read(copy)
+    assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
+
+
+def _rename(copy, new: str, table: str | None = None) -> None:
+    """Another identifier for the first planet; ``table`` spells it otherwise in the table."""
+    with _spectra(copy) as file:
+        file.move(_first(file), f"Planet_{new}")
+        old = {f"Planet_{name}" for name in _table(copy)["planet_ID"]} - set(file)
+    (name,) = (group.removeprefix("Planet_") for group in old)
+    _edit_table(copy, lambda t: t.assign(planet_ID=t["planet_ID"].replace(name, table or new)))
+
+
+def _table(copy) -> pd.DataFrame:
+    return pd.read_csv(
+        copy[1] / "TestData" / "AuxillaryTable.csv", dtype={"planet_ID": str}, na_filter=False
+    )
+
+
+@pytest.mark.parametrize("name", ["NA", "nan", "007", "1e3", "β Pic b", "WASP-39 b", "None", "-"])
+def test_identifiers_stay_the_words_that_they_are(copy, name) -> None:
+    _rename(copy, name)
+    planets, _, quality = _read(copy)
+    assert name in planets["planet"].values and quality.empty
+
+
+def test_blanks_around_an_identifier_do_not_count(copy) -> None:
+    _rename(copy, "HD 1", "  HD 1 ")
+    assert "HD 1" in _read(copy)[0]["planet"].values
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", "is empty"),
+        ("a/b", "slash"),
+        ("a\tb", "does not print"),
+        ("a\x07b", "does not print"),
+        ("x" * 5000, "has 5000 characters"),
+    ],
+)
+def test_identifiers_that_name_no_group_are_refused_with_their_row(copy, name, says) -> None:
+    _edit_table(
+        copy, lambda t: t.assign(planet_ID=[*t["planet_ID"][:4], name, *t["planet_ID"][5:]])
+    )
+    with pytest.raises(ArielflowError, match=says) as caught:
+        _read(copy)
+    assert "row 5" in str(caught.value) and len(str(caught.value)) < 400
+
+
+def _edit_text(copy, edit) -> None:
+    path = copy[1] / "TestData" / "AuxillaryTable.csv"
+    path.write_text(edit(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (lambda t: t.replace(",", ";"), "separated by ';'"),
+        (
+            lambda t: t.replace("\n", ",True\n").replace(",True", ",star_mass_kg", 1),
+            "more than once",
+        ),
+        (lambda t: "", "no header"),
+        (lambda t: t + "one,two\n", "has 2 cells"),
+        (lambda t: ",".join(f"c{i}" for i in range(100_000)) + "\n" + t, "columns|characters"),
+        (lambda t: t.replace("planet_ID", "name", 1), "column planet_ID is missing"),
+    ],
+)
+def test_malformed_tables_are_one_short_line(copy, edit, says) -> None:
+    _edit_text(copy, edit)
+    with pytest.raises(ArielflowError, match=says) as caught:
+        _read(copy)
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
+
+
+def test_rows_without_content_do_not_count(copy) -> None:
+    columns = _table(copy).shape[1]
+    _edit_text(copy, lambda t: t + "\n" + "," * (columns - 1) + "\n")
+    assert _read(copy)[0].sizes["planet"] == 10
+
+
+def test_a_column_of_true_and_false_holds_no_numbers(copy) -> None:
+    _edit_table(copy, lambda t: t.assign(star_mass_kg=True))
+    with pytest.raises(ArielflowError, match=r"column star_mass_kg holds 'True'.*10 such cells"):
+        _read(copy)
+
+
+def test_pipes_are_refused_and_not_waited_for(copy) -> None:
+    path = copy[1] / "TestData" / "AuxillaryTable.csv"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ArielflowError, match="pipe"):
+        _read(copy)
+
+
+def _trace(copy, spoil) -> None:
+    path = copy[1] / "TrainingData" / "Ground Truth Package" / "Tracedata.hdf5"
+    with h5py.File(path, "r+") as file:
+        spoil(next(group for group in file.values() if group["weights"].shape))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda g: g["tracedata"].__setitem__((3, 1), np.nan),
+        lambda g: g["tracedata"].__setitem__((3, 1), np.inf),
+        lambda g: g["tracedata"].__setitem__((3, 1), 1e300),
+        lambda g: g["tracedata"].__setitem__((3, slice(None)), 1e6),
+        lambda g: g["weights"].__setitem__(3, -0.1),
+        lambda g: g["weights"].__setitem__(3, np.nan),
+        lambda g: g["weights"].__setitem__(3, np.inf),
+        lambda g: g["weights"].__setitem__(slice(None), 0.0),
+        lambda g: g["weights"].__setitem__(slice(None), 1e307),
+    ],
+)
+def test_a_trace_that_is_no_posterior_is_left_out_alone(copy, spoil, caplog) -> None:
+    _trace(copy, spoil)
+    planets, traces, quality = _read(copy, "train")
+    assert sorted(traces["row_size"].values) == [0] * 7 + [40] * 3
+    assert list(quality["flags"]) == ["bad trace"] and quality["usable"].all()
+    assert "trace left out" in quality["found"][0] and "1 traces are left out" in caplog.text
+    assert is_usable(planets).all()
+
+
+def test_trace_of_words_is_one_line(copy) -> None:
+    def words(group: h5py.Group) -> None:
+        shape = group["tracedata"].shape
+        del group["tracedata"]
+        group["tracedata"] = np.full(shape, b"word")
+
+    _trace(copy, words)
+    with pytest.raises(ArielflowError, match=r"Tracedata\.hdf5.*holds text"):
+        _read(copy, "train")
+
+
+def test_training_planets_are_no_test_planets(copy, tmp_path) -> None:
+    name, folder = copy
+    edition = get_edition(name)
+    with pytest.raises(ArielflowError, match="holds the train planets, expected the test planets"):
+        ingest(folder / "TrainingData", edition, "test")
+    with pytest.raises(ArielflowError, match="holds the test planets, expected the train planets"):
+        ingest(folder / "TestData", edition, "train")
+    shutil.copytree(folder / "TrainingData", tmp_path / "other")
+    with pytest.raises(ArielflowError, match="Ground Truth Package, so its planets are training"):
+        ingest(tmp_path / "other", edition, "test")
+    link = tmp_path / "link"
+    link.symlink_to(folder / "TrainingData")
+    with pytest.raises(ArielflowError, match="holds the train planets"):
+        ingest(link, edition, "test")
+
+
+def test_training_spectra_under_other_names_are_no_test_planets(simulated) -> None:
+    train, test = simulated.isel(planet=slice(0, 20)), simulated.isel(planet=slice(20, 30))
+    refuse_shared_planets(train, test)
+    refuse_shared_planets(train, test.assign_coords(planet=train["planet"].values[:10]))
+    leaked = train.isel(planet=[7]).assign_coords(planet=["public1"])
+    leaked = leaked.assign(transit_depth=leaked["transit_depth"].astype(np.float32))
+    leaked = xr.concat([test, leaked], "planet", data_vars="minimal")
+    with pytest.raises(ArielflowError, match="public1 has the spectrum of training planet train8"):
+        refuse_shared_planets(train, leaked)
+
+
+def _wfc3_folder(folder: Path) -> Path:
+    content = {
+        "testing.npy": np.tile(1.4, (N_ROWS, 18)),
+        "error_bars.npy": np.full(13, 0.01),
+        "wavelength.npy": WAVELENGTH_UM,
+        "WASP12b.npy": np.full((1, 13), 1.4),
+    }
+    assert list(content) == list(FILES)
+    for name, values in content.items():
+        np.save(folder / name, values)
+    return folder
+
+
+def _as_archive(path: Path) -> None:
+    with path.open("wb") as stream:
+        np.savez(stream, a=np.ones(3))
+
+
+def _huge(path: Path) -> None:
+    with path.open("wb") as stream:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**20,)}
+        np.lib.format.write_array_header_1_0(stream, header)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _as_archive,
+        _huge,
+        lambda path: np.save(path, np.full((1, 13), "1.4")),
+        lambda path: np.save(path, np.full((1, 13), 1.4j)),
+        lambda path: np.save(path, np.full((1, 13), True)),
+        lambda path: np.save(path, np.zeros((1, 13), dtype=[("a", float)])),
+        lambda path: np.save(path, np.full((1, 13), None), allow_pickle=True),
+        lambda path: np.save(path, np.full((13, 1), 1.4)),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.unlink(),
+    ],
+)
+def test_wfc3_files_hold_plain_numbers(tmp_path, spoil) -> None:
+    folder = _wfc3_folder(tmp_path)
+    edition = get_edition("wfc3")
+    assert ingest(folder, edition, "observed")[0].sizes["planet"] == 1
+    spoil(folder / "WASP12b.npy")
+    with pytest.raises(ArielflowError, match=r"WASP12b\.npy") as caught:
+        ingest(folder, edition, "observed")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
 def test_split_is_seeded_disjoint_and_leaves_unusable_planets_out(simulated) -> None:
     planets = simulated.copy(deep=True)
     planets["quality"].values[7] = int(Quality.NON_FINITE_SPECTRUM)
@@ -229,6 +504,20 @@ def test_split_is_seeded_disjoint_and_leaves_unusable_planets_out(simulated) -> 
     names = [set(part["planet"].values) for part in (train, valid)]
     assert not names[0] & names[1] and sum(map(len, names)) == planets.sizes["planet"] - 1
     assert str(planets["planet"].values[7]) not in names[0] | names[1]
+
+
+def test_split_keeps_identifiers_as_they_are(simulated, tmp_path) -> None:
+    names = ["NA", "nan", "007", "HD 1, b", 'say "b"', *map(str, range(295))]
+    planets = simulated.assign_coords(planet=names)
+    split_planets(planets, 0.1, seed=1).to_csv(tmp_path / "split.csv", index=False)
+    split = read_split(tmp_path / "split.csv")
+    found = [
+        p for part in ("train", "valid") for p in subset(planets, split, part)["planet"].values
+    ]
+    assert sorted(found) == sorted(names)
+    (tmp_path / "split.csv").write_text("planet\n1\n")
+    with pytest.raises(ArielflowError, match="expected planet_ID and subset"):
+        read_split(tmp_path / "split.csv")
 
 
 @pytest.mark.external

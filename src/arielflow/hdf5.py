@@ -22,6 +22,8 @@ from arielflow.errors import ArielflowError
 from arielflow.readers import guarded, regular_file, shown
 
 _MOST_VALUES = 50_000_000
+_MOST_VALUE_BYTES = 16
+_MOST_CHUNK_BYTES = 1 << 26
 _MOST_TEXTS = 100
 _LONGEST_TEXT = 1_000
 _MOST_INFLATION = 100
@@ -89,15 +91,27 @@ class PlainFile:
             never written whole, or declares more values than are ever read.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            dataset = self._dataset(name)
-            kind = dataset.get_type().get_class()
-            if kind not in (h5t.INTEGER, h5t.FLOAT):
-                raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
+            dataset = self._numeric(name)
             self._check_shape(dataset, name, shape, most)
-            stored_single = kind == h5t.FLOAT and dataset.get_type().get_size() == 4
+            kind = dataset.get_type()
+            stored_single = kind.get_class() == h5t.FLOAT and kind.get_size() == 4
             values = np.empty(dataset.shape, dtype="f4" if single and stored_single else "f8")
             dataset.read(h5s.ALL, h5s.ALL, values)
             return values
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape that a dataset declares; its values are not looked at.
+
+        Raises
+        ------
+        ArielflowError
+            The dataset is missing, or is no plain dataset of real numbers.
+        """
+        with guarded(self.path, f"HDF5 file at {name}"):
+            found = self._numeric(name).shape
+            if found is None:
+                raise self._fault(name, "holds nothing, expected numbers")
+            return found
 
     def text(self, name: str) -> str:
         """A short text: a dataset of one string, or the first of a few.
@@ -130,8 +144,17 @@ class PlainFile:
             found = np.ravel(h5py.Dataset(dataset).attrs[attribute])[0]
             return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
 
-    def integer(self, group: str, attribute: str) -> int | None:
+    def integer(
+        self, group: str, attribute: str, expected: str = "expected one integer"
+    ) -> int | None:
         """A group's attribute that is one integer, None where it is not there.
+
+        Parameters
+        ----------
+        group, attribute
+            Their names.
+        expected
+            Ends the message where the attribute is something else.
 
         Raises
         ------
@@ -144,11 +167,7 @@ class PlainFile:
                 return None
             found = h5a.open(owner, attribute.encode())
             if found.shape != () or found.get_type().get_class() != h5t.INTEGER:
-                kind = _kind(found.get_type())
-                shape = f" of shape {found.shape}" if found.shape else ""
-                raise self._fault(
-                    group, f"attribute {attribute} holds {kind}{shape}, expected one integer"
-                )
+                raise self._fault(group, f"attribute {attribute} {_described(found)}, {expected}")
             value = np.empty((), dtype=np.int64)
             found.read(value)
             return int(value)
@@ -187,6 +206,25 @@ class PlainFile:
             raise self._fault(name, "is a virtual dataset, expected the data themselves")
         if properties.get_external_count():
             raise self._fault(name, "keeps its values in another file, expected them in this one")
+        return dataset
+
+    def _numeric(self, name: str) -> h5d.DatasetID:
+        """A dataset of real numbers that can be read within bounds."""
+        dataset = self._dataset(name)
+        if dataset.get_type().get_class() not in (h5t.INTEGER, h5t.FLOAT):
+            raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
+        value_bytes = dataset.get_type().get_size()
+        if value_bytes > _MOST_VALUE_BYTES:
+            raise self._fault(name, f"holds numbers of {value_bytes} bytes, expected ordinary ones")
+        properties = dataset.get_create_plist()
+        if properties.get_layout() == h5d.CHUNKED:
+            # A chunk is unpacked whole, however few of its values the dataset takes.
+            chunk_bytes = math.prod(properties.get_chunk()) * value_bytes
+            most = max(_MOST_CHUNK_BYTES, math.prod(dataset.shape) * value_bytes)
+            if chunk_bytes > most:
+                raise self._fault(
+                    name, f"is stored in chunks of {chunk_bytes} bytes, expected at most {most}"
+                )
         return dataset
 
     def _check_shape(
@@ -229,6 +267,21 @@ def _kind(datatype: h5t.TypeID) -> str:
         h5t.FLOAT: "floating-point numbers",
     }
     return words.get(datatype.get_class(), "no numbers")
+
+
+def _described(attribute: h5a.AttrID) -> str:
+    """What an attribute is that ought to be one integer; a short text is quoted."""
+    kind = _kind(attribute.get_type())
+    if attribute.shape:
+        return f"holds {kind} of shape {shown(attribute.shape)}"
+    if attribute.shape is None:
+        return "holds nothing"
+    if kind != "text" or attribute.get_storage_size() > _LONGEST_TEXT:
+        return f"holds {kind}"
+    text = np.empty((), dtype=attribute.dtype)
+    attribute.read(text)
+    value = text[()]
+    return f"is text {shown(repr(value.decode() if isinstance(value, bytes) else value))}"
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from arielflow.editions.official_files import (
 )
 from arielflow.errors import ArielflowError
 from arielflow.priors import choose_prior, prior_box
+from arielflow.quality import Limits, flag_quality
+from arielflow.readers import listed, read_csv, shown
 from arielflow.schema import (
     TARGET_COORDINATES,
     Quality,
@@ -27,11 +31,18 @@ from arielflow.schema import (
     validate_traces,
 )
 
+log = logging.getLogger(__name__)
+
 _SMALLEST_TRAINING_SET = 20
 
 
 def ingest(
-    folder: str | Path, edition: Edition, split: str, *, prior: str | None = None
+    folder: str | Path,
+    edition: Edition,
+    split: str,
+    *,
+    prior: str | None = None,
+    limits: Limits | None = None,
 ) -> tuple[xr.Dataset, xr.Dataset, pd.DataFrame]:
     """Read one split and make it ready for the rest of the workflow.
 
@@ -46,6 +57,8 @@ def ingest(
     prior
         Name of the retrieval prior; if left out, what the data set's own record names, else the
         edition's own.
+    limits
+        Lowest and highest plausible value by column or target, in place of the edition's.
 
     Returns
     -------
@@ -57,10 +70,14 @@ def ingest(
     Raises
     ------
     ArielflowError
-        A structural fault, or no planet is usable.
+        A structural fault, (nearly) all planets have a value in another unit, or no planet is
+        usable.
     """
     planets, traces = edition.reader(Path(folder), edition, split)
-    planets = flag_quality(planets)
+    place = f"{folder}, split {split}"
+    planets, reasons = flag_quality(planets, edition, split=split, limits=limits, place=place)
+    traces, trace_faults = _split_faults(planets, traces)
+    reasons = ["; ".join(filter(None, both)) for both in zip(reasons, trace_faults, strict=True)]
     prior, prior_source = choose_prior(folder, edition, prior)
     low, high = prior_box(edition, planets, prior)
     bounds = np.array([target.score_bounds for target in edition.targets], dtype=float)
@@ -75,13 +92,61 @@ def ingest(
         "prior_source": prior_source,
         "noise": edition.noise,
     }
-    if not is_usable(planets).any():
+    quality = quality_table(planets, reasons)
+    usable = is_usable(planets)
+    if not usable.any():
+        first = shown(f"{quality['flags'].iloc[0]}: {quality['found'].iloc[0]}", 200)
         raise ArielflowError(
-            f"{folder}: none of the {planets.sizes['planet']} planets of split {split} is usable; "
-            f"the first has: {quality_table(planets)['found'].iloc[0]}"
+            f"{place}: none of the {len(usable)} planets is usable, the first for {first}; mend "
+            "the data, or allow legitimate extremes in dataset.limits"
         )
-    traces = empty_traces(planets) if traces is None else validate_traces(traces)
-    return validate_planets(describe(planets)), traces, quality_table(planets)
+    if len(quality):
+        named = listed([f"{row.planet_ID} ({row.flags})" for row in quality[:6].itertuples()])
+        log.warning(
+            "%s: %d of %d planets are flagged, of which %d are not given to a model: %s",
+            *(place, len(quality), len(usable), int((~usable).sum()), named),
+        )
+    return validate_planets(describe(planets)), validate_traces(traces), quality
+
+
+def refuse_shared_planets(train: xr.Dataset, test: xr.Dataset) -> None:
+    """Refuse test planets that are training planets, whatever they are called.
+
+    Raises
+    ------
+    ArielflowError
+        A test spectrum is a training spectrum, in single precision.
+    """
+    known = {
+        spectrum.tobytes(): str(name)
+        for name, spectrum in zip(
+            train["planet"].values, train["transit_depth"].values.astype(np.float32), strict=True
+        )
+        if np.isfinite(spectrum).all()
+    }
+    shared = [
+        (str(name), known[spectrum.tobytes()])
+        for name, spectrum in zip(
+            test["planet"].values, test["transit_depth"].values.astype(np.float32), strict=True
+        )
+        if spectrum.tobytes() in known
+    ]
+    if shared:
+        raise ArielflowError(
+            f"test planet {shown(shared[0][0])} has the spectrum of training planet "
+            f"{shown(shared[0][1])} ({len(shared)} of {test.sizes['planet']} test planets are "
+            "training planets); give other test data, or remove the planets from one of the two"
+        )
+
+
+def _split_faults(
+    planets: xr.Dataset, traces: xr.Dataset | None
+) -> tuple[xr.Dataset, Sequence[str]]:
+    """Traces, and why those that were left out were."""
+    if traces is None:
+        return empty_traces(planets), [""] * planets.sizes["planet"]
+    faults = [f and f"trace left out: {f}" for f in traces["trace_fault"].values]
+    return traces.drop_vars("trace_fault"), faults
 
 
 def empty_traces(planets: xr.Dataset) -> xr.Dataset:
@@ -98,46 +163,25 @@ def empty_traces(planets: xr.Dataset) -> xr.Dataset:
     )
 
 
-def flag_quality(planets: xr.Dataset) -> xr.Dataset:
-    """Add what is wrong with each planet's values to the flags that the reader set."""
-    depth, error = planets["transit_depth"].values, planets["transit_depth_error"].values
-    quality = (
-        planets["quality"].values.astype(np.int64)
-        if "quality" in planets
-        else np.zeros(planets.sizes["planet"], dtype=np.int64)
-    )
-    finite = np.isfinite(depth).all(axis=1) & np.isfinite(error).all(axis=1)
-    with np.errstate(invalid="ignore"):
-        found = {
-            Quality.NON_FINITE_SPECTRUM: ~finite,
-            Quality.DEPTH_OUT_OF_RANGE: ((depth <= 0) | (depth > 1)).any(axis=1),
-            Quality.NOISE_NOT_POSITIVE: (error <= 0).any(axis=1),
-            Quality.NON_FINITE_AUXILIARY: ~np.isfinite(planets["auxiliary_value"].values).all(
-                axis=1
-            ),
-        }
-    for flag, where in found.items():
-        quality = quality | where * int(flag)
-    return planets.assign(quality=("planet", quality))
-
-
-def quality_table(planets: xr.Dataset) -> pd.DataFrame:
-    """The flagged planets, in words."""
-    rows = []
+def quality_table(planets: xr.Dataset, reasons: Sequence[str]) -> pd.DataFrame:
+    """The flagged planets, in words; ``reasons`` of every planet, see :func:`flag_quality`."""
+    rows, usable = [], is_usable(planets)
     for position in np.flatnonzero(planets["quality"].values):
         planet = planets.isel(planet=int(position))
         flags = Quality(int(planet["quality"]))
         names = [flag.name.lower().replace("_", " ") for flag in Quality if flag and flag in flags]
         depth, error = planet["transit_depth"].values, planet["transit_depth_error"].values
+        spectrum = (
+            f"depth {np.nanmin(depth, initial=np.inf):.3g} to "
+            f"{np.nanmax(depth, initial=-np.inf):.3g}, error "
+            f"{np.nanmin(error, initial=np.inf):.3g} to {np.nanmax(error, initial=-np.inf):.3g}"
+        )
         rows.append(
             {
                 "planet_ID": str(planet["planet"].item()),
                 "flags": ", ".join(names),
-                "usable": bool(is_usable(planets)[position]),
-                "found": f"depth {np.nanmin(depth, initial=np.inf):.3g} to "
-                f"{np.nanmax(depth, initial=-np.inf):.3g}, error "
-                f"{np.nanmin(error, initial=np.inf):.3g} to "
-                f"{np.nanmax(error, initial=-np.inf):.3g}",
+                "usable": bool(usable[position]),
+                "found": "; ".join(filter(None, (reasons[position], spectrum))),
             }
         )
     return pd.DataFrame(rows, columns=["planet_ID", "flags", "usable", "found"])
@@ -171,7 +215,7 @@ def read_truth(
         table = read_table(folder / PARAMETER_TABLE, edition.target_names)
         theta = table.reindex(identifiers).to_numpy()
     if (folder / trace_file).is_file():
-        truth = read_traces(folder / trace_file, edition, identifiers)
+        truth = read_traces(folder / trace_file, edition, identifiers).drop_vars("trace_fault")
     else:
         truth = empty_traces(planets)
     truth["theta"] = (("planet", "target"), theta)
@@ -249,8 +293,20 @@ def annotated_planets(planets: xr.Dataset, traces: xr.Dataset) -> xr.Dataset:
 
 
 def read_split(path: str | Path) -> pd.DataFrame:
-    """A split that :func:`split_planets` made, from its CSV file."""
-    return pd.read_csv(path, dtype=str)
+    """A split that :func:`split_planets` made, from its CSV file.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing or is no such table.
+    """
+    remedy = "run the step that makes it"
+    table = read_csv(path, remedy)
+    if not {"planet_ID", "subset"} <= set(table):
+        raise ArielflowError(
+            f"{path}: found {listed(list(table))}, expected planet_ID and subset; {remedy}"
+        )
+    return table
 
 
 def fold(split: pd.DataFrame, number: int, folds: int) -> pd.DataFrame:

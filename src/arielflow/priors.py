@@ -22,6 +22,7 @@ SIMULATION_RECORD = "simulation.json"
 """What a simulated data set says of itself, its retrieval prior included."""
 
 _NARROWEST_RELATIVE_TO_EQUILIBRIUM = 0.05
+_COLDEST_K, _HOTTEST_K = 20.0, 1e4
 
 
 def choose_prior(folder: str | Path, edition: Edition, asked: str | None) -> tuple[str, str]:
@@ -119,12 +120,14 @@ def _edges(span: Range, planets: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         return np.full(n_planets, float(span.low)), np.full(n_planets, float(span.high))
     names = ("star_temperature_k", "star_radius_m", "semi_major_axis_au")
     columns = [auxiliary_values(planets, name) for name in names]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         equilibrium = equilibrium_temperature_k(*columns)
-    # A planet too hot or cold for the tables, or with unusable columns, keeps a sliver at the edge.
+        possible = (equilibrium > _COLDEST_K) & (equilibrium < _HOTTEST_K)
+    # A planet too hot or cold for the tables keeps a sliver at the edge; one with columns that
+    # cannot be right has the middle.
     low_limit, high_limit = span.limits
     sliver = _NARROWEST_RELATIVE_TO_EQUILIBRIUM * high_limit
-    equilibrium = np.nan_to_num(equilibrium, nan=0.5 * (low_limit + high_limit), posinf=high_limit)
+    equilibrium = np.where(possible, equilibrium, 0.5 * (low_limit + high_limit))
     low = np.clip(span.low * equilibrium, low_limit, high_limit - sliver)
     high = np.clip(span.high * equilibrium, low + sliver * 0.1, high_limit)
     return low, high

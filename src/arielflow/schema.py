@@ -50,6 +50,12 @@ class Quality(IntFlag):
     OFF_GRID = 8
     NON_FINITE_AUXILIARY = 16
     NONSENSE_WIDTH = 32
+    IMPLAUSIBLE_AUXILIARY = 64
+    IMPLAUSIBLE_DEPTH = 128
+    IMPLAUSIBLE_NOISE = 256
+    IMPLAUSIBLE_THETA = 512
+    DOUBTFUL_AUXILIARY = 1024
+    BAD_TRACE = 2048
 
 
 UNUSABLE = (
@@ -58,8 +64,16 @@ UNUSABLE = (
     | Quality.NOISE_NOT_POSITIVE
     | Quality.OFF_GRID
     | Quality.NON_FINITE_AUXILIARY
+    | Quality.IMPLAUSIBLE_AUXILIARY
+    | Quality.IMPLAUSIBLE_DEPTH
+    | Quality.IMPLAUSIBLE_NOISE
+    | Quality.IMPLAUSIBLE_THETA
 )
-"""Flags with which a spectrum is not given to a model; widths fall back on the edition's."""
+"""Flags with which a spectrum is not given to a model; widths fall back on the edition's.
+
+A doubtful auxiliary is one that nothing uses; a planet with a bad trace has no trace."""
+
+_FEWEST_VALID_BINS = 0.75
 
 _PLANETS = {
     "transit_depth": ("planet", "wavelength"),
@@ -152,9 +166,11 @@ def validate_planets(dataset: xr.Dataset) -> xr.Dataset:
     identifiers = dataset["planet"].values
     if len(np.unique(identifiers)) != len(identifiers):
         raise ArielflowError("planets dataset: planet identifiers repeat; ingest the files again")
-    usable = dataset.isel(planet=is_usable(dataset))
-    for name in ("transit_depth", "transit_depth_error", "auxiliary_value"):
-        if not np.all(np.isfinite(usable[name].values)):
+    usable = is_usable(dataset)
+    sound = usable & (dataset["quality"].values & int(Quality.DOUBTFUL_AUXILIARY) == 0)
+    finite = {"transit_depth": usable, "transit_depth_error": usable, "auxiliary_value": sound}
+    for name, rows in finite.items():
+        if not np.all(np.isfinite(dataset[name].values[rows])):
             raise ArielflowError(
                 f"planets dataset: {name} of a planet marked usable is not finite; "
                 "ingest the files again"
@@ -246,6 +262,22 @@ def data_faults(planets: xr.Dataset) -> np.ndarray:
         ],
         dtype=object,
     )
+
+
+def valid_bins(planets: xr.Dataset) -> np.ndarray:
+    """Boolean (planet, wavelength): depth and error of the bin are numbers."""
+    return np.isfinite(planets["transit_depth"].values) & np.isfinite(
+        planets["transit_depth_error"].values
+    )
+
+
+def is_retrievable(planets: xr.Dataset) -> np.ndarray:
+    """Boolean (planet,): usable, or nothing is wrong but a few bins that are not numbers.
+
+    Networks see all bins or none; for a likelihood :func:`valid_bins` tells which to leave out.
+    """
+    sound = (planets["quality"].values & int(UNUSABLE & ~Quality.NON_FINITE_SPECTRUM)) == 0
+    return is_usable(planets) | (sound & (valid_bins(planets).mean(axis=1) >= _FEWEST_VALID_BINS))
 
 
 def target_index(dataset: xr.Dataset, quantity: str) -> int | None:

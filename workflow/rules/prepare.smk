@@ -107,6 +107,12 @@ rule ingest:
             if SIMULATED and w.split == "train"
             else []
         ),
+        # Test planets must not be training planets.
+        train=lambda w: (
+            f"{RUN}/ingested/train.nc"
+            if w.split == "test" and not (SIMULATED_TEST or OBSERVED)
+            else []
+        ),
     output:
         planets=f"{RUN}/ingested/{{split}}.nc",
         traces=f"{RUN}/ingested/{{split}}_traces.nc",
@@ -131,6 +137,7 @@ rule ingest:
         folder=lambda w: TRAIN_FOLDER if w.split != "test" or OBSERVED else TEST_FOLDER,
         prior=config["dataset"]["prior"],
         sources=code("ingestion"),
+        limits=config["dataset"]["limits"],
     script:
         "../scripts/ingest.py"
 

@@ -22,6 +22,7 @@ from arielflow.cli.common import (
 )
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
+from arielflow.readers import shown as value_shown
 
 
 @app.command()
@@ -30,11 +31,16 @@ def ingest(
     edition: EditionName,
     output: Annotated[Path, typer.Option(help="Folder for the NetCDF files.")],
     prior: Prior = None,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(help="Plausible values, star_radius_m=1e6:1e9; repeatable."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check an edition's files and turn every split found into NetCDF."""
     from arielflow.editions.official_files import SPLIT_FOLDERS
     from arielflow.ingest import ingest as ingest_split
+    from arielflow.ingest import refuse_shared_planets
     from arielflow.provenance import write_dataset
 
     chosen = get_edition(edition)
@@ -44,9 +50,14 @@ def ingest(
     if chosen.identifier_templates:
         below = [s for s in splits if (folder / SPLIT_FOLDERS[s]).is_dir()]
         splits = below or ["test"]
+    spans = dict(_limit(text) for text in limits or ())
+    found = {
+        split: ingest_split(folder, chosen, split, prior=prior, limits=spans) for split in splits
+    }
+    if {"train", "test"} <= set(found):
+        refuse_shared_planets(found["train"][0], found["test"][0])
     summary: dict[str, Any] = {}
-    for split in splits:
-        planets, traces, quality = ingest_split(folder, chosen, split, prior=prior)
+    for split, (planets, traces, quality) in found.items():
         write_dataset(planets, output / f"{split}.nc")
         write_dataset(traces, output / f"{split}_traces.nc")
         quality.to_csv(output / f"{split}_quality.csv", index=False)
@@ -66,6 +77,19 @@ def ingest(
             for split, s in summary.items()
         ),
     )
+
+
+def _limit(text: str) -> tuple[str, tuple[float, float]]:
+    """``star_radius_m=1e6:1e9`` as a name and a range."""
+    name, _, span = text.partition("=")
+    low, _, high = span.partition(":")
+    try:
+        return name, (float(low), float(high))
+    except ValueError:
+        raise ArielflowError(
+            f"--limits {value_shown(text)}: expected NAME=LOWEST:HIGHEST, such as "
+            "star_radius_m=1e6:1e9"
+        ) from None
 
 
 @app.command()

@@ -29,16 +29,26 @@ TEMPERATURE_SCORE_BOUNDS_K = (0.0, 7000.0)
 # Within the built-in opacity tables, which the retrieval prior must not leave.
 TEMPERATURE_LIMITS_K = (200.0, 2500.0)
 
+# The limits take in every host and planet that is known, and leave out its value in other units.
 STAR_AND_PLANET = (
-    AuxiliaryColumn("star_distance", "star_distance_pc", "pc"),
-    AuxiliaryColumn("star_mass_kg", "star_mass_kg", "kg"),
-    AuxiliaryColumn("star_radius_m", "star_radius_m", "m"),
-    AuxiliaryColumn("star_temperature", "star_temperature_k", "K"),
-    AuxiliaryColumn("planet_mass_kg", "planet_mass_kg", "kg"),
-    AuxiliaryColumn("planet_orbital_period", "orbital_period_day", "day"),
-    AuxiliaryColumn("planet_distance", "semi_major_axis_au", "AU"),
+    # The nearest star to the far side of the Galaxy.
+    AuxiliaryColumn("star_distance", "star_distance_pc", "pc", (1.0, 1e5), used=False),
+    # 0.01 (brown dwarfs with planets) to 20 solar masses.
+    AuxiliaryColumn("star_mass_kg", "star_mass_kg", "kg", (2e28, 4e31), used=False),
+    # White dwarfs (WD 1856, 0.013 solar radii) to red giants of 100 solar radii.
+    AuxiliaryColumn("star_radius_m", "star_radius_m", "m", (5e6, 7e10)),
+    # Y dwarfs to the hottest subdwarfs and white dwarfs.
+    AuxiliaryColumn("star_temperature", "star_temperature_k", "K", (400.0, 6e4)),
+    # 0.005 Earth masses (Kepler-37 b has about 0.01) to 200 Jupiter masses; the challenge's
+    # heaviest companion has 132.
+    AuxiliaryColumn("planet_mass_kg", "planet_mass_kg", "kg", (3e22, 4e29)),
+    # Pulsar planets to orbits beyond Neptune's.
+    AuxiliaryColumn("planet_orbital_period", "orbital_period_day", "day", (0.03, 1e5), used=False),
+    # Pulsar planets to companions that are seen directly.
+    AuxiliaryColumn("planet_distance", "semi_major_axis_au", "AU", (1e-3, 1e4)),
 )
-GRAVITY = AuxiliaryColumn("planet_surface_gravity", "surface_gravity_m_s2", "m s-2")
+# Super-puffs (Kepler-51 d, 0.6 m s-2) to the densest brown dwarfs (log g 5.5 in cgs).
+GRAVITY = AuxiliaryColumn("planet_surface_gravity", "surface_gravity_m_s2", "m s-2", (0.1, 5e3))
 
 
 def temperature(name: str = "planet_temp") -> Parameter:
@@ -61,6 +71,7 @@ def temperature(name: str = "planet_temp") -> Parameter:
             ),
         },
         quartile_name="T",
+        limits=(30.0, np.inf),  # colder than any transiting planet
     )
 
 
@@ -78,4 +89,5 @@ def abundance(molecule: str, low: float, high: float) -> Parameter:
             "wide": Range(*LOG_SCORE_BOUNDS),
             "population": Range(low, high),
         },
+        limits=(-np.inf, 0.0),  # a mixing ratio of one
     )

@@ -28,7 +28,9 @@ EDITION = Edition(
         *STAR_AND_PLANET,
         # Made with a Jupiter radius of 69,911 km where the forward model used 71,492 km, so it is
         # 2.3 % small in every row: the radius to compute with follows from mass and gravity.
-        AuxiliaryColumn("planet_radius_m", "tabulated_planet_radius_m", "m"),
+        AuxiliaryColumn(
+            "planet_radius_m", "tabulated_planet_radius_m", "m", (1e6, 3e8), used=False
+        ),
         GRAVITY,
     ),
     wavelength_um=WAVELENGTH_UM,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from arielflow.editions.adc import (
     GRAVITY,
     STAR_AND_PLANET,
@@ -26,6 +30,7 @@ EDITION = Edition(
             r"$R_\mathrm{p}$",
             RADIUS_RANGE_RJUP,
             dict.fromkeys(("matched", "wide", "population"), Range(*RADIUS_RANGE_RJUP)),
+            limits=(0.01, np.inf),  # the smallest known planets have 0.03 Jupiter radii
         ),
         temperature(),
         abundance("H2O", -9, -3),
@@ -34,7 +39,8 @@ EDITION = Edition(
         abundance("CH4", -9, -3),
         abundance("NH3", -9, -3),
     ),
-    auxiliary=(*STAR_AND_PLANET, GRAVITY),
+    # Gravity would give the radius away, which is a target.
+    auxiliary=(*STAR_AND_PLANET, replace(GRAVITY, used=False)),
     wavelength_um=WAVELENGTH_UM,
     wavelength_width_um=WAVELENGTH_WIDTH_UM,
     group_template="Planet_{planet_ID}",

@@ -37,6 +37,7 @@ class Parameter:
     units, latex : for labels
     score_bounds : the official metric clips and scales with these
     priors : range of the parameter by the name of the prior
+    limits : what nature allows, whatever the priors say
     """
 
     name: str
@@ -46,20 +47,50 @@ class Parameter:
     score_bounds: tuple[float, float]
     priors: dict[str, Range]
     quartile_name: str | None = None
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
     @property
     def quartile_prefix(self) -> str:
         """Prefix of the parameter's columns in the quartiles table."""
         return self.quartile_name or self.name
 
+    @property
+    def plausible(self) -> tuple[float, float]:
+        """Range that labels may lie in: the widest prior, widened by half its width.
+
+        The official bounds always belong to it: real planets are hotter than the built-in opacity
+        tables, which bound the priors of temperature.
+        """
+        ranges = [
+            span.limits if span.relative_to_equilibrium else (span.low, span.high)
+            for span in self.priors.values()
+        ]
+        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        margin = 0.5 * (high - low)
+        return (
+            max(self.limits[0], min(low - margin, self.score_bounds[0])),
+            min(self.limits[1], max(high + margin, self.score_bounds[1])),
+        )
+
 
 @dataclass(frozen=True)
 class AuxiliaryColumn:
-    """One column of the auxiliary table: official name, quantity (with its unit) and unit."""
+    """One column of the auxiliary table.
+
+    Attributes
+    ----------
+    name : official name
+    quantity : edition-independent meaning, with its unit
+    units : for labels
+    limits : what real stars and planets have, the extremes included
+    used : the physics, the priors or the features need it
+    """
 
     name: str
     quantity: str
     units: str
+    limits: tuple[float, float]
+    used: bool = True
 
 
 class Reader(Protocol):

@@ -1,7 +1,8 @@
 """Reading and writing the challenge's own files, names, dtypes and misspellings included.
 
 Structural faults (a missing file, planets that do not pair, another number of bins) stop with one
-line; a single planet's bad values pass through for ``ingest`` to flag.
+line; a single planet's bad values pass through for ``ingest`` to flag. A trace that cannot be
+sampled from is left out and its planet flagged.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import pandas as pd
 import xarray as xr
 
 from arielflow.editions.base import Edition
+from arielflow.editions.trace_files import read_traces
 from arielflow.errors import ArielflowError
+from arielflow.hdf5 import PlainFile, open_plain
 from arielflow.provenance import atomic_path, write_table
-from arielflow.schema import Quality, describe, trace_of
+from arielflow.readers import listed, numeric_column, read_csv, shown
+from arielflow.schema import Quality, trace_of
 
 SPLIT_FOLDERS = {"train": "TrainingData", "test": "TestData"}
 AUXILIARY_TABLE = "AuxillaryTable.csv"  # the official misspelling
@@ -32,6 +36,8 @@ QUARTILES = (0.16, 0.5, 0.84)
 _GRID, _DEPTH = "instrument_wlgrid", "instrument_spectrum"
 _ERROR, _WIDTH = "instrument_noise", "instrument_width"
 _GRID_TOLERANCE = 1e-3
+_LAYOUT = "check the data set's path and layout"
+_LONGEST_IDENTIFIER = 100
 
 
 def split_folder(folder: str | Path, split: str) -> Path:
@@ -45,6 +51,7 @@ def split_folder(folder: str | Path, split: str) -> Path:
     below = Path(folder) / SPLIT_FOLDERS[split]
     for candidate in (below, Path(folder)):
         if (candidate / SPECTRAL_DATA).is_file() or (candidate / AUXILIARY_TABLE).is_file():
+            check_split_folder(candidate, split)
             return candidate
     raise ArielflowError(
         f"{below / SPECTRAL_DATA}: no such file; give the folder that holds "
@@ -52,16 +59,26 @@ def split_folder(folder: str | Path, split: str) -> Path:
     )
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading, or say in one line why it cannot be."""
-    if not path.is_file():
-        raise ArielflowError(f"{path}: no such file; check the data set's path and layout")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
+def check_split_folder(folder: str | Path, split: str) -> None:
+    """Refuse a folder that holds planets of another split.
+
+    Raises
+    ------
+    ArielflowError
+        The folder is named like another split's, or test planets lie beside ground truth.
+    """
+    resolved = Path(folder).resolve()
+    other = next((s for s, name in SPLIT_FOLDERS.items() if name == resolved.name), split)
+    if other != split:
         raise ArielflowError(
-            f"{path}: not a readable HDF5 file, perhaps truncated ({error}); fetch it again"
-        ) from None
+            f"{folder}: holds the {other} planets, expected the {split} planets; give its parent "
+            f"folder {resolved.parent}"
+        )
+    if split == "test" and (resolved / GROUND_TRUTH).is_dir():
+        raise ArielflowError(
+            f"{folder}: holds {GROUND_TRUTH}, so its planets are training planets, expected test "
+            "planets without it; give the folder of the test planets"
+        )
 
 
 def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
@@ -70,38 +87,40 @@ def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     ArielflowError
-        The file or a column is missing, a planet_ID repeats, or a cell is not a number.
+        The file or a column is missing, a planet_ID is none or repeats, or a cell is not a number.
     """
-    if not path.is_file():
-        raise ArielflowError(f"{path}: no such file; check the data set's path and layout")
-    try:
-        table = pd.read_csv(path, dtype={"planet_ID": str})
-    except (ValueError, OSError) as error:
-        raise ArielflowError(
-            f"{path}: not a readable CSV table ({error}); fetch it again"
-        ) from None
+    table = read_csv(path)
     missing = [name for name in ("planet_ID", *required) if name not in table]
     if missing:
         raise ArielflowError(
-            f"{path}: column {', '.join(missing)} is missing, found {', '.join(table.columns)}; "
+            f"{path}: column {listed(missing)} is missing, found {listed(list(table.columns))}; "
             "check the edition"
         )
-    repeated = table["planet_ID"][table["planet_ID"].duplicated()]
-    if len(repeated):
+    table["planet_ID"] = table["planet_ID"].str.strip()
+    _check_identifiers(path, list(table["planet_ID"]))
+    numbers = {name: numeric_column(path, table, name, "planet_ID") for name in required}
+    return pd.DataFrame(numbers, index=pd.Index(table["planet_ID"], name="planet_ID", dtype=object))
+
+
+def _check_identifiers(path: Path, identifiers: list[str]) -> None:
+    """Identifiers are any words that can name an HDF5 group: ``NA``, ``007``, ``HD 209458 b``."""
+    rows: dict[str, int] = {}
+    for row, name in enumerate(identifiers, 1):
+        if not name:
+            fault = "is empty"
+        elif len(name) > _LONGEST_IDENTIFIER:
+            fault = f"has {len(name)} characters, expected at most {_LONGEST_IDENTIFIER}"
+        elif "/" in name or not name.isprintable():
+            fault = "holds a slash or a character that does not print"
+        elif name in rows:
+            fault = f"occurs more than once (also in row {rows[name]})"
+        else:
+            rows[name] = row
+            continue
         raise ArielflowError(
-            f"{path}: planet_ID {repeated.iloc[0]} occurs more than once; remove the duplicate rows"
+            f"{path}: planet_ID {shown(repr(name), 40)} in row {row} below the header {fault}; "
+            "mend or remove the row"
         )
-    for name in required:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        words = numbers.isna() & table[name].notna()
-        if words.any():
-            row = table[words].iloc[0]
-            raise ArielflowError(
-                f"{path}: planet {row['planet_ID']}, column {name} holds {row[name]!r}, expected a "
-                "number; mend the table"
-            )
-        table[name] = numbers.astype(float)
-    return table.set_index("planet_ID")[list(required)]
 
 
 def read_official(
@@ -113,7 +132,7 @@ def read_official(
     -------
     planets : xarray.Dataset
         Without prior and score bounds; ``quality`` has only the flags that the raw files show
-        (off-grid wavelengths, nonsense widths).
+        (off-grid wavelengths, nonsense widths, bad traces).
     traces : xarray.Dataset or None
         Ragged traces where the ground truth has them.
 
@@ -135,6 +154,7 @@ def read_official(
     trace_file = next((truth / n for n in TRACE_DATA if (truth / n).is_file()), None)
     if trace_file is not None:
         traces = read_traces(trace_file, edition, identifiers)
+        quality |= (traces["trace_fault"].values != "") * int(Quality.BAD_TRACE)
     planets = xr.Dataset(
         {
             "transit_depth": (("planet", "wavelength"), spectra[_DEPTH]),
@@ -153,26 +173,26 @@ def _aligned(table: pd.DataFrame, identifiers: list[str], path: Path) -> np.ndar
     missing = [name for name in identifiers if name not in table.index]
     if missing:
         raise ArielflowError(
-            f"{path}: planet {missing[0]} is missing ({len(missing)} in all); "
+            f"{path}: planet {shown(missing[0])} is missing ({len(missing)} in all); "
             "the tables must hold the same planets"
         )
     return table.loc[identifiers].to_numpy()
 
 
-def _check_pairing(path: Path, file: h5py.File, edition: Edition, identifiers: list[str]) -> None:
+def _check_pairing(path: Path, file: PlainFile, edition: Edition, identifiers: list[str]) -> None:
     expected = {edition.group(name): name for name in identifiers}
-    found = set(file)
+    found = set(file.names())
     for group, name in expected.items():
         if group not in found:
             raise ArielflowError(
-                f"{path}: planet {name} of {AUXILIARY_TABLE} has no group {group}; "
+                f"{path}: planet {shown(name)} of {AUXILIARY_TABLE} has no group {shown(group)}; "
                 "remove its row or add its spectrum"
             )
     extra = sorted(found - set(expected))
     if extra:
         raise ArielflowError(
-            f"{path}: group {extra[0]} has no row in {AUXILIARY_TABLE} ({len(extra)} such groups); "
-            "add the row or remove the group"
+            f"{path}: group {shown(extra[0])} has no row in {AUXILIARY_TABLE} ({len(extra)} such "
+            "groups); add the row or remove the group"
         )
 
 
@@ -184,12 +204,12 @@ def _read_spectra(
     values = {
         name: np.empty((len(identifiers), n_bins)) for name in (_GRID, _DEPTH, _ERROR, _WIDTH)
     }
-    with open_hdf5(path) as file:
+    with open_plain(path, _LAYOUT) as file:
         _check_pairing(path, file, edition, identifiers)
         for row, identifier in enumerate(identifiers):
             group = edition.group(identifier)
             for name, array in values.items():
-                array[row] = _read_vector(path, file, f"{group}/{name}", n_bins, edition.name)
+                array[row] = file.numbers(f"{group}/{name}", (n_bins,))
     flip = values[_GRID][:, 0] > values[_GRID][:, -1]
     for array in values.values():
         array[flip] = array[flip, ::-1]
@@ -208,81 +228,6 @@ def _read_spectra(
     quality = off_grid * int(Quality.OFF_GRID)
     quality |= ~width.all(axis=1) * int(Quality.NONSENSE_WIDTH)
     return values, quality
-
-
-def _read_vector(
-    path: Path, file: h5py.File, name: str, n_bins: int, edition_name: str
-) -> np.ndarray:
-    try:
-        vector = file[name][()]
-    except KeyError:
-        raise ArielflowError(f"{path}: dataset {name} is missing; fetch the file again") from None
-    except OSError as error:
-        raise ArielflowError(
-            f"{path}: {name} is not readable ({error}), the file may be truncated; fetch it again"
-        ) from None
-    if np.shape(vector) != (n_bins,):
-        raise ArielflowError(
-            f"{path}: {name} has {np.size(vector)} values, edition {edition_name} expects "
-            f"{n_bins}; choose the edition that fits, or mend the planet"
-        )
-    if vector.dtype.kind not in "fiu":
-        raise ArielflowError(f"{path}: {name} does not hold numbers; mend the planet")
-    return vector
-
-
-def read_traces(path: str | Path, edition: Edition, identifiers: Sequence[str]) -> xr.Dataset:
-    """Read ragged traces; planets without a retrieval get no samples.
-
-    Raises
-    ------
-    ArielflowError
-        The file is unreadable, a planet is missing, or its samples and weights do not fit.
-    """
-    path = Path(path)
-    n_targets = len(edition.targets)
-    sizes, samples, weights = [], [np.empty((0, n_targets))], [np.empty(0)]
-    with open_hdf5(path) as file:
-        for identifier in identifiers:
-            theta, weight = _read_trace(path, file, edition, identifier)
-            sizes.append(len(weight))
-            samples.append(theta)
-            weights.append(weight)
-    coordinates = {
-        name: value for name, value in edition.coordinates().items() if name.startswith("target")
-    }
-    return describe(
-        xr.Dataset(
-            {
-                "row_size": ("planet", np.array(sizes, dtype=np.int64)),
-                "trace": (("obs", "target"), np.concatenate(samples)),
-                "weight": ("obs", np.concatenate(weights)),
-            },
-            coords=coordinates | {"planet": list(identifiers)},
-        )
-    )
-
-
-def _read_trace(path: Path, file: h5py.File, edition: Edition, identifier: str):
-    group = edition.group(identifier)
-    try:
-        theta, weight = file[group]["tracedata"][()], file[group]["weights"][()]
-    except KeyError:
-        raise ArielflowError(
-            f"{path}: planet {identifier} has no tracedata and weights in group {group}; "
-            "the file must hold every planet, with NaN where there is no retrieval"
-        ) from None
-    except OSError as error:
-        raise ArielflowError(f"{path}: {group} is not readable ({error}); fetch it again") from None
-    if np.ndim(theta) == 0 or np.size(theta) <= 1:
-        return np.empty((0, len(edition.targets))), np.empty(0)
-    if np.shape(theta) != (np.size(weight), len(edition.targets)):
-        raise ArielflowError(
-            f"{path}: {group}/tracedata has shape {np.shape(theta)} beside {np.size(weight)} "
-            f"weights, edition {edition.name} expects (n, {len(edition.targets)}) beside n; "
-            "check the edition"
-        )
-    return np.asarray(theta, dtype=float), np.asarray(weight, dtype=float)
 
 
 def write_official(

@@ -9,6 +9,7 @@ import xarray as xr
 
 from arielflow.editions.base import Edition, Parameter, Range
 from arielflow.errors import ArielflowError
+from arielflow.readers import read_npy
 
 FILES = ("testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy")
 N_ROWS, N_TRAIN, SPLIT_SEED = 20001, 16000, 0
@@ -31,25 +32,7 @@ WAVELENGTH_UM = np.array(
     dtype=float,
 )
 PERCENT = 0.01
-
-
-def _load(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    path = Path(folder) / name
-    try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise ArielflowError(
-            f"{path}: no such file; edition wfc3 expects {', '.join(FILES)} in the folder"
-        ) from None
-    except (OSError, ValueError, EOFError) as error:
-        raise ArielflowError(
-            f"{path}: not a readable NumPy file ({error}); fetch it again"
-        ) from None
-    if values.shape != shape:
-        raise ArielflowError(
-            f"{path}: shape {values.shape}, edition wfc3 expects {shape}; fetch the file again"
-        )
-    return values.astype(float)
+_REMEDY = f"edition wfc3 expects {', '.join(FILES)} of HELA's example_dataset in the folder"
 
 
 def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, None]:
@@ -65,17 +48,21 @@ def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, N
         A file is missing, unreadable or of another shape, or the wavelengths differ.
     """
     n_bins, n_targets = len(WAVELENGTH_UM), len(edition.targets)
-    wavelength = _load(folder, "wavelength.npy", (n_bins,))
+
+    def load(name: str, *shape: int) -> np.ndarray:
+        return read_npy(Path(folder) / name, shape, _REMEDY)
+
+    wavelength = load("wavelength.npy", n_bins)
     if not np.allclose(wavelength, WAVELENGTH_UM, rtol=1e-6):
         raise ArielflowError(
             f"{Path(folder) / 'wavelength.npy'}: another grid than the 13 WFC3 bins; check the file"
         )
-    error = _load(folder, "error_bars.npy", (n_bins,)) * PERCENT
+    error = load("error_bars.npy", n_bins) * PERCENT
     if split == "observed":
-        depth = _load(folder, "WASP12b.npy", (1, n_bins))
+        depth = load("WASP12b.npy", 1, n_bins)
         theta, names = np.full((1, n_targets), np.nan), ["WASP-12b"]
     else:
-        table = _load(folder, "testing.npy", (N_ROWS, n_bins + n_targets))
+        table = load("testing.npy", N_ROWS, n_bins + n_targets)
         order = np.random.default_rng(SPLIT_SEED).permutation(N_ROWS)
         rows = order[:N_TRAIN] if split == "train" else order[N_TRAIN:]
         depth, theta = table[rows, :n_bins], table[rows, n_bins:]
@@ -93,18 +80,32 @@ def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, N
     return planets, None
 
 
-def _parameter(name: str, quantity: str, units: str, latex: str, low: float, high: float):
-    return Parameter(name, quantity, units, latex, (low, high), {"population": Range(low, high)})
+def _parameter(
+    name: str,
+    quantity: str,
+    units: str,
+    latex: str,
+    low: float,
+    high: float,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Parameter:
+    priors = {"population": Range(low, high)}
+    return Parameter(name, quantity, units, latex, (low, high), priors, limits=limits)
+
+
+_MIXING = (-np.inf, 0.0)
 
 
 EDITION = Edition(
     name="wfc3",
     title="WFC3 spectra around WASP-12b (HELA)",
     targets=(
-        _parameter("planet_temp", "planet_temperature", "K", r"$T_\mathrm{p}$", 500, 2900),
-        _parameter("log_H2O", "H2O", "dex", r"$\log_{10} X_\mathrm{H_2O}$", -13, 0),
-        _parameter("log_HCN", "HCN", "dex", r"$\log_{10} X_\mathrm{HCN}$", -13, 0),
-        _parameter("log_NH3", "NH3", "dex", r"$\log_{10} X_\mathrm{NH_3}$", -13, 0),
+        _parameter(
+            "planet_temp", "planet_temperature", "K", r"$T_\mathrm{p}$", 500, 2900, (30.0, np.inf)
+        ),
+        _parameter("log_H2O", "H2O", "dex", r"$\log_{10} X_\mathrm{H_2O}$", -13, 0, _MIXING),
+        _parameter("log_HCN", "HCN", "dex", r"$\log_{10} X_\mathrm{HCN}$", -13, 0, _MIXING),
+        _parameter("log_NH3", "NH3", "dex", r"$\log_{10} X_\mathrm{NH_3}$", -13, 0, _MIXING),
         _parameter("log_kappa0", "cloud_opacity", "dex", r"$\log_{10} \kappa_0$", -13, 2),
     ),
     auxiliary=(),
