@@ -33,7 +33,10 @@ TIERS = [
         *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
         *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
     },
-    {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate", "crate"},
+    {
+        *("scoring", "submission", "submission_check", "submission_verdict", "plausibility"),
+        *("evaluate", "evaluate_surrogate", "calibrate", "crate"),
+    },
     {"plotting"},
     {"report"},
     {"recover", "job_resources"},

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+
+_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.EISDIR: "give a file",
+    errno.EEXIST: "choose another name, or remove what is there",
+    errno.EACCES: "ask for the right to it, or choose another folder",
+    errno.EPERM: "ask for the right to it, or choose another folder",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOSPC: "free some space and run it again",
+    errno.EDQUOT: "free some space, or raise the quota, and run it again",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the number of open files (ulimit -n)",
+}
+
 
 class ArielflowError(Exception):
     """A fault that the user can mend; its text is complete without a traceback."""
@@ -18,3 +34,12 @@ class Stopped(BaseException):
     had in hand is not a fault of the planet. It passes through to the end of the job, which leaves
     no output; checkpoints stay for the next attempt.
     """
+
+
+def system_fault(error: OSError) -> str:
+    """An error of the operating system as one line: where, what, and what to do about it."""
+    where = error.filename2 or error.filename
+    what = error.strerror or str(error) or type(error).__name__
+    remedy = _REMEDIES.get(error.errno or 0, "see to it and run it again")
+    place = "" if where is None else f"{where}: "
+    return f"{place}{what[:1].lower()}{what[1:]}; {remedy}"

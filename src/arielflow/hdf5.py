@@ -22,6 +22,9 @@ from arielflow.errors import ArielflowError
 from arielflow.readers import guarded, regular_file, shown
 
 _MOST_VALUES = 50_000_000
+_MOST_VALUE_BYTES = 16
+_MOST_CHUNK_BYTES = 1 << 26
+_LONGEST_TEXT = 1 << 10
 _MOST_NETCDF_INFLATION = 100
 _SMALL_BYTES = 1 << 26
 _REMEDY = "fetch or make the file again"
@@ -70,18 +73,37 @@ class PlainFile:
             never written whole, or declares more values than are ever read.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            parent, _, own = name.rpartition("/")
-            dataset = self._open(self._group(parent), own, name)
-            if not isinstance(dataset, h5d.DatasetID):
-                raise self._fault(name, "is a group, expected a dataset")
-            self._check_plain(dataset, name)
+            dataset = self._dataset(name)
             self._check_shape(dataset, name, shape)
             values = np.empty(dataset.shape)
             dataset.read(h5s.ALL, h5s.ALL, values)
             return values
 
-    def integer(self, group: str, attribute: str) -> int | None:
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape that a dataset declares; its values are not looked at.
+
+        Raises
+        ------
+        ArielflowError
+            The dataset is missing, or is no plain dataset of real numbers.
+        """
+        with guarded(self.path, f"HDF5 file at {name}"):
+            found = self._dataset(name).shape
+            if found is None:
+                raise self._fault(name, "holds nothing, expected numbers")
+            return found
+
+    def integer(
+        self, group: str, attribute: str, expected: str = "expected one integer"
+    ) -> int | None:
         """A group's attribute that is one integer, None where it is not there.
+
+        Parameters
+        ----------
+        group, attribute
+            Their names.
+        expected
+            Ends the message where the attribute is something else.
 
         Raises
         ------
@@ -94,11 +116,7 @@ class PlainFile:
                 return None
             found = h5a.open(owner, attribute.encode())
             if found.shape != () or found.get_type().get_class() != h5t.INTEGER:
-                kind = _kind(found.get_type())
-                shape = f" of shape {found.shape}" if found.shape else ""
-                raise self._fault(
-                    group, f"attribute {attribute} holds {kind}{shape}, expected one integer"
-                )
+                raise self._fault(group, f"attribute {attribute} {_described(found)}, {expected}")
             value = np.empty((), dtype=np.int64)
             found.read(value)
             return int(value)
@@ -126,6 +144,14 @@ class PlainFile:
             raise self._fault(full, "is neither group nor dataset")
         return found
 
+    def _dataset(self, name: str) -> h5d.DatasetID:
+        parent, _, own = name.rpartition("/")
+        dataset = self._open(self._group(parent), own, name)
+        if not isinstance(dataset, h5d.DatasetID):
+            raise self._fault(name, "is a group, expected a dataset")
+        self._check_plain(dataset, name)
+        return dataset
+
     def _check_plain(self, dataset: h5d.DatasetID, name: str) -> None:
         properties = dataset.get_create_plist()
         if properties.get_layout() == h5d.VIRTUAL:
@@ -135,6 +161,18 @@ class PlainFile:
         kind = dataset.get_type().get_class()
         if kind not in (h5t.INTEGER, h5t.FLOAT):
             raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
+        value_bytes = dataset.get_type().get_size()
+        if value_bytes > _MOST_VALUE_BYTES:
+            raise self._fault(name, f"holds numbers of {value_bytes} bytes, expected ordinary ones")
+        # A chunk is unpacked whole, however few of its values the dataset takes.
+        if properties.get_layout() == h5d.CHUNKED:
+            chunk_bytes = math.prod(properties.get_chunk()) * value_bytes
+            if chunk_bytes > _MOST_CHUNK_BYTES:
+                raise self._fault(
+                    name,
+                    f"is stored in chunks of {chunk_bytes} bytes, expected at most "
+                    f"{_MOST_CHUNK_BYTES}",
+                )
 
     def _check_shape(
         self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None
@@ -176,6 +214,21 @@ def _kind(datatype: h5t.TypeID) -> str:
         h5t.FLOAT: "floating-point numbers",
     }
     return words.get(datatype.get_class(), "no numbers")
+
+
+def _described(attribute: h5a.AttrID) -> str:
+    """What an attribute is that ought to be one integer; a short text is quoted."""
+    kind = _kind(attribute.get_type())
+    if attribute.shape:
+        return f"holds {kind} of shape {shown(attribute.shape)}"
+    if attribute.shape is None:
+        return "holds nothing"
+    if kind != "text" or attribute.get_storage_size() > _LONGEST_TEXT:
+        return f"holds {kind}"
+    text = np.empty((), dtype=attribute.dtype)
+    attribute.read(text)
+    value = text[()]
+    return f"is text {shown(repr(value.decode() if isinstance(value, bytes) else value))}"
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from arielflow import __version__
 from arielflow.cli import cluster, data, forward, submissions  # noqa: F401, they add their commands
 from arielflow.cli.common import FAULT, Json, app, builtin_folder, errors, say
 from arielflow.editions import NAMES
-from arielflow.errors import ArielflowError
+from arielflow.errors import ArielflowError, system_fault
+from arielflow.readers import printable
 
 
 @app.command()
@@ -41,5 +42,6 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except (ArielflowError, OSError) as error:
-        errors.print(f"arielflow: {error}", style="red", markup=False, highlight=False)
+        line = system_fault(error) if isinstance(error, OSError) else str(error)
+        errors.print(f"arielflow: {printable(line)}", style="red")
         sys.exit(FAULT)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from arielflow.editions import NAMES
+from arielflow.readers import printable
 
 INVALID, FAULT = 1, 2
 
@@ -19,7 +20,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console, errors = Console(), Console(stderr=True, soft_wrap=True)
+# Names out of files are told as they are: [bold] is no order to the terminal, nor is :cat: a cat.
+_LITERAL: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+console, errors = Console(**_LITERAL), Console(stderr=True, soft_wrap=True, **_LITERAL)
 
 EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(NAMES)}.")]
 Mode = Literal["reference", "fast"]
@@ -64,4 +67,4 @@ def say(as_json: bool, content: dict[str, Any], *lines: str) -> None:
         typer.echo(json.dumps(content, indent=1))
     else:
         for line in lines:
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(printable(line), soft_wrap=True)

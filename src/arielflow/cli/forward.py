@@ -103,6 +103,7 @@ def retrieve(
     as_json: Json = False,
 ) -> None:
     """Retrieve planets by nested sampling; the same call resumes an interrupted one."""
+    from rich.markup import escape
     from rich.progress import Progress
 
     from arielflow.edition_physics import fast_physics
@@ -118,7 +119,8 @@ def retrieve(
         if mode == "fast":
             building = bar.add_task(TASKS[0], total=None, visible=False)
             physics = fast_physics(chosen, physics, progress=shown(bar, building))
-        tasks = {name: bar.add_task(f"{name}: exploring", total=None) for name in names}
+        # Descriptions of bars are the one place where markup cannot be switched off.
+        tasks = {name: bar.add_task(f"{escape(name)}: exploring", total=None) for name in names}
         posterior = retrieve_planets(
             chosen,
             planets,
@@ -131,7 +133,7 @@ def retrieve(
             workers=workers,
             progress=lambda name, state: bar.update(
                 tasks[name],
-                description=f"{name}: {state.likelihood_calls:,} likelihood calls",
+                description=f"{escape(name)}: {state.likelihood_calls:,} likelihood calls",
                 completed=state.effective_samples,
                 # Without a total the bar only pulses: exploring has no known end.
                 total=state.n_effective if state.effective_samples else None,
@@ -169,6 +171,6 @@ def select_model(
     for table in rich_tables(found.table):
         console.print(table)
     for name, fault in found.faults.items():
-        console.print(f"{name}: no comparison ({fault})", markup=False)
+        say(False, {}, f"{name}: no comparison ({fault})")
     if not len(found.table):
         raise typer.Exit(INVALID)
