@@ -25,7 +25,7 @@ TIERS = [
         *("schema", "errors", "readers", "hdf5", "provenance", "benchmark_files", "config"),
         "__init__",
     },
-    {"physics", "editions", "download", "distributed"},
+    {"physics", "editions", "download", "transfer", "distributed"},
     {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
     {"edition_physics"},
     {

@@ -138,11 +138,13 @@ def _range(target: Parameter) -> str:
 
 def _cause(number: int, median: np.ndarray, odd: np.ndarray, edition: Edition) -> str:
     """What the odd numbers of a target would fit: another column, or another unit."""
-    values = median[odd[:, number], number]
-    for other, target in enumerate(edition.targets):
-        if other != number and odd[:, other].any() and _fits(values, target):
-            return f"; they look like {target.name}: check the order of the columns"
-    target = edition.targets[number]
+    values, target = median[odd[:, number], number], edition.targets[number]
+    low, high = _hull(target)
+    for column, other in enumerate(edition.targets):
+        nearest, farthest = _hull(other)
+        alike = nearest <= high and low <= farthest
+        if not alike and odd[:, column].any() and _fits(values, other):
+            return f"; they look like {other.name}: check the order of the columns"
     readings = {"planet_radius": _RADIUS, "planet_temperature": _TEMPERATURE}
     own = _ABUNDANCE if target.quantity in MOLECULES else readings.get(target.quantity, ())
     for words, reading in own:

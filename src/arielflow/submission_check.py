@@ -139,7 +139,7 @@ def _review_regular(
             # A group that cannot be opened is noted by each of the three.
             faults += [Fault(group, what) for what in dict.fromkeys(own)]
     if not ordered:
-        faults += _position_faults(positions)
+        faults += _position_faults(positions, len(groups))
     return Verdict(faults, implausibilities(outlines, edition))
 
 
@@ -160,13 +160,13 @@ def _position(file: PlainFile, group: str, expected: str) -> int:
     return position
 
 
-def _position_faults(positions: dict[str, int]) -> list[Fault]:
+def _position_faults(positions: dict[str, int], count: int) -> list[Fault]:
     """Faults of IDs that are not 0, 1, 2 …, each once."""
     taken: dict[int, str] = {}
     faults = []
     for group, position in positions.items():
-        if not 0 <= position < len(positions):
-            what = f"attribute ID is {position}, expected 0 to {len(positions) - 1}"
+        if not 0 <= position < count:
+            what = f"attribute ID is {position}, expected 0 to {count - 1}"
             faults.append(Fault(group, what))
         elif position in taken:
             what = f"attribute ID is {position} like that of another planet, expected each once"
