@@ -135,7 +135,7 @@ def test_too_few_samples_are_refused(case, tmp_path) -> None:
 
 def test_score_against_traces(case, files, tmp_path) -> None:
     edition, _, posterior, planets = case
-    _, _, paths = files
+    _, folder, paths = files
     truth = empty_traces(planets)
     theta = posterior["theta"].values
     truth = truth.drop_vars(["trace", "weight"]).assign(
@@ -147,6 +147,7 @@ def test_score_against_traces(case, files, tmp_path) -> None:
     scores = score_submission(paths[0], edition, tmp_path / "Tracedata.hdf5", seed=0)
     assert list(scores) == [str(p) for p in planets["planet"].values[:5]]
     np.testing.assert_allclose(list(scores.values()), 1000, atol=1e-6)
+    assert scores == score_submission(paths[0], edition, tmp_path / "Tracedata.hdf5", 0, folder)
     if edition.name == "adc2022":
         light = score_submission(paths[1], edition, tmp_path / "Tracedata.hdf5", seed=0)
         np.testing.assert_allclose(list(light.values()), 1000, atol=0.1)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from arielflow.errors import ArielflowError
+from arielflow.errors import ArielflowError, system_fault
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 # Libraries that write files themselves (HDF5, PyTorch) put the system's error into their own.
@@ -40,14 +40,16 @@ def job(log_file: str | Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        full = _no_space(error)
-        if not (full or isinstance(error, ArielflowError | OSError)):
+        line = _no_space(error)
+        if line is None and isinstance(error, OSError):
+            line = system_fault(error)
+        if not (line or isinstance(error, ArielflowError)):
             logging.exception("unexpected failure")
             raise
         # The log may lie on the full device; its own error would hide the line.
         logging.raiseExceptions = False
-        logging.error("%s", full or error)
-        print(f"arielflow: {full or error}", file=sys.stderr)
+        logging.error("%s", line or error)
+        print(f"arielflow: {line or error}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

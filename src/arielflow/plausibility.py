@@ -114,7 +114,7 @@ def _odd(target: Parameter, low: np.ndarray, median: np.ndarray, high: np.ndarra
     """Planets with samples beyond the official bounds, or a median far outside every prior."""
     least, most = target.score_bounds
     slack = _BOUND_TOLERANCE * (most - least)
-    nearest, farthest = _hull(target)
+    nearest, farthest = hull(target)
     width = farthest - nearest
     # Half a prior beyond its edge; towards zero, half of what the edge is away from it.
     below = nearest - 0.5 * min(width, abs(nearest))
@@ -123,7 +123,7 @@ def _odd(target: Parameter, low: np.ndarray, median: np.ndarray, high: np.ndarra
     return outside | (median < below) | (median > above)
 
 
-def _hull(target: Parameter) -> tuple[float, float]:
+def hull(target: Parameter) -> tuple[float, float]:
     """Range that all the edition's priors of a target lie in."""
     ends = [
         span.limits if span.relative_to_equilibrium else (span.low, span.high)
@@ -133,15 +133,15 @@ def _hull(target: Parameter) -> tuple[float, float]:
 
 
 def _range(target: Parameter) -> str:
-    return "{:g} to {:g}".format(*_hull(target))
+    return "{:g} to {:g}".format(*hull(target))
 
 
 def _cause(number: int, median: np.ndarray, odd: np.ndarray, edition: Edition) -> str:
     """What the odd numbers of a target would fit: another column, or another unit."""
     values, target = median[odd[:, number], number], edition.targets[number]
-    low, high = _hull(target)
+    low, high = hull(target)
     for column, other in enumerate(edition.targets):
-        nearest, farthest = _hull(other)
+        nearest, farthest = hull(other)
         alike = nearest <= high and low <= farthest
         if not alike and odd[:, column].any() and _fits(values, other):
             return f"; they look like {other.name}: check the order of the columns"
@@ -155,7 +155,7 @@ def _cause(number: int, median: np.ndarray, odd: np.ndarray, edition: Edition) -
 
 
 def _fits(values: np.ndarray, target: Parameter) -> bool:
-    low, high = _hull(target)
+    low, high = hull(target)
     return bool(((values >= low) & (values <= high)).all())
 
 

@@ -214,7 +214,9 @@ def declared_faults(
     theta, weight = (file.shape(f"{group}/{name}") for name in DATASETS)
     faults = []
     if len(theta) != 2 or theta[1] != n_targets:
-        faults.append(f"tracedata has shape {shown(theta)}, expected (n, {n_targets})")
+        faults.append(
+            f"tracedata has shape {shown(theta)}, edition {edition.name} expects (n, {n_targets})"
+        )
     n_samples = theta[0] if theta else 0
     fewest, most = limits
     if not fewest <= n_samples <= most:
