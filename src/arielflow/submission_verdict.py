@@ -11,7 +11,7 @@ from arielflow.editions import NAMES, Edition, get_edition
 from arielflow.readers import listed, shown
 
 _MOST_LISTED = 5_000
-_FOLDED_ABOVE = 3
+_FOLDED_ABOVE = 5
 
 
 class Fault(NamedTuple):
