@@ -89,25 +89,28 @@ def implausibilities(outlines: Mapping[str, Outline], edition: Edition) -> list[
     if not outlines:
         return []
     names = np.array(list(outlines), dtype=object)
-    low, median, high = (
+    parts = [
         np.stack([getattr(outline, part) for outline in outlines.values()])
         for part in ("low", "median", "high")
-    )
+    ]
     odd = np.stack(
         [
-            _odd(target, *(part[:, number] for part in (low, median, high)))
+            _odd(target, *(part[:, number] for part in parts))
             for number, target in enumerate(edition.targets)
         ],
         axis=1,
     )
-    lines = [
-        f"{target.name}: samples of {listed(list(names[odd[:, number]]), 3)} lie between "
-        f"{low[odd[:, number], number].min():.4g} and {high[odd[:, number], number].max():.4g} "
-        f"{target.units}, expected {_range(target)}{_cause(number, median, odd, edition)}"
-        for number, target in enumerate(edition.targets)
-        if odd[:, number].any()
-    ]
-    return lines + list(_degenerate(names, list(outlines.values()), low, high, edition))
+    lines = []
+    for number, target in enumerate(edition.targets):
+        rows = odd[:, number]
+        if rows.any():
+            found = [part[rows, number] for part in parts]
+            lines.append(
+                f"{target.name}: samples of {listed(list(names[rows]), 3)} lie between "
+                f"{found[0].min():.4g} and {found[2].max():.4g} {target.units}, expected "
+                f"{_range(target)}{_cause(number, np.concatenate(found), odd, edition)}"
+            )
+    return lines + list(_degenerate(names, list(outlines.values()), parts[0], parts[2], edition))
 
 
 def _odd(target: Parameter, low: np.ndarray, median: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -136,9 +139,9 @@ def _range(target: Parameter) -> str:
     return "{:g} to {:g}".format(*hull(target))
 
 
-def _cause(number: int, median: np.ndarray, odd: np.ndarray, edition: Edition) -> str:
+def _cause(number: int, values: np.ndarray, odd: np.ndarray, edition: Edition) -> str:
     """What the odd numbers of a target would fit: another column, or another unit."""
-    values, target = median[odd[:, number], number], edition.targets[number]
+    target = edition.targets[number]
     low, high = hull(target)
     for column, other in enumerate(edition.targets):
         nearest, farthest = hull(other)
@@ -156,7 +159,8 @@ def _cause(number: int, median: np.ndarray, odd: np.ndarray, edition: Edition) -
 
 def _fits(values: np.ndarray, target: Parameter) -> bool:
     low, high = hull(target)
-    return bool(((values >= low) & (values <= high)).all())
+    slack = _BOUND_TOLERANCE * (high - low)
+    return bool(((values >= low - slack) & (values <= high + slack)).all())
 
 
 def _degenerate(
