@@ -34,7 +34,13 @@ TIERS = [
         *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
     },
     {
-        *("scoring", "submission", "submission_check", "submission_verdict", "plausibility"),
+        *(
+            "scoring",
+            "submission",
+            "submission_check",
+            "submission_verdict",
+            "submission_plausibility",
+        ),
         *("evaluate", "evaluate_surrogate", "calibrate", "crate"),
     },
     {"plotting"},

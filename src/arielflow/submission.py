@@ -15,7 +15,6 @@ from arielflow.editions import Edition
 from arielflow.editions.official_files import QUARTILES, quartile_columns
 from arielflow.errors import ArielflowError
 from arielflow.hdf5 import PlainFile, open_plain
-from arielflow.plausibility import Outline, implausibilities
 from arielflow.posterior import WeightedSamples, weighted_quantiles
 from arielflow.provenance import atomic_path, write_json
 from arielflow.readers import listed, read_json_object, shown
@@ -32,6 +31,7 @@ from arielflow.submission_check import (
     review_submission,
     samples_of,
 )
+from arielflow.submission_plausibility import Outline, implausibilities
 
 __all__ = ["check_submission", "score_submission", "submit", "write_submission"]
 

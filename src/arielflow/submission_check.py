@@ -1,6 +1,6 @@
 """The rules of a submission: everything that breaks one, and what keeps them but cannot be meant.
 
-Faults are what is no number or breaks a rule; warnings (:mod:`arielflow.plausibility`) are what is
+Faults are what is no number or breaks a rule; warnings (:mod:`arielflow.submission_plausibility`) are what is
 formally right and implausible.
 """
 
@@ -22,9 +22,9 @@ from arielflow.editions.official_files import (
 )
 from arielflow.errors import ArielflowError
 from arielflow.hdf5 import PlainFile, open_plain
-from arielflow.plausibility import Outline, implausibilities
 from arielflow.posterior import WeightedSamples
 from arielflow.readers import listed, numeric_column, read_csv, regular_file, shown
+from arielflow.submission_plausibility import Outline, implausibilities
 from arielflow.submission_verdict import Fault, Verdict, pairing_faults
 
 REMEDY = "check the path, or write the submission again"
@@ -268,6 +268,7 @@ def _review_light(path: Path, edition: Edition, identifiers: Sequence[str], sour
             f"{path}: column {listed(missing)} is missing, found {listed(list(table.columns))}; "
             "check the edition"
         )
+    table["planet_ID"] = table["planet_ID"].str.strip()
     names = list(table["planet_ID"])
     faults = [
         Fault(name, "occurs more than once")
@@ -327,4 +328,4 @@ def read_quartiles(path: str | Path, edition: Edition) -> dict[str, np.ndarray]:
         numeric_column(path, table, name, "planet_ID", REMEDY) for name in quartile_columns(edition)
     ]
     quartiles = np.stack(columns, axis=1).reshape(len(table), -1, 3).swapaxes(1, 2)
-    return dict(zip(table["planet_ID"], quartiles, strict=True))
+    return dict(zip(table["planet_ID"].str.strip(), quartiles, strict=True))
