@@ -1,7 +1,7 @@
 """The rules of a submission: everything that breaks one, and what keeps them but cannot be meant.
 
-Faults are what is no number or breaks a rule; warnings (:mod:`arielflow.submission_plausibility`) are what is
-formally right and implausible.
+Faults are what is no number or breaks a rule; warnings are what is formally right and implausible
+(:mod:`arielflow.submission_plausibility`).
 """
 
 from __future__ import annotations
