@@ -5,26 +5,37 @@ CONFIG ?= config.yaml
 PROFILE ?= workflow/profiles/default
 VENV := .venv
 BIN := $(VENV)/bin
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
+# With the tools that only tests and lint need.
+EQUIPPED := $(VENV)/.equipped
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES)
+
+COMPILE = $(BIN)/pip-compile --quiet --strip-extras --no-header --allow-unsafe \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 export PYTHONHASHSEED := 0
 
-.PHONY: help install run chemistry recover test test-cluster test-slow lint lock embedded-data benchmark clean distclean
+.PHONY: help install run chemistry recover test test-cluster test-slow test-kills lint lock embedded-data benchmark clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(INSTALLED)  ## make .venv and install the locked versions into it
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock requirements-torch.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "arielflow needs Python >= 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "Python's venv is missing; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes --no-deps -r requirements.lock
+	$(PIP) -r requirements-torch.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(EQUIPPED): $(INSTALLED) requirements-test.lock
+	$(PIP) --require-hashes --no-deps -r requirements-test.lock
 	@touch $@
 
 run: $(INSTALLED)  ## run the workflow (CONFIG=config.yaml CORES=2) and say where the results are
@@ -38,26 +49,29 @@ recover: $(INSTALLED)  ## pick up a killed run: end its leftover jobs, unlock, r
 chemistry: $(INSTALLED)  ## compress a reaction network (docs/chemistry.md)
 	@$(SNAKEMAKE) --configfile config/chemistry.yaml -- chemistry
 
-test: $(INSTALLED) lint  ## lint, then every test that is not slow
-	$(BIN)/python -m pytest -m "not slow"
+test: $(EQUIPPED) lint  ## lint, then every test that is not slow
+	$(BIN)/python -m pytest -m "not slow and not kills"
 
-test-cluster: $(INSTALLED)  ## every test that needs Slurm, started and stopped by the tests (root, Debian)
+test-cluster: $(EQUIPPED)  ## every test that needs Slurm, started and stopped by the tests (root, Debian)
 	$(BIN)/python -m pytest -m cluster
 
-test-slow: $(INSTALLED)  ## the tests that take minutes
+test-slow: $(EQUIPPED)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-lint: $(INSTALLED)  ## ruff, snakefmt and snakemake's own linter
+test-kills: $(EQUIPPED)  ## a chain of killed, stopped and filled-up runs (a quarter of an hour)
+	$(BIN)/python -m pytest -m kills
+
+lint: $(EQUIPPED)  ## ruff, snakefmt and snakemake's own linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-lock: $(INSTALLED)  ## write requirements.lock anew from pyproject.toml
-	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --extra test --extra cluster --strip-extras --no-header --allow-unsafe --upgrade \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
-	sed -i -E 's/^(torch==[0-9.]+)\+[a-z0-9]+/\1/' requirements.lock
+lock: $(EQUIPPED)  ## write the locks anew from pyproject.toml, with hashes
+	$(PIP) pip-tools
+	$(COMPILE) --upgrade --extra cluster -o requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra test -c requirements.lock -o requirements-test.lock pyproject.toml
+	$(BIN)/python .ci/hash_lock.py requirements.lock requirements-test.lock
 
 embedded-data: $(INSTALLED)  ## remake the nested-sampling truth under data/embedded (about an hour)
 	$(BIN)/arielflow embedded-truth --workers $(CORES)

@@ -19,12 +19,8 @@ from forward_model import make_nodes, settings
 
 from arielflow.edition_physics import edition_model
 from arielflow.editions import get_edition
-from arielflow.inference.nested import (
-    NestedSettings,
-    gaussian_log_likelihood,
-    nested_sampling,
-    sampling_box,
-)
+from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
+from arielflow.inference.nested import NestedSettings, nested_sampling
 from arielflow.physics.forward import ForwardModel
 from arielflow.posterior import weighted_ks
 from arielflow.simulate import simulate_planets

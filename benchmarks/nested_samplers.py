@@ -16,12 +16,8 @@ import ultranest
 
 from arielflow.edition_physics import edition_model
 from arielflow.editions import get_edition
-from arielflow.inference.nested import (
-    NestedSettings,
-    gaussian_log_likelihood,
-    nested_sampling,
-    sampling_box,
-)
+from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
+from arielflow.inference.nested import NestedSettings, nested_sampling
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.posterior import effective_sample_size

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from arielflow.inference.nested import sampling_box, touches_cut
+from arielflow.inference.likelihood import sampling_box, touches_cut
 from arielflow.truth_library import TruthLibrary
 
 TOLERANCE = 0.1

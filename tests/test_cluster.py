@@ -15,9 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import stop_drivers
+import xarray as xr
 from slurm_node import CannotStartError, SlurmNode
+from stop_drivers import nested_call, prepare
 from workflow_run import ENVIRONMENT, LOCAL, ROOT, TINY, command, project, snakemake
 
+from arielflow.hdf5 import read_netcdf
 from arielflow.recover import slurm_jobs, snakemake_processes
 
 pytestmark = pytest.mark.cluster
@@ -207,6 +211,41 @@ def test_job_over_its_time_limit_is_tried_again(
         subprocess.run(["scontrol", "update", f"jobid={job}", "TimeLimit=1"], check=True)
         assert_finished(head, untrained, reference)
     assert "resuming from" in (untrained / TRAINING_LOG).read_text()
+
+
+def test_retrieval_over_its_time_limit_writes_nothing_and_resumes(
+    slurm: SlurmNode, simulated, physics, tmp_path: Path, caplog
+) -> None:
+    """Two planets in one job, over the limit at the first: neither may end with prior draws."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    prepare(folder, simulated, physics)
+    whole = shutil.copytree(folder, tmp_path / "whole")
+    nested_call(whole)
+    call = f"exec {sys.executable} {Path(stop_drivers.__file__)} nested {folder}"
+    options = ["--parsable", f"--chdir={folder}", "--output=said.txt", f"--wrap={call}"]
+    done = subprocess.run(["sbatch", *options], capture_output=True, text=True, check=True)
+    job, end = done.stdout.strip(), time.monotonic() + PATIENCE
+    while not list(folder.glob("waits-*")):
+        assert time.monotonic() < end, (folder / "said.txt").read_text()
+        time.sleep(0.2)
+    # Set once it waits, so that the test does not depend on how fast the machine is.
+    subprocess.run(["scontrol", "update", f"jobid={job}", "TimeLimit=1"], check=True)
+    while "TIMEOUT" not in (state := job_state(job)):
+        assert time.monotonic() < end, state
+        time.sleep(0.5)
+    assert "arielflow: stopped by SIGTERM" in (folder / "said.txt").read_text()
+    assert not (folder / "out.nc").exists() and list(folder.glob(".out.nc.state/*/*.h5"))
+    caplog.set_level("INFO")
+    nested_call(folder)
+    assert "resumed after" in caplog.text
+    found, expected = (read_netcdf(path / "out.nc") for path in (folder, whole))
+    xr.testing.assert_identical(*(d.drop_vars("seconds") for d in (found, expected)))
+
+
+def job_state(number: str) -> str:
+    command = ["squeue", "--noheader", "--states=all", f"--jobs={number}", "--format=%T"]
+    return subprocess.run(command, capture_output=True, text=True).stdout
 
 
 @pytest.mark.slow

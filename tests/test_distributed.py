@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +85,50 @@ def test_a_fault_in_one_process_is_one_line(simulated: xr.Dataset, tmp_path: Pat
     with pytest.raises(ArielflowError, match=r"one of 2 processes failed: .*'oracle'") as error:
         train_in_processes(tmp_path / "log.txt", **arguments)
     assert "\n" not in str(error.value)
+
+
+def holds(path: Path, words: str) -> bool:
+    try:
+        return words in path.read_text()
+    except OSError:  # ended meanwhile
+        return False
+
+
+_TRAIN = """
+import json, sys
+from arielflow.jobs import job
+from arielflow.train_worker import train_in_processes
+with job(sys.argv[1] + "/parent.log"):
+    train_in_processes(sys.argv[1] + "/log.txt", **json.loads(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["parent", "group"])
+def test_a_stop_ends_every_process(to: str, simulated: xr.Dataset, tmp_path: Path) -> None:
+    training = SETTINGS["training"] | {"epochs": 2000, "patience": None}
+    arguments = member(tmp_path, simulated, 2, training=training)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _TRAIN, str(tmp_path), json.dumps(arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    last = tmp_path / "state/fm/last.ckpt"
+    end = time.monotonic() + 300
+    while not last.is_file():
+        assert parent.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    (os.kill if to == "parent" else os.killpg)(parent.pid, signal.SIGTERM)
+    _, said = parent.communicate(timeout=60)
+    assert parent.returncode == 143
+    (line,) = said.splitlines()
+    assert line.startswith("arielflow: stopped by SIGTERM")
+    # torchrun gives its processes sessions of their own; their argument tells them.
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if holds(path, str(tmp_path))]
+    assert not left
+    assert torch.load(last, weights_only=True)["epoch"] >= 0
+    assert not (tmp_path / "history.csv").exists()
 
 
 def test_several_nodes_need_srun(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,13 @@ SOURCE = ROOT / "src" / "arielflow"
 TIERS = [
     {
         *("schema", "errors", "readers", "hdf5", "provenance", "benchmark_files", "config"),
-        "__init__",
+        *("__init__", "plausibility"),
     },
     {"physics", "editions", "download", "transfer", "distributed"},
-    {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
+    {
+        *("training", "training_state", "features", "coordinates", "posterior", "priors"),
+        *("diagnostics", "worker_pool"),
+    },
     {"edition_physics"},
     {
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
@@ -34,13 +37,8 @@ TIERS = [
         *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
     },
     {
-        *(
-            "scoring",
-            "submission",
-            "submission_check",
-            "submission_verdict",
-            "submission_plausibility",
-        ),
+        *("scoring", "submission", "submission_check", "submission_verdict"),
+        "submission_plausibility",
         *("evaluate", "evaluate_surrogate", "calibrate", "crate"),
     },
     {"plotting"},
@@ -89,30 +87,30 @@ def test_official_scores_do_not_import_torch() -> None:
     assert not any(n.startswith("torch") for n in _imports(SOURCE / "scoring" / "official.py"))
 
 
-def _locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = (re.match(r"([A-Za-z0-9_.-]+)==(\S+)$", line) for line in lines)
+LOCKS = ("requirements.lock", "requirements-torch.lock", "requirements-test.lock")
+
+
+def _locked(*names: str) -> dict[str, str]:
+    lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
+    pins = (re.match(r"([A-Za-z0-9_.-]+)==(\S+)", line) for line in lines)
     return {m[1].lower().replace("_", "-"): m[2] for m in pins if m}
 
 
-def test_lock_is_portable() -> None:
-    text = (ROOT / "requirements.lock").read_text()
-    for unwanted in (
-        "--index-url",
-        "--extra-index-url",
-        "--find-links",
-        "file://",
-        "+cpu",
-        "--hash",
-    ):
-        assert unwanted not in text
-    for line in text.splitlines():
-        assert not line or line.startswith(("#", " ")) or re.match(r"\S+==\S+$", line), line
-    assert "torchvision" not in _locked()
+def test_locks_are_portable_and_hashed() -> None:
+    unwanted = ("--index-url", "--extra-index-url", "--find-links", "file://", "+cpu")
+    for name in LOCKS:
+        text = (ROOT / name).read_text()
+        assert not [words for words in unwanted if words in text]
+        pins = [line for line in text.splitlines() if "==" in line and not line.startswith("#")]
+        # PyTorch's file says why it has none.
+        assert all(line.endswith(" \\") for line in pins) == (name != "requirements-torch.lock")
+    assert "torchvision" not in _locked(*LOCKS)
+    assert not set(_locked(LOCKS[0])) & set(_locked(*LOCKS[1:]))
+    assert "pytest" not in _locked(LOCKS[0]) and "pytest" in _locked(LOCKS[2])
 
 
 def test_lock_environment_and_project_name_the_same_packages() -> None:
-    locked = _locked()
+    locked = _locked(*LOCKS)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     direct = {re.match(r"[A-Za-z0-9-]+", d)[0] for d in project["dependencies"]}
     assert direct <= set(locked)

@@ -8,12 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
-from arielflow.edition_physics import build_edition_nodes, edition_molecules, nodes_file
+from arielflow import edition_physics
+from arielflow.edition_physics import (
+    build_edition_nodes,
+    edition_molecules,
+    fast_physics,
+    nodes_file,
+)
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.physics.builtin_opacity import generate
 from arielflow.physics.forward import (
+    ForwardModel,
     PhysicsSettings,
     fast_or_reference,
     fingerprint,
@@ -31,6 +39,7 @@ from arielflow.physics.nodes import (
     read_nodes,
     write_nodes,
 )
+from arielflow.physics.opacity_cache import load_opacities
 from arielflow.physics.opacity_files import write_taurex_hdf5
 
 MOLECULES = ("H2O", "CO2")
@@ -114,9 +123,77 @@ def test_nodes_of_other_tables_are_refused(fast, resolved, tmp_path: Path) -> No
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "nodes.npz").write_bytes(b"PK nonsense")
     for path in (tmp_path / "nodes.npz", tmp_path / "none.npz"):
-        with pytest.raises(ArielflowError, match="no readable nodes") as fault:
+        with pytest.raises(ArielflowError, match="build them again") as fault:
             read_nodes(path)
         assert "\n" not in str(fault.value)
+
+
+CHANGES = {
+    "negative": lambda a: a["index"].__setitem__(0, -5),
+    "twice": lambda a: a["index"].__setitem__(1, a["index"][0]),
+    "fractions": lambda a: a.__setitem__("index", a["index"] + 0.5),
+    "fewer": lambda a: a.__setitem__("index", a["index"][:-1]),
+    "flat": lambda a: a.__setitem__("matrix", a["matrix"].ravel()),
+    "not finite": lambda a: a["matrix"].__setitem__((0, 0), np.nan),
+    "no matrix": lambda a: a.pop("matrix"),
+    "no text": lambda a: a.__setitem__("meta", np.array("{")),
+    "no range": lambda a: a.__setitem__(
+        "meta", np.array(str(a["meta"]).replace("log_mixing_ratio", "other"))
+    ),
+    "range upside down": lambda a: a.__setitem__(
+        "meta", np.array(str(a["meta"]).replace("[200.0, 3400.0]", "[3400.0, 200.0]"))
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_nodes_that_cannot_be_right_are_refused(fast, resolved, tmp_path: Path, case) -> None:
+    with np.load(resolved.nodes) as file:
+        arrays = dict(file)
+    CHANGES[case](arrays)
+    np.savez(tmp_path / "nodes.npz", **arrays)
+    with pytest.raises(ArielflowError, match="build them again") as fault:
+        read_nodes(tmp_path / "nodes.npz")
+    assert "\n" not in str(fault.value)
+
+
+def test_nodes_beyond_the_tables_are_refused(fast, resolved) -> None:
+    tables = load_opacities(resolved.opacities, MOLECULES, *BINS)
+    beyond = replace(fast.nodes, index=fast.nodes.index + 10**6)
+    fewer = replace(fast.nodes, matrix=fast.nodes.matrix[:2])
+    for nodes in (beyond, fewer):
+        with pytest.raises(ArielflowError, match="build them again"):
+            FastTransmission(nodes, tables, lambda: None, bins=BINS)
+
+
+def test_planets_in_other_bins_are_refused(fast, reference) -> None:
+    planets = xr.Dataset(
+        {"wavelength_width": ("wavelength", BINS[1])}, coords={"wavelength": BINS[0]}
+    )
+    shifted = planets.assign_coords(wavelength=BINS[0] + [0.05, 0, 0])
+    wider = planets.assign(wavelength_width=planets["wavelength_width"] * 1.2)
+    for model in (fast, reference):
+        for other in (shifted, wider, planets.isel(wavelength=slice(0, 2))):
+            with pytest.raises(ArielflowError, match="the forward model has 3 bins") as fault:
+                ForwardModel(model, other)
+            assert "\n" not in str(fault.value)
+        # The bins agree: what is missing next is a target.
+        with pytest.raises(ArielflowError, match="needs the target"):
+            ForwardModel(model, planets.assign_coords(target_quantity=("target", ["H2O"])))
+
+
+def test_damaged_nodes_in_the_user_s_cache_are_made_anew(monkeypatch, physics, tmp_path) -> None:
+    edition = get_edition("adc2023")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = []
+    monkeypatch.setattr(
+        edition_physics, "build_edition_nodes", lambda *a, **named: made.append(a[1].nodes)
+    )
+    path = nodes_file(edition, physics)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK nonsense")
+    assert fast_physics(edition, physics).nodes == str(path)
+    assert made == [str(path)]
 
 
 @pytest.mark.slow
@@ -127,5 +204,5 @@ def test_an_edition_s_nodes_on_the_built_in_tables(physics, tmp_path: Path) -> N
     # At R = 300 most of the grid's points are nodes: accurate to a few ppm, hardly faster.
     assert nodes.validation["rms_ppm"] < 5
     other = replace(physics, cia=not physics.cia)
-    assert nodes_file(edition, physics).parent == nodes_file(edition, other, ["HCN"]).parent
+    assert nodes_file(edition, physics).parent == nodes_file(edition, other).parent
     assert edition_molecules(edition) == ["H2O", "CO2", "CO", "CH4", "NH3"]

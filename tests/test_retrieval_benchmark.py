@@ -18,7 +18,7 @@ from retrieval_run import FinishedRun, extra_scores, row_cost, train_sbi
 from rich.console import Console
 
 from arielflow.errors import ArielflowError
-from arielflow.inference.nested import sampling_box
+from arielflow.inference.likelihood import sampling_box
 from arielflow.provenance import write_dataset
 from arielflow.scoring.leaderboard import SCORES
 from arielflow.truth_library import pack

@@ -21,14 +21,10 @@ from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official
 from arielflow.errors import ArielflowError
 from arielflow.inference import nested
-from arielflow.inference.nested import (
-    NestedSettings,
-    gaussian_log_likelihood,
-    nested_sampling,
-    retrieve,
-    sampling_box,
-)
+from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
+from arielflow.inference.nested import NestedSettings, nested_sampling, retrieve
 from arielflow.physics.forward import ForwardModel
+from arielflow.physics.nodes import NodeRange, NodeSet, write_nodes
 from arielflow.posterior import weighted_quantiles
 from arielflow.retrieve import retrieve_planets, summarise
 from arielflow.schema import Quality, open_dataset, validate_posterior
@@ -212,8 +208,9 @@ def test_nodes_of_the_fast_mode_are_made_once(physics, tmp_path, monkeypatch) ->
 
     def make(edition, fast, **options) -> None:
         made.append(Path(fast.nodes))
-        made[-1].parent.mkdir(parents=True)
-        made[-1].touch()
+        matrix = np.full((52, 2), 0.5)
+        nodes = NodeSet(np.arange(2), matrix, made[-1].stem, NodeRange(), {})
+        write_nodes(nodes, made[-1])
 
     monkeypatch.setattr(edition_physics, "build_edition_nodes", make)
     first, second = (fast_physics(get_edition("adc2023"), physics) for _ in range(2))

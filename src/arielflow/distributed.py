@@ -19,6 +19,8 @@ from arielflow.errors import ArielflowError
 _COUNT, _NODES = "ARIELFLOW_PROCESSES", "ARIELFLOW_NODES"
 # Of this process, as torchrun and as srun number it.
 _RANKS = ("RANK", "SLURM_PROCID")
+# Schedulers kill half a minute after they told a job to end.
+_PATIENCE_SECONDS = 20.0
 
 
 class Processes(NamedTuple):
@@ -63,6 +65,10 @@ def launch(module: str, argument: str | Path, *, processes: int, nodes: int = 1)
     ------
     ArielflowError
         A process failed, or there is no ``srun`` for several nodes.
+
+    Notes
+    -----
+    Whatever ends the wait, a stop above all, ends the processes too.
     """
     if nodes > 1 and shutil.which("srun") is None:
         raise ArielflowError(
@@ -70,11 +76,26 @@ def launch(module: str, argument: str | Path, *, processes: int, nodes: int = 1)
         )
     environment = os.environ | {_COUNT: str(processes), _NODES: str(nodes)}
     command = [*_launcher(processes, nodes), "-m", module, str(argument)]
-    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("arielflow: ")]
+    launcher = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        _, errors = launcher.communicate()
+    except BaseException:
+        _end(launcher)
+        raise
+    if launcher.returncode:
+        said = [line for line in errors.splitlines() if line.startswith("arielflow: ")]
         reason = said[0].removeprefix("arielflow: ") if said else "their logs tell what happened"
         raise ArielflowError(f"one of {processes} processes failed: {reason}")
+
+
+def _end(launcher: subprocess.Popen) -> None:
+    """End the launcher, which ends its processes; killed at once it would leave them behind."""
+    launcher.terminate()
+    try:
+        launcher.communicate(timeout=_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        launcher.kill()
+        launcher.communicate()
 
 
 def _launcher(processes: int, nodes: int) -> list[str]:

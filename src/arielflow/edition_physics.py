@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from arielflow.editions import Edition
-from arielflow.physics.cia import load_cia
+from arielflow.errors import ArielflowError
+from arielflow.physics.cia import cia_files, load_cia
 from arielflow.physics.forward import (
     PhysicsSettings,
     fast_or_reference,
@@ -19,6 +20,7 @@ from arielflow.physics.node_selection import NodeSettings, build_nodes
 from arielflow.physics.nodes import (
     FastTransmission,
     NodeSet,
+    read_nodes,
     write_nodes,
 )
 from arielflow.physics.opacity_cache import (
@@ -32,6 +34,9 @@ from arielflow.schema import MOLECULES
 from arielflow.training import resolve_device
 
 log = logging.getLogger(__name__)
+
+NODES_SEED = 2026
+"""Of the atmospheres that nodes in the user's cache are chosen on."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of planets done and of all."""
@@ -79,7 +84,7 @@ def edition_opacities(edition: Edition, physics: PhysicsSettings) -> dict[str, d
     record = describe_opacities(physics.opacities, molecules)
     if physics.cia:
         load_cia(physics.opacities)
-        for path in sorted(Path(physics.opacities).glob("*.cia")):
+        for path in cia_files(physics.opacities):
             record[path.stem] = {"path": str(path), "sha256": sha256(path)}
     return record
 
@@ -115,20 +120,40 @@ def edition_fingerprint(
     return fingerprint(molecules, physics, edition.wavelength_um, edition.wavelength_width_um)
 
 
+def model_fingerprint(edition: Edition, physics: PhysicsSettings) -> str:
+    """Checksum of all that shapes a planet's spectrum in the mode chosen, its nodes included."""
+    mode = sha256(physics.nodes) if physics.nodes else "reference"
+    return f"{edition_fingerprint(edition, physics)} {mode}"
+
+
 def nodes_file(
-    edition: Edition, physics: PhysicsSettings, extra_molecules: Sequence[str] = ()
+    edition: Edition,
+    physics: PhysicsSettings,
+    extra_molecules: Sequence[str] = (),
+    *,
+    seed: int = NODES_SEED,
 ) -> Path:
     """Where the user's cache keeps the nodes for these tables: other tables, another name."""
-    return (
-        cache_folder() / "nodes" / f"{edition_fingerprint(edition, physics, extra_molecules)}.npz"
-    )
+    mark = edition_fingerprint(edition, physics, extra_molecules)
+    return cache_folder() / "nodes" / f"{mark}-{seed}.npz"
+
+
+def _usable(path: Path) -> bool:
+    """Whether the cache has these nodes undamaged."""
+    if not path.is_file():
+        return False
+    try:
+        return read_nodes(path).fingerprint == path.stem
+    except ArielflowError as error:
+        log.warning("%s", error)
+        return False
 
 
 def fast_physics(
     edition: Edition,
     physics: PhysicsSettings,
     *,
-    seed: int = 2026,
+    seed: int = NODES_SEED,
     extra_molecules: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> PhysicsSettings:
@@ -143,9 +168,9 @@ def fast_physics(
     progress
         Called with the planets done and of all, while nodes are made.
     """
-    path = nodes_file(edition, physics, extra_molecules)
+    path = nodes_file(edition, physics, extra_molecules, seed=seed)
     fast = replace(physics, nodes=str(path))
-    if not path.is_file():
+    if not _usable(path):
         build_edition_nodes(
             edition, fast, seed=seed, extra_molecules=extra_molecules, progress=progress
         )

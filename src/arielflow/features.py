@@ -86,7 +86,7 @@ class PlanetTensors:
 
     def identity(self) -> tuple[np.ndarray, ...]:
         """Arrays by which a training knows its data again."""
-        return self.depth.numpy(), self.theta.numpy()
+        return tuple(v.cpu().numpy() for v in vars(self).values() if isinstance(v, Tensor))
 
 
 def planet_tensors(planets: xr.Dataset) -> PlanetTensors:
@@ -199,7 +199,7 @@ class TraceDraws:
 
     def identity(self) -> tuple[np.ndarray, ...]:
         """Arrays by which a training knows its data again."""
-        return self.planets.depth.numpy(), self._trace.numpy(), self._cumulated.numpy()
+        return *self.planets.identity(), self._trace.numpy(), self._cumulated.numpy()
 
 
 def observed_radius_m(planets: PlanetTensors) -> Tensor:

@@ -22,10 +22,11 @@ from arielflow.errors import ArielflowError
 from arielflow.readers import guarded, regular_file, shown
 
 _MOST_VALUES = 50_000_000
+_MOST_TEXTS = 100
+_LONGEST_TEXT = 1_000
 _MOST_VALUE_BYTES = 16
 _MOST_CHUNK_BYTES = 1 << 26
-_LONGEST_TEXT = 1 << 10
-_MOST_NETCDF_INFLATION = 100
+_MOST_INFLATION = 100
 _SMALL_BYTES = 1 << 26
 _REMEDY = "fetch or make the file again"
 
@@ -56,7 +57,20 @@ class PlainFile:
         with guarded(self.path, "HDF5 file"):
             return self._group(group).links.exists(name.encode())
 
-    def numbers(self, name: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+    @property
+    def bytes_on_disk(self) -> int:
+        """Bytes that the file takes; holes that were never written do not count."""
+        found = self.path.stat()
+        return min(found.st_size, 512 * found.st_blocks or found.st_size)
+
+    def numbers(
+        self,
+        name: str,
+        shape: tuple[int | None, ...] | None = None,
+        *,
+        most: int = _MOST_VALUES,
+        single: bool = False,
+    ) -> np.ndarray:
         """Values of a dataset in double precision.
 
         Parameters
@@ -65,6 +79,10 @@ class PlainFile:
             Path of the dataset inside the file, such as ``Planet_1/weights``.
         shape
             That it must have, None for any length; any shape if left out.
+        most
+            Values that it may hold.
+        single
+            Leave values in single precision where they are stored so.
 
         Raises
         ------
@@ -73,9 +91,11 @@ class PlainFile:
             never written whole, or declares more values than are ever read.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            dataset = self._dataset(name)
-            self._check_shape(dataset, name, shape)
-            values = np.empty(dataset.shape)
+            dataset = self._numeric(name)
+            self._check_shape(dataset, name, shape, most)
+            stored = dataset.get_type()
+            stored_single = stored.get_class() == h5t.FLOAT and stored.get_size() == 4
+            values = np.empty(dataset.shape, dtype="f4" if single and stored_single else "f8")
             dataset.read(h5s.ALL, h5s.ALL, values)
             return values
 
@@ -88,10 +108,41 @@ class PlainFile:
             The dataset is missing, or is no plain dataset of real numbers.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            found = self._dataset(name).shape
+            found = self._numeric(name).shape
             if found is None:
                 raise self._fault(name, "holds nothing, expected numbers")
             return found
+
+    def text(self, name: str) -> str:
+        """A short text: a dataset of one string, or the first of a few.
+
+        Raises
+        ------
+        ArielflowError
+            The dataset is missing or holds something else.
+        """
+        with guarded(self.path, f"HDF5 file at {name}"):
+            dataset = self._dataset(name)
+            if dataset.get_type().get_class() != h5t.STRING:
+                raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected a text")
+            self._check_shape(dataset, name, None, _MOST_TEXTS)
+            if dataset.get_type().get_size() > _LONGEST_TEXT:
+                raise self._fault(name, f"holds over {_LONGEST_TEXT} characters, expected a name")
+            found = np.ravel(h5py.Dataset(dataset).asstr(errors="replace")[()])
+            if not found.size:
+                raise self._fault(name, "holds nothing, expected a text")
+            return str(found[0])
+
+    def attribute(self, name: str, attribute: str) -> str | None:
+        """A dataset's attribute as text, None where it is not there."""
+        with guarded(self.path, f"HDF5 file at {name}"):
+            dataset = self._dataset(name)
+            if not h5a.exists(dataset, attribute.encode()):
+                return None
+            if math.prod(h5a.open(dataset, attribute.encode()).shape or ()) != 1:
+                raise self._fault(name, f"attribute {attribute} holds more or less than one text")
+            found = np.ravel(h5py.Dataset(dataset).attrs[attribute])[0]
+            return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
 
     def integer(
         self, group: str, attribute: str, expected: str = "expected one integer"
@@ -145,37 +196,36 @@ class PlainFile:
         return found
 
     def _dataset(self, name: str) -> h5d.DatasetID:
+        """A dataset whose values are nowhere but in this file."""
         parent, _, own = name.rpartition("/")
         dataset = self._open(self._group(parent), own, name)
         if not isinstance(dataset, h5d.DatasetID):
             raise self._fault(name, "is a group, expected a dataset")
-        self._check_plain(dataset, name)
-        return dataset
-
-    def _check_plain(self, dataset: h5d.DatasetID, name: str) -> None:
         properties = dataset.get_create_plist()
         if properties.get_layout() == h5d.VIRTUAL:
             raise self._fault(name, "is a virtual dataset, expected the data themselves")
         if properties.get_external_count():
             raise self._fault(name, "keeps its values in another file, expected them in this one")
-        kind = dataset.get_type().get_class()
-        if kind not in (h5t.INTEGER, h5t.FLOAT):
-            raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
-        value_bytes = dataset.get_type().get_size()
-        if value_bytes > _MOST_VALUE_BYTES:
-            raise self._fault(name, f"holds numbers of {value_bytes} bytes, expected ordinary ones")
         # A chunk is unpacked whole, however few of its values the dataset takes.
         if properties.get_layout() == h5d.CHUNKED:
-            chunk_bytes = math.prod(properties.get_chunk()) * value_bytes
-            if chunk_bytes > _MOST_CHUNK_BYTES:
-                raise self._fault(
-                    name,
-                    f"is stored in chunks of {chunk_bytes} bytes, expected at most "
-                    f"{_MOST_CHUNK_BYTES}",
-                )
+            n_bytes = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
+            if n_bytes > _MOST_CHUNK_BYTES:
+                what = f"is stored in chunks of {n_bytes} bytes, expected at most"
+                raise self._fault(name, f"{what} {_MOST_CHUNK_BYTES}")
+        return dataset
+
+    def _numeric(self, name: str) -> h5d.DatasetID:
+        dataset = self._dataset(name)
+        stored = dataset.get_type()
+        if stored.get_class() not in (h5t.INTEGER, h5t.FLOAT):
+            raise self._fault(name, f"holds {_kind(stored)}, expected real numbers")
+        if stored.get_size() > _MOST_VALUE_BYTES:
+            what = f"holds numbers of {stored.get_size()} bytes"
+            raise self._fault(name, f"{what}, expected at most {_MOST_VALUE_BYTES}")
+        return dataset
 
     def _check_shape(
-        self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None
+        self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None, most: int
     ) -> None:
         found = dataset.shape
         if found is None:
@@ -187,8 +237,8 @@ class PlainFile:
             wanted = str(shape).replace("None", "n")
             raise self._fault(name, f"has shape {shown(found)}, expected {wanted}")
         count = math.prod(found)
-        if count > _MOST_VALUES:
-            raise self._fault(name, f"declares {count} values, expected at most {_MOST_VALUES}")
+        if count > most:
+            raise self._fault(name, f"declares {count} values, expected at most {most}")
         if count and not _written(dataset, count):
             raise self._fault(name, f"declares {count} values that were never written")
 
@@ -257,25 +307,46 @@ def read_netcdf(path: str | Path, remedy: str = "make it again") -> xr.Dataset:
     """
     path = regular_file(path, remedy)
     with guarded(path, "NetCDF file", remedy):
-        with h5py.File(path, "r") as file:
-            _check_netcdf(path, file.id)
+        check_plain(path)
         return xr.load_dataset(path, engine="h5netcdf")
 
 
-def _check_netcdf(path: Path, file: h5f.FileID) -> None:
-    """All variables lie flat in the root group, as xarray writes them."""
-    root, declared = h5g.open(file, b"/"), 0
-    for name in root:
-        if root.links.get_info(name).type != h5l.TYPE_HARD:
-            raise ArielflowError(f"{path}: {shown(name.decode())} is a link; {_REMEDY}")
-        item = h5py.h5o.open(root, name)
-        if h5i.get_type(item) != h5i.DATASET:
-            continue
-        properties = item.get_create_plist()
-        if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
-            raise ArielflowError(f"{path}: {shown(name.decode())} lies in another file; {_REMEDY}")
-        declared += math.prod(item.shape or ()) * item.get_type().get_size()
-    if declared > max(_SMALL_BYTES, _MOST_NETCDF_INFLATION * path.stat().st_size):
+def check_plain(path: str | Path) -> None:
+    """Refuse an HDF5 file that points to other files, or declares far more than it holds.
+
+    For files that a library reads by itself, such as NetCDF and a sampler's checkpoints.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing or damaged, or is such a one.
+    """
+    path = regular_file(path)
+    with guarded(path, "HDF5 file"), h5py.File(path, "r") as file:
+        _check_plain(path, h5g.open(file.id, b"/"))
+
+
+def _check_plain(path: Path, root: h5g.GroupID) -> None:
+    declared, todo, seen = 0, [root], set()
+    while todo:
+        group = todo.pop()
+        for name in group:
+            if group.links.get_info(name).type != h5l.TYPE_HARD:
+                raise ArielflowError(f"{path}: {shown(name.decode())} is a link; {_REMEDY}")
+            item = h5py.h5o.open(group, name)
+            place = h5py.h5o.get_info(item).addr
+            if h5i.get_type(item) == h5i.GROUP and place not in seen:
+                todo.append(item)
+            seen.add(place)
+            if h5i.get_type(item) != h5i.DATASET:
+                continue
+            properties = item.get_create_plist()
+            if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
+                raise ArielflowError(
+                    f"{path}: {shown(name.decode())} lies in another file; {_REMEDY}"
+                )
+            declared += math.prod(item.shape or ()) * item.get_type().get_size()
+    if declared > max(_SMALL_BYTES, _MOST_INFLATION * path.stat().st_size):
         raise ArielflowError(
             f"{path}: {path.stat().st_size} bytes that declare {declared} bytes; {_REMEDY}"
         )

@@ -17,7 +17,7 @@ from arielflow.editions.official_files import (
     read_traces,
 )
 from arielflow.errors import ArielflowError
-from arielflow.priors import prior_box
+from arielflow.priors import choose_prior, prior_box
 from arielflow.schema import (
     TARGET_COORDINATES,
     Quality,
@@ -44,7 +44,8 @@ def ingest(
     split
         ``train``, ``test`` or what else the edition has.
     prior
-        Name of the retrieval prior; the edition's own if left out.
+        Name of the retrieval prior; if left out, what the data set's own record names, else the
+        edition's own.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def ingest(
     """
     planets, traces = edition.reader(Path(folder), edition, split)
     planets = flag_quality(planets)
-    prior = prior or edition.retrieval_prior
+    prior, prior_source = choose_prior(folder, edition, prior)
     low, high = prior_box(edition, planets, prior)
     bounds = np.array([target.score_bounds for target in edition.targets], dtype=float)
     planets["prior_low"] = (("planet", "target"), low)
@@ -71,6 +72,7 @@ def ingest(
         "edition": edition.name,
         "split": split,
         "prior": prior,
+        "prior_source": prior_source,
         "noise": edition.noise,
     }
     if not is_usable(planets).any():

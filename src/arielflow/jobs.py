@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import shutil
 import signal
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from arielflow.errors import ArielflowError, system_fault
+from arielflow.errors import ArielflowError, Stopped, system_fault
+from arielflow.provenance import no_space
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-# Libraries that write files themselves (HDF5, PyTorch) put the system's error into their own.
-_NO_SPACE_WORDS = ("No space left", "errno = 28", "PytorchStreamWriter", "inline_container.cc")
+_REPEAT_SECONDS = 10.0
+# PyTorch's allocators raise plain RuntimeErrors.
+_NO_MEMORY_WORDS = ("can't allocate memory", "out of memory")
 
 
 @contextmanager
 def job(log_file: str | Path) -> Iterator[None]:
-    """Log to ``log_file``; turn an :class:`ArielflowError` into one line and a failed job.
+    """Log to ``log_file``; turn a fault that the user can mend into one line and a failed job.
 
     The line goes to standard error too, where the workflow shows it. SIGTERM, which schedulers
-    send before they kill, ends the job the same way, so that temporary files are removed.
+    send before they kill, and Ctrl-C end the job the same way, see :func:`heed_stops`.
     """
     Path(log_file).parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
@@ -36,46 +35,52 @@ def job(log_file: str | Path) -> Iterator[None]:
         force=True,
     )
     logging.captureWarnings(True)
-    signal.signal(signal.SIGTERM, _stop)
+    heed_stops()
     try:
         yield
-    except Exception as error:
-        line = _no_space(error)
-        if line is None and isinstance(error, OSError):
-            line = system_fault(error)
-        if not (line or isinstance(error, ArielflowError)):
+    except (Exception, Stopped) as error:
+        line = _line(error)
+        if line is None:
             logging.exception("unexpected failure")
             raise
         # The log may lie on the full device; its own error would hide the line.
         logging.raiseExceptions = False
-        logging.error("%s", line or error)
-        print(f"arielflow: {line or error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        logging.error("%s", line)
+        print(f"arielflow: {line}", file=sys.stderr)
+        raise SystemExit(getattr(error, "exit_code", 1)) from None
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise ArielflowError("stopped by SIGTERM: cancelled, or over its time limit; run it again")
+def heed_stops() -> None:
+    """From here on SIGTERM and Ctrl-C raise :class:`~arielflow.errors.Stopped`.
+
+    Schedulers and shells often signal both a process and its group: what follows within seconds
+    is the same stop, and must not break off what the first one lets clean up.
+    """
+    last = -_REPEAT_SECONDS
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _REPEAT_SECONDS:
+            last = time.monotonic()
+            raise Stopped(signum)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
 
 
-def _no_space(error: BaseException) -> str | None:
-    """The line for a full device, if that is what an error goes back to."""
-    links: BaseException | None = error
-    while links is not None:
-        if getattr(links, "errno", None) in _NO_SPACE or any(
-            words in str(links) for words in _NO_SPACE_WORDS
-        ):
-            # A copy names its source first; the full device is its target's.
-            names = (getattr(links, name, None) for name in ("filename2", "filename"))
-            where = next(filter(None, names), None) or _fullest()
-            return (
-                f"no space left on the device of {where}; free some, or raise the quota, and run "
-                "it again: what is done is kept"
-            )
-        links = links.__cause__ or links.__context__
+def _line(error: BaseException) -> str | None:
+    """What a failed job says, None for an error that is no one's fault but the code's."""
+    if isinstance(error, Stopped):
+        return str(error)
+    if full := no_space(error):
+        return full
+    if isinstance(error, OSError):
+        return system_fault(error)
+    if isinstance(error, ArielflowError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(w in str(error) for w in _NO_MEMORY_WORDS):
+        reason = " ".join(str(error).split())[:200]
+        return (
+            f"out of memory ({reason or 'no more is given'}); give the job more, and run it again"
+        )
     return None
-
-
-def _fullest() -> Path:
-    """Of the working and the temporary folder, the one with less room."""
-    folders = Path.cwd(), Path(tempfile.gettempdir())
-    return min(folders, key=lambda path: shutil.disk_usage(path).free)

@@ -6,15 +6,80 @@ from; ``wide`` is that of the challenge's own nested sampling.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import xarray as xr
 
 from arielflow.editions.base import Edition, Parameter, Range
+from arielflow.editions.official_files import SPLIT_FOLDERS
 from arielflow.errors import ArielflowError
 from arielflow.physics.system import equilibrium_temperature_k
+from arielflow.readers import read_json_object
 from arielflow.schema import auxiliary_values
 
+SIMULATION_RECORD = "simulation.json"
+"""What a simulated data set says of itself, its retrieval prior included."""
+
 _NARROWEST_RELATIVE_TO_EQUILIBRIUM = 0.05
+
+
+def choose_prior(folder: str | Path, edition: Edition, asked: str | None) -> tuple[str, str]:
+    """Name of the retrieval prior of a data set, and where it comes from, in words.
+
+    The prior that is asked for, else the one that the data set's own record names, else the
+    edition's.
+
+    Parameters
+    ----------
+    folder
+        Root of the data set, or its folder of one split.
+    edition
+        Its edition.
+    asked
+        Name of a prior, or None.
+
+    Raises
+    ------
+    ArielflowError
+        The record is damaged.
+    """
+    recorded = recorded_prior(folder)
+    if asked is not None:
+        other = recorded is not None and recorded[0] != asked
+        beside = f"; the data set's record {recorded[1]} names {recorded[0]}" if other else ""
+        return asked, f"as asked for{beside}"
+    if recorded is not None:
+        return recorded[0], f"as {recorded[1]} says"
+    return edition.retrieval_prior, f"edition {edition.name}'s own, as no record names one"
+
+
+def recorded_prior(folder: str | Path) -> tuple[str, Path] | None:
+    """Retrieval prior that a data set's own record names, and the record; None without one."""
+    folder = Path(folder)
+    root = folder.parent if folder.resolve().name in SPLIT_FOLDERS.values() else folder
+    for path in (folder / SIMULATION_RECORD, root / SIMULATION_RECORD):
+        if path.exists():
+            remedy = "simulate the data set again, or remove the record"
+            return str(read_json_object(path, ["prior"], remedy)["prior"]), path
+    return None
+
+
+def agreed_prior(folder: str | Path, asked: str) -> str:
+    """The prior that is asked for, where the data set's own record does not name another.
+
+    Raises
+    ------
+    ArielflowError
+        It does: only the user can know which is meant.
+    """
+    recorded = recorded_prior(folder)
+    if recorded is not None and recorded[0] != asked:
+        raise ArielflowError(
+            f"dataset.prior is {asked}, but {recorded[1]} says that the data set's retrieval prior "
+            f"is {recorded[0]}; set dataset.prior: {recorded[0]}, or correct the record"
+        )
+    return asked
 
 
 def prior_box(edition: Edition, planets: xr.Dataset, prior: str) -> tuple[np.ndarray, np.ndarray]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import errno
 import hashlib
 import json
+import logging
 import os
 import platform
+import shutil
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +24,8 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+log = logging.getLogger(__name__)
 
 PACKAGES = [
     "arielflow",
@@ -37,6 +45,15 @@ PACKAGES = [
     "nautilus-sampler",
     "h5py",
 ]
+
+_ROOT = Path(__file__).parent
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+# Libraries that write files themselves (HDF5, PyTorch, SQLite) put the system's error into their
+# own.
+_NO_SPACE_WORDS = (
+    *("No space left", "errno = 28", "PytorchStreamWriter", "inline_container.cc"),
+    "disk is full",
+)
 
 
 @contextmanager
@@ -84,12 +101,102 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def source_digest(*paths: str | Path) -> str:
-    """Short digest of source files, so that a rule reruns when code that it depends on changes."""
+@cache
+def code_digest(*names: str) -> str:
+    """Short digest of code, by which whatever is kept across runs knows the code that made it.
+
+    It follows the imports, so that nobody has to keep a list of modules.
+
+    Parameters
+    ----------
+    names
+        Modules, such as ``arielflow.models.flow``, and packages, of which all that is in them;
+        what these import of arielflow, directly or not, is part of the digest.
+
+    Raises
+    ------
+    ValueError
+        There is no such module in arielflow.
+    """
+    todo = [file for name in names for file in _sources(name, whole=True)]
+    found: set[Path] = set()
+    while todo:
+        file = todo.pop()
+        if file not in found:
+            found.add(file)
+            todo += [other for name in _imports(file) for other in _sources(name)]
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(Path(path).read_bytes())
+    for file in sorted(found):
+        digest.update(f"{file.relative_to(_ROOT)}\0{sha256(file)}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def _sources(name: str, whole: bool = False) -> list[Path]:
+    """Source files of a module or package; none for a name that is neither, such as a function."""
+    path = _ROOT.parent.joinpath(*name.split("."))
+    if path.is_dir():
+        return sorted(path.rglob("*.py")) if whole else [path / "__init__.py"]
+    file = path.with_name(f"{path.name}.py")
+    if whole and not file.is_file():
+        raise ValueError(f"{name}: no module of arielflow")
+    return [file] if file.is_file() else []
+
+
+def _imports(file: Path) -> set[str]:
+    """Dotted names that a source file imports of arielflow, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] == _ROOT.name}
+
+
+def drop_stale(found: Iterable[Path], kept: Collection[Path], why: str) -> None:
+    """Remove what earlier calls with other settings, inputs or code left, and log it in one line.
+
+    Parameters
+    ----------
+    found
+        Files and folders of a scratch folder.
+    kept
+        Those that this call may use.
+    why
+        What the others belong to, in words.
+    """
+    stale = [path for path in found if path not in kept]
+    for path in stale:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    if stale:
+        log.warning("%s: removed %d left by %s", stale[0].parent, len(stale), why)
+
+
+def no_space(error: BaseException) -> str | None:
+    """The line for a full device, if that is what an error goes back to; else None."""
+    links: BaseException | None = error
+    while links is not None:
+        if getattr(links, "errno", None) in _NO_SPACE or any(
+            words in str(links) for words in _NO_SPACE_WORDS
+        ):
+            # A copy names its source first; the full device is its target's.
+            names = (getattr(links, name, None) for name in ("filename2", "filename"))
+            where = next(filter(None, names), None) or _fullest()
+            return (
+                f"no space left on the device of {where}; free some, or raise the quota, and run "
+                "it again: what is done is kept"
+            )
+        links = links.__cause__ or links.__context__
+    return None
+
+
+def _fullest() -> Path:
+    """Of the working and the temporary folder, the one with less room."""
+    folders = Path.cwd(), Path(tempfile.gettempdir())
+    return min(folders, key=lambda path: shutil.disk_usage(path).free)
 
 
 def derived_seed(seed: int, name: str, member: int = 0) -> int:

@@ -261,17 +261,30 @@ def numeric_column(
     ArielflowError
         A cell holds something else than a number.
     """
-    text = table[name].str.strip()
-    missing = text.str.lower().isin(_MISSING)
-    number = text.str.fullmatch(_NUMBER, case=False)
-    words = ~(number | missing)
+    values, words = cell_numbers(table[name])
     if words.any():
         row = table[words].iloc[0]
         raise ArielflowError(
             f"{path}: planet {shown(row[key])}, column {name} holds {shown(repr(row[name]))}, "
             f"expected a number ({int(words.sum())} such cells); {remedy}"
         )
-    return text.where(~missing, "nan").to_numpy(dtype=str).astype(float)
+    return values
+
+
+def cell_numbers(cells: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of a column of text (row,), NaN where a cell is empty or holds something else.
+
+    Returns
+    -------
+    values : numpy.ndarray
+    words : numpy.ndarray
+        Booleans: the cell is neither empty, nor ``nan``, nor a number.
+    """
+    text = cells.str.strip()
+    missing = text.str.lower().isin(_MISSING)
+    words = ~(text.str.fullmatch(_NUMBER, case=False) | missing)
+    values = text.where(~(missing | words), "nan").to_numpy(dtype=str).astype(float)
+    return values, words.to_numpy(dtype=bool)
 
 
 def read_npy(
@@ -292,6 +305,22 @@ def read_npy(
             raise ArielflowError(f"{path}: shape {declared}, expected {shape}; {remedy}")
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False).astype(float)
+
+
+def mapped_npy(path: str | Path, remedy: str = "make it again") -> np.ndarray:
+    """Numbers of a NumPy file, mapped into memory instead of read.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing or damaged, or holds no real numbers.
+    """
+    path = regular_file(path, remedy)
+    with guarded(path, "NumPy file", remedy):
+        with path.open("rb") as stream:
+            shape, dtype = _npy_header(stream)
+            _check_npy(path, shape, dtype, path.stat().st_size - stream.tell(), remedy)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def read_npz(path: str | Path, remedy: str = "make it again") -> dict[str, np.ndarray]:

@@ -5,27 +5,26 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 import xarray as xr
 
-from arielflow.edition_physics import edition_model, edition_molecules
-from arielflow.editions import Edition, get_edition
+from arielflow.edition_physics import edition_model, model_fingerprint
+from arielflow.editions import Edition
 from arielflow.errors import ArielflowError
+from arielflow.inference.fit_check import POOR_FIT, with_fit_check
 from arielflow.inference.nested import NestedProgress, NestedResult, NestedSettings, retrieve
 from arielflow.models.ensemble import prior_samples
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.physics.forward import fingerprint as physics_fingerprint
 from arielflow.posterior import weighted_quantiles
-from arielflow.provenance import derived_seed, sha256, write_dataset
+from arielflow.provenance import code_digest, derived_seed, drop_stale, write_dataset
 from arielflow.schema import Quality, describe, is_usable, posterior_dataset
 from arielflow.training import fingerprint
+from arielflow.worker_pool import message_queue, worker_pool
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ _LISTED = 5
 class _Shared:
     """What the retrievals of one call have in common; small, so that processes can be sent it."""
 
-    edition: str
+    edition: Edition
     physics: PhysicsSettings
     seed: int
     settings: NestedSettings
@@ -92,20 +91,23 @@ def retrieve_planets(
     -------
     xarray.Dataset
         Posterior dataset with ``log_evidence`` (NaN without a retrieval), ``effective_samples``,
-        ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``, each (planet,).
+        ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``, each (planet,),
+        and how well the spectrum is met, see :func:`arielflow.inference.fit_check.with_fit_check`.
 
     Raises
     ------
     ArielflowError
-        A planet is not in the data set, or the forward model cannot be had for it.
+        A planet is not in the data set, the forward model cannot be had for it, or a process was
+        killed.
     """
     chosen = choose_planets(planets, identifiers)
     # A fault of the model is no planet's own: it is told at once, before any sampling.
-    ForwardModel(edition_model(edition, physics), chosen)
+    forward = ForwardModel(edition_model(edition, physics), chosen)
     output = Path(output)
     state = Path(state_folder or output.with_name(f".{output.name}.state"))
     settings = settings or NestedSettings()
-    shared = _Shared(edition.name, physics, seed, settings, _model_folder(state, edition, physics))
+    checkpoints = checkpoint_folder(state, edition, physics, seed, settings)
+    shared = _Shared(edition, physics, seed, settings, checkpoints)
     parts = [chosen.isel(planet=[position]) for position in range(chosen.sizes["planet"])]
     progress = progress or (lambda planet, state: None)
     if workers == 1:
@@ -113,6 +115,7 @@ def retrieve_planets(
     else:
         results = _in_processes(shared, parts, workers, progress)
     posterior = retrieved_posterior(chosen, results, n_samples, seed)
+    posterior = with_fit_check(posterior, chosen, forward)
     posterior.attrs |= {
         "edition": edition.name,
         "prior": planets.attrs.get("prior", ""),
@@ -146,11 +149,23 @@ def choose_planets(planets: xr.Dataset, identifiers: Sequence[str]) -> xr.Datase
     return planets.isel(planet=[known[name] for name in dict.fromkeys(identifiers)])
 
 
-def _model_folder(state: Path, edition: Edition, physics: PhysicsSettings) -> Path:
-    """Folder of the checkpoints of one forward model: other tables, mode or code, another one."""
-    bins = edition.wavelength_um, edition.wavelength_width_um
-    model = physics_fingerprint(edition_molecules(edition), physics, *bins)
-    return state / fingerprint(model, physics.nodes and sha256(physics.nodes))[:16]
+def checkpoint_folder(
+    state: str | Path,
+    edition: Edition,
+    physics: PhysicsSettings,
+    seed: int,
+    settings: NestedSettings,
+) -> Path:
+    """Folder of the checkpoints of one forward model, seed, settings and code.
+
+    Those of others, in folders beside it, are removed.
+    """
+    code = code_digest("arielflow.inference.nested", "arielflow.physics")
+    mark = fingerprint(model_fingerprint(edition, physics), code, seed, asdict(settings))
+    folder = Path(state) / mark[:16]
+    others = {path.parent for path in folder.parent.glob(f"{'[0-9a-f]' * 16}/*.h5")}
+    drop_stale(sorted(others), {folder}, "another call's settings, opacities or code")
+    return folder
 
 
 def _retrieve_one(
@@ -160,9 +175,11 @@ def _retrieve_one(
     name = str(part["planet"].values[0])
     if fault := data_fault(part):
         return fault
+    # Outside the guard: where the forward model cannot be had, the planet is not at fault.
+    forward = ForwardModel(edition_model(shared.edition, shared.physics), part)
     try:
         return retrieve(
-            ForwardModel(edition_model(get_edition(shared.edition), shared.physics), part),
+            forward,
             part,
             0,
             seed=planet_seed(shared.seed, name),
@@ -190,18 +207,14 @@ def planet_seed(seed: int, name: str) -> int:
 def _in_processes(
     shared: _Shared, parts: Sequence[xr.Dataset], workers: int, progress: PlanetProgress
 ) -> list[NestedResult | str]:
-    context = get_context("spawn")
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(
-            workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool,
-    ):
-        reports = manager.Queue()
+    count = max(1, min(workers, len(parts)))
+    with message_queue() as reports, worker_pool(count) as pool:
         futures = [pool.submit(_retrieve_one, shared, part, reports.put) for part in parts]
         pending = set(futures)
         while pending:
-            _, pending = wait(pending, timeout=0.5)
+            done, pending = wait(pending, timeout=0.5)
+            for future in done:
+                future.result()  # what is no planet's own fault ends the others at once
             while not reports.empty():
                 progress(*reports.get())
         return [future.result() for future in futures]
@@ -311,8 +324,10 @@ def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:
     -------
     dict
         ``retrieved``, ``fault``, ``log_evidence`` (None without a retrieval),
-        ``effective_samples``, ``likelihood_calls``, ``seconds`` and ``targets``: median, 16 % and
-        84 % quantile of each by name, in its own units.
+        ``effective_samples``, ``likelihood_calls``, ``seconds``, ``chi_square_per_bin``,
+        ``worst_bin`` [um], ``worst_bin_residual`` [error bars] (None without a retrieval),
+        ``at_prior_edge``, names of targets, and ``targets``: median, 16 % and 84 % quantile of
+        each by name, in its own units.
     """
     summary = {}
     for row, name in enumerate(posterior["planet"].values):
@@ -328,6 +343,8 @@ def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:
             "effective_samples": part["effective_samples"].item(),
             "likelihood_calls": part["likelihood_calls"].item(),
             "seconds": part["seconds"].item(),
+            **{name: _number(part[name].item()) for name in _FIT},
+            "at_prior_edge": [str(t) for t in part["target"].values[part["at_prior_edge"] > 0]],
             "targets": {
                 str(target): dict(zip(("median", "low", "high"), map(float, column), strict=True))
                 for target, column in zip(part["target"].values, quantiles.T, strict=True)
@@ -336,8 +353,28 @@ def summarise(posterior: xr.Dataset) -> dict[str, dict[str, Any]]:
     return summary
 
 
+_FIT = ("chi_square_per_bin", "worst_bin", "worst_bin_residual")
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _fit_words(found: dict[str, Any]) -> str:
+    """How well a planet's spectrum is met, in words."""
+    if found["chi_square_per_bin"] is None:
+        return "  fit: no spectrum at its samples"
+    poor = ", a poor fit" if found["chi_square_per_bin"] > POOR_FIT else ""
+    edge = f"; at the prior's edge: {', '.join(found['at_prior_edge'])}"
+    return (
+        f"  fit: chi-square per bin {found['chi_square_per_bin']:.3g}{poor}, worst bin "
+        f"{found['worst_bin']:.4g} um by {found['worst_bin_residual']:+.2g} error bars"
+        + (edge if found["at_prior_edge"] else "")
+    )
+
+
 def summary_lines(summary: dict[str, dict[str, Any]]) -> list[str]:
-    """The summary in words: a line a planet, then one a target."""
+    """The summary in words: a line a planet, one on its fit, then one a target."""
     lines = []
     for name, found in summary.items():
         if not found["retrieved"]:
@@ -348,6 +385,7 @@ def summary_lines(summary: dict[str, dict[str, Any]]) -> list[str]:
             f"effective samples, {found['likelihood_calls']} likelihood calls, "
             f"{found['seconds']:.1f} s"
         )
+        lines.append(_fit_words(found))
         lines += [
             f"  {target:<15} {q['median']:.4g}  ({q['low']:.4g} to {q['high']:.4g})"
             for target, q in found["targets"].items()

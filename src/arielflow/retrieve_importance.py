@@ -18,17 +18,17 @@ from arielflow.inference.importance import (
     ImportanceSettings,
     importance_sampling,
 )
-from arielflow.inference.nested import (
-    NestedResult,
-    gaussian_log_likelihood,
-    retrieve,
-    sampling_box,
-    touches_cut,
-)
+from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box, touches_cut
+from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
 from arielflow.models.ensemble import Ensemble
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.provenance import derived_seed
-from arielflow.retrieve import data_fault, planet_seed, retrieved_posterior
+from arielflow.retrieve import (
+    checkpoint_folder,
+    data_fault,
+    planet_seed,
+    retrieved_posterior,
+)
 from arielflow.schema import describe
 
 log = logging.getLogger(__name__)
@@ -115,6 +115,9 @@ def importance_posteriors(
         )
     fallback = fallback or Fallback()
     model = edition_model(edition, physics)
+    checkpoints = None
+    if state_folder is not None:
+        checkpoints = checkpoint_folder(state_folder, edition, physics, seed, NestedSettings())
     weighted: list[ImportanceResult | str] = []
     final: list[ImportanceResult | NestedResult | str] = []
     for position in range(planets.sizes["planet"]):
@@ -122,7 +125,7 @@ def importance_posteriors(
         result = _one(ensemble, model, planet, seed, settings or ImportanceSettings())
         weighted.append(result)
         if fallback.needed(result) and not data_fault(planet):
-            result = _nested(model, planet, seed, state_folder)
+            result = _nested(ForwardModel(model, planet), planet, seed, checkpoints)
         final.append(result)
         log.info("planet %d of %d: %s", position + 1, planets.sizes["planet"], _words(result))
     fallen = [int(after is not before) for before, after in zip(weighted, final, strict=True)]
@@ -175,15 +178,11 @@ def _words(result: ImportanceResult | NestedResult | str) -> str:
 
 
 def _nested(
-    model: object, planet: xr.Dataset, seed: int, state_folder: str | Path | None
+    forward: ForwardModel, planet: xr.Dataset, seed: int, checkpoints: Path | None
 ) -> NestedResult | str:
+    """Nested sampling of the dataset's only planet, or why there is none."""
+    own_seed = planet_seed(seed, str(planet["planet"].values[0]))
     try:
-        return retrieve(
-            ForwardModel(model, planet),
-            planet,
-            0,
-            seed=planet_seed(seed, str(planet["planet"].values[0])),
-            checkpoints=None if state_folder is None else Path(state_folder),
-        )
+        return retrieve(forward, planet, 0, seed=own_seed, checkpoints=checkpoints)
     except ArielflowError as error:
         return str(error)

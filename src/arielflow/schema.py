@@ -106,6 +106,10 @@ _LONG_NAMES = {
     "fallen_back": ("1 where nested sampling took over from importance sampling", "1"),
     "likelihood_calls": ("likelihood calls of the retrieval", "1"),
     "seconds": ("wall-clock time of the retrieval", "s"),
+    "chi_square_per_bin": ("mean squared residual of the best sample, in error bars", "1"),
+    "worst_bin": ("wavelength of the best sample's largest residual", "um"),
+    "worst_bin_residual": ("data less model there, in error bars", "1"),
+    "at_prior_edge": ("1 where the samples pile up at an edge of the prior", "1"),
     "retrieved": ("1 where theta was retrieved, 0 where it is drawn from the prior", "1"),
     "fault": ("why the planet was not retrieved; empty where it was", "1"),
 }

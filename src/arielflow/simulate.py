@@ -7,7 +7,7 @@ or from the library of it that the project ships.
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
-from arielflow.edition_physics import Progress, edition_fingerprint, edition_model, log_limits
+from arielflow.edition_physics import Progress, edition_model, log_limits, model_fingerprint
 from arielflow.editions import Edition
 from arielflow.editions.official_files import (
     PARAMETER_TABLE,
@@ -25,12 +25,14 @@ from arielflow.editions.official_files import (
     write_parameters,
     write_traces,
 )
+from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedSettings
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
-from arielflow.priors import prior_box
-from arielflow.provenance import atomic_path, write_json
+from arielflow.priors import SIMULATION_RECORD, prior_box
+from arielflow.provenance import atomic_path, drop_stale, write_json
+from arielflow.readers import read_npy, read_npz
 from arielflow.schema import (
     TARGET_COORDINATES,
     Quality,
@@ -38,11 +40,13 @@ from arielflow.schema import (
     target_index,
     validate_planets,
 )
+from arielflow.training import fingerprint
 from arielflow.truth import SETTINGS, TruthJob, sample_truth
 from arielflow.truth_library import TruthLibrary
 
+log = logging.getLogger(__name__)
+
 TEST_TRUTH = "TestTruth"
-SIMULATION_RECORD = "simulation.json"
 N_TRACE_SAMPLES = {"train": 1500, "test": 2000}
 """Equal-weight samples kept of a planet's truth, by split."""
 
@@ -113,11 +117,11 @@ def simulate_planets(
         planets[name] = (("planet", "target"), edge)
     planets.attrs["prior"] = prior
     forward = ForwardModel(edition_model(edition, physics), planets)
-    mark = edition_fingerprint(edition, physics)
     depth = planets["transit_depth"].values
-    for start in range(0, n_planets, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, n_planets))
-        depth[rows] = _block_spectra(forward, planets, rows, mark, scratch)
+    blocks = [np.arange(i, min(i + _BLOCK, n_planets)) for i in range(0, n_planets, _BLOCK)]
+    files = _block_files(planets, blocks, model_fingerprint(edition, physics), split, scratch)
+    for rows, file in zip(blocks, files, strict=True):
+        depth[rows] = _block_spectra(forward, planets, rows, file)
         if progress:
             progress(int(rows[-1]) + 1, n_planets)
     log_limits(forward.transmission, f"{split} planets")
@@ -127,22 +131,36 @@ def simulate_planets(
     return validate_planets(describe(planets))
 
 
-def _block_spectra(
-    forward: ForwardModel, planets: xr.Dataset, rows: np.ndarray, mark: str, scratch: Path | None
-) -> np.ndarray:
-    """Spectra of some planets, from ``scratch`` if an earlier call computed the very same."""
-    theta = planets["theta"].values[rows]
+def _block_files(
+    planets: xr.Dataset, blocks: list[np.ndarray], mark: str, split: str, scratch: Path | None
+) -> list[Path | None]:
+    """Where the blocks' spectra are kept; those of other planets or another model are removed."""
     if scratch is None:
-        return forward.spectra(rows, theta)
-    digest = hashlib.sha256(mark.encode())
-    for values in (theta, planets["auxiliary_value"].values[rows]):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    path = scratch / f"spectra-{digest.hexdigest()[:32]}.npy"
-    if path.is_file():
-        return np.load(path)
-    depth = forward.spectra(rows, theta)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, depth)
+        return [None] * len(blocks)
+    values = planets["theta"].values, planets["auxiliary_value"].values
+    marks = [fingerprint(mark, *(column[rows] for column in values))[:32] for rows in blocks]
+    files = [scratch / f"spectra-{split}-{own}.npy" for own in marks]
+    drop_stale(
+        [*scratch.glob(f"spectra-{split}-*.npy"), *scratch.glob(f"spectra-{'?' * 32}.npy")],
+        set(files),
+        "another call's settings, opacities or code",
+    )
+    return files
+
+
+def _block_spectra(
+    forward: ForwardModel, planets: xr.Dataset, rows: np.ndarray, file: Path | None
+) -> np.ndarray:
+    """Spectra of some planets, from the file if an earlier call computed the very same."""
+    if file is not None and file.is_file():
+        try:
+            return read_npy(file, (len(rows), planets.sizes["wavelength"]))
+        except ArielflowError as error:
+            log.warning("computed again: %s", error)
+    depth = forward.spectra(rows, planets["theta"].values[rows])
+    if file is not None:
+        with atomic_path(file) as temporary, temporary.open("wb") as stream:
+            np.save(stream, depth)
     return depth
 
 
@@ -180,26 +198,27 @@ def _truths(
     planets: dict[str, xr.Dataset],
     library: TruthLibrary,
     **options: object,
-) -> dict[TruthJob, np.ndarray]:
+) -> tuple[dict[TruthJob, np.ndarray], dict[str, int]]:
     """Samples of every job, from the library where it applies, sampled live otherwise.
 
     A planet of which one run failed has none of the others either: they are scored together.
+    Also how many runs were ``shipped`` and ``sampled``.
     """
     found = {
         job: library.look_up(planets[job.split].isel(planet=[job.position]), job.split, job.run)
         for job in jobs
     }
     todo = [job for job in jobs if found[job] is None]
-    if todo:
-        paths = sample_truth(edition, planets, todo, **options)
-        made = zip(todo, paths, strict=True)
-        found |= {job: None if path is None else np.load(path)["theta"] for job, path in made}
+    paths = sample_truth(edition, planets, todo, **options) if todo else []
+    made = {job: read_npz(path)["theta"] for job, path in zip(todo, paths, strict=True) if path}
+    found |= made
     failed = {(job.split, job.position) for job, theta in found.items() if theta is None}
-    return {
+    kept = {
         job: theta.astype(float)
         for job, theta in found.items()
         if (job.split, job.position) not in failed
     }
+    return kept, {"shipped": len(jobs) - len(todo), "sampled": len(made)}
 
 
 def _traces_dataset(planets: xr.Dataset, samples: dict[int, np.ndarray]) -> xr.Dataset:
@@ -291,7 +310,7 @@ def simulate(
         for position in range(min(count, planets[split].sizes["planet"] if count else 0))
         if planets[split]["quality"].values[position] == 0
     ]
-    truths = _truths(
+    truths, truth_runs = _truths(
         jobs,
         edition,
         planets,
@@ -320,7 +339,6 @@ def simulate(
         write_parameters(output / TEST_TRUTH / PARAMETER_TABLE, planets["test"])
         for run, name in (("truth", TRACE_DATA[0]), ("rerun", RERUN_TRACE_DATA)):
             write_traces(output / TEST_TRUTH / name, edition, traces["test", run])
-    live = sum(path.suffix == ".npz" for path in scratch.iterdir()) if scratch.is_dir() else 0
     record = {
         "edition": edition.name,
         "prior": prior,
@@ -329,7 +347,7 @@ def simulate(
         "planets": {split: dataset.sizes["planet"] for split, dataset in planets.items()},
         "traces": n_traces,
         "without_truth": sorted(without_truth),
-        "truth_runs": {"shipped": len(jobs) - live, "sampled": live},
+        "truth_runs": truth_runs,
     }
     write_json(record, output / SIMULATION_RECORD)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -18,20 +15,17 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from arielflow.distributed import ALONE, Processes
 from arielflow.errors import ArielflowError, DivergedError
-from arielflow.provenance import atomic_path
+from arielflow.training_state import StopBetweenBatches, TrainingState, leave_aside
 
 log = logging.getLogger(__name__)
-
-# What a training that ended leaves, so that a job killed after it does not train on.
-_FINISHED = "finished.pt"
 
 Loss = Callable[[str, Tensor, torch.Generator], Tensor]
 """Split (``train`` or ``valid``), row indices and a generator of noise, to a mean loss."""
@@ -82,13 +76,18 @@ def resolve_device(device: str) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Digest of settings, seeds and arrays, by which an interrupted training knows its own."""
+    """Digest of settings, seeds, arrays and datasets, by which what is kept is known again."""
     digest = hashlib.sha256()
     for part in parts:
-        if isinstance(part, np.ndarray):
+        if isinstance(part, xr.Dataset):
+            part = fingerprint(*(x for v in sorted(part.variables) for x in (v, part[v].values)))
+        if isinstance(part, np.ndarray) and part.dtype != object:
+            digest.update(f"{part.dtype} {part.shape}".encode())
             digest.update(np.ascontiguousarray(part).tobytes())
         else:
-            digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+            content = part.tolist() if isinstance(part, np.ndarray) else part
+            digest.update(json.dumps(content, sort_keys=True, default=str).encode())
+        digest.update(b"\0")
     return digest.hexdigest()
 
 
@@ -198,10 +197,24 @@ class _Task(lightning.LightningModule):
 
 
 class _History(Callback):
-    """Losses of every epoch; part of the checkpoints, so that it survives a resume."""
+    """Losses of every epoch; part of the checkpoints, so that it survives a resume.
+
+    Attributes
+    ----------
+    rows : epoch, training and validation loss
+    begun : training went on from whatever it was to start from
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
+        self.begun = False
+
+    def words(self) -> str:
+        """How far the training is."""
+        return f"after epoch {self.rows[-1]['epoch']}" if self.rows else "in the first epoch"
+
+    def on_train_start(self, trainer, task) -> None:
+        self.begun = True
 
     def on_validation_epoch_end(self, trainer, task) -> None:
         if trainer.sanity_checking or not task.epoch_losses:
@@ -263,7 +276,7 @@ def train(
     state_dir
         An interrupted training is resumed from here, if ``identity`` is the same.
     identity
-        Fingerprint of model and data.
+        Fingerprint of model, data and code.
 
     Returns
     -------
@@ -273,119 +286,92 @@ def train(
     Raises
     ------
     ArielflowError
-        The device is not there, or SIGTERM stopped the training; what is complete is kept in
-        ``state_dir``.
+        The device is not there.
     DivergedError
         A loss is not finite.
+    Stopped
+        SIGTERM stopped the training; what is complete is kept in ``state_dir``.
     """
-    accelerator = "gpu" if resolve_device(device) == "cuda" else "cpu"
     processes = Processes.found()
     with TemporaryDirectory() as scratch:
-        folder = Path(state_dir or scratch)
-        resume = _resumable(folder, identity)
-        if (folder / _FINISHED).is_file():
-            return _restore(network, folder)
+        state = TrainingState(Path(state_dir or scratch), identity)
+        ended = state.restore(network)
+        if ended is not None:
+            return pd.DataFrame(ended)
         order = seed if settings.shuffle else None
-        batches = _Batches(n_rows[0], settings.batch_size, order, processes)
-        steps = settings.epochs * len(batches)
-        task = _Task(network, loss, settings, seed, steps, processes.rank)
-        history = _History()
-        # Lightning's own save_last only saves where the validation loss is the best so far.
-        last, best = (
-            ModelCheckpoint(folder, filename=name, monitor=monitor, enable_version_counter=False)
-            for name, monitor in (("last", None), ("best", "valid_loss"))
-        )
-        callbacks, kept = [history, best, last], last
-        if settings.patience is not None:
-            callbacks.append(EarlyStopping("valid_loss", patience=settings.patience))
-            kept = best
-        with warnings.catch_warnings(), _stopped_between_batches(history):
-            warnings.simplefilter("ignore")
-            _quieten()
-            trainer = lightning.Trainer(
-                max_epochs=settings.epochs,
-                accelerator=accelerator,
-                devices=processes.count // processes.nodes,
-                num_nodes=processes.nodes,
-                strategy="ddp" if processes.count > 1 else "auto",
-                logger=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                gradient_clip_val=settings.clip_gradient,
-                callbacks=callbacks,
+        loaders = [
+            DataLoader(batches, batch_size=None)
+            for batches in (
+                _Batches(n_rows[0], settings.batch_size, order, processes),
+                _Batches(n_rows[1], 4 * settings.batch_size, None),
             )
-            trainer.fit(
-                task,
-                DataLoader(batches, batch_size=None),
-                DataLoader(_Batches(n_rows[1], 4 * settings.batch_size, None), batch_size=None),
-                ckpt_path=resume,
-                weights_only=False,
-            )
-        state = torch.load(kept.best_model_path, weights_only=False)["state_dict"]
+        ]
+        steps = settings.epochs * len(loaders[0].dataset)
+        fresh = {name: value.clone() for name, value in network.state_dict().items()}
+        for checkpoint in [*state.checkpoints(), None]:
+            task = _Task(network, loss, settings, seed, steps, processes.rank)
+            history = _History()
+            try:
+                trainer, kept = _fit(task, history, loaders, device, state.folder, checkpoint)
+                break
+            except Exception as error:
+                if checkpoint is None or history.begun:
+                    raise
+                leave_aside(checkpoint, error)
+                network.load_state_dict(fresh)
+        content = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
         prefix = "network."
-        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        weights = {k.removeprefix(prefix): v for k, v in content.items() if k.startswith(prefix)}
         if processes.rank == 0:
-            with atomic_path(folder / _FINISHED) as temporary:
-                torch.save({"weights": weights, "history": history.rows}, temporary)
+            state.finish(weights, history.rows)
         trainer.strategy.barrier()
-        return _restore(network, folder)
+        network.load_state_dict(weights)
+        network.to("cpu").eval()
+        return pd.DataFrame(history.rows)
 
 
-@contextmanager
-def _stopped_between_batches(history: _History) -> Iterator[None]:
-    """Leave SIGTERM, which schedulers send at a time limit, to Lightning; say what is kept.
-
-    Lightning stops between two batches, so that no checkpoint is half written; a handler of the
-    job's own would interrupt it anywhere.
-    """
-    in_main = threading.current_thread() is threading.main_thread()
-    own = signal.signal(signal.SIGTERM, signal.SIG_DFL) if in_main else None
-    try:
-        yield
-    except SIGTERMException:
-        kept = f"after epoch {history.rows[-1]['epoch']}" if history.rows else "in the first epoch"
-        raise ArielflowError(f"training stopped by SIGTERM {kept}; a rerun continues") from None
-    finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, own)
-
-
-def _restore(network: nn.Module, folder: Path) -> pd.DataFrame:
-    """Put a finished training's weights into the network and return its history."""
-    finished = torch.load(folder / _FINISHED, map_location="cpu")
-    network.load_state_dict(finished["weights"])
-    network.to("cpu").eval()
-    return pd.DataFrame(finished["history"])
-
-
-def _resumable(folder: Path, identity: str) -> str | None:
-    """Checkpoint to resume from, clearing the folder if it belongs to another training."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / "fingerprint.txt"
-    if mark.is_file() and mark.read_text() == identity:
-        # The best one stands in where a kill fell into the writing of the last one.
-        for checkpoint in (folder / "last.ckpt", folder / "best.ckpt"):
-            if checkpoint.is_file() and _readable(checkpoint):
-                log.info("resuming from %s", checkpoint)
-                return str(checkpoint)
-        return None
-    left = [*folder.glob("*.ckpt"), *folder.glob(_FINISHED)]
-    if left:
-        log.warning("%s belongs to another configuration or data; training afresh", folder)
-    for path in left:
-        path.unlink(missing_ok=True)  # another process of the training may have been faster
-    mark.write_text(identity)
-    return None
-
-
-def _readable(checkpoint: Path) -> bool:
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=False)
-    except Exception as error:  # whatever half a file makes of the reader
-        log.warning("%s: not a readable checkpoint, left aside: %s", checkpoint, error)
-        return False
-    return True
+def _fit(
+    task: _Task,
+    history: _History,
+    loaders: list[DataLoader],
+    device: str,
+    folder: Path,
+    checkpoint: Path | None,
+) -> tuple[lightning.Trainer, str]:
+    """Run the epochs, those after the checkpoint if there is one; the file with the result."""
+    settings, processes = task.settings, Processes.found()
+    # Lightning's own save_last only saves where the validation loss is the best so far.
+    last, best = (
+        ModelCheckpoint(folder, filename=name, monitor=monitor, enable_version_counter=False)
+        for name, monitor in (("last", None), ("best", "valid_loss"))
+    )
+    callbacks, kept = [history, best, last], last
+    if settings.patience is not None:
+        callbacks.append(EarlyStopping("valid_loss", patience=settings.patience))
+        kept = best
+    if checkpoint is not None:
+        log.info("resuming from %s", checkpoint)
+    with (
+        warnings.catch_warnings(),
+        StopBetweenBatches(processes.count == 1, history.words) as stop,
+    ):
+        warnings.simplefilter("ignore")
+        _quieten()
+        trainer = lightning.Trainer(
+            max_epochs=settings.epochs,
+            accelerator="gpu" if resolve_device(device) == "cuda" else "cpu",
+            devices=processes.count // processes.nodes,
+            num_nodes=processes.nodes,
+            strategy="ddp" if processes.count > 1 else "auto",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            gradient_clip_val=settings.clip_gradient,
+            callbacks=[*callbacks, stop],
+        )
+        trainer.fit(task, *loaders, ckpt_path=checkpoint, weights_only=True)
+    return trainer, kept.best_model_path
 
 
 def _quieten() -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass
+from glob import escape
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 
-from arielflow.edition_physics import Progress, edition_model
+from arielflow.edition_physics import Progress, edition_model, model_fingerprint
 from arielflow.editions import Edition, get_edition
 from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.provenance import atomic_path, derived_seed
+from arielflow.provenance import atomic_path, code_digest, derived_seed, drop_stale
+from arielflow.training import fingerprint
+from arielflow.worker_pool import worker_pool
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,8 @@ def sample_truth(
     jobs
         What to sample.
     directory
-        Receives ``<split>-<planet>-<run>.npz`` files; those there already are kept.
+        Receives ``<split>-<planet>-<run>-<fingerprint>.npz`` files; those there already are kept,
+        those of the same planets that other settings, inputs or code made are removed.
     settings
         Of the sampler, by split.
     progress
@@ -80,14 +83,26 @@ def sample_truth(
     -------
     list
         The files, in the order of ``jobs``; None for a planet that could not be sampled.
+
+    Raises
+    ------
+    ArielflowError
+        The forward model cannot be had, or a process was killed: no planet's own fault.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    paths = [_truth_path(directory, planets, job) for job in jobs]
+    common = [model_fingerprint(edition, physics), code_digest(__name__), seed]
+    splits = {job.split for job in jobs}
+    marks = {split: fingerprint(*common, asdict(settings[split])) for split in splits}
+    paths = [_truth_path(directory, planets, job, marks[job.split]) for job in jobs]
+    former = {old for path in paths for old in _of_one_planet(path)}
+    drop_stale(sorted(former), set(paths), "another call's settings, inputs or code")
     todo = [(job, path) for job, path in zip(jobs, paths, strict=True) if not path.exists()]
+    if not todo:
+        return paths
     failed: set[Path] = set()
     done = len(jobs) - len(todo)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(min(workers, len(todo))) as pool:
         futures = {
             pool.submit(
                 _run_truth_job,
@@ -100,10 +115,8 @@ def sample_truth(
             for job, path in todo
         }
         for future in as_completed(futures):
-            try:
-                future.result()
-            except ArielflowError as error:
-                log.warning("%s: left without truth: %s", futures[future].stem, error)
+            if fault := future.result():
+                log.warning("%s: left without truth: %s", futures[future].stem, fault)
                 failed.add(futures[future])
             done += 1
             if progress:
@@ -111,9 +124,19 @@ def sample_truth(
     return [None if path in failed else path for path in paths]
 
 
-def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob) -> Path:
-    name = planets[job.split]["planet"].values[job.position]
-    return directory / f"{job.split}-{name}-{job.run}.npz"
+def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob, mark: str) -> Path:
+    """File of one run; its name tells of the planet and all else that the samples hang on."""
+    planet = planets[job.split].isel(planet=[job.position])
+    own = fingerprint(mark, planet, asdict(job), version("nautilus-sampler"))
+    name = planet["planet"].values[0]
+    return directory / f"{job.split}-{name}-{job.run}-{own[:16]}.npz"
+
+
+def _of_one_planet(path: Path) -> list[Path]:
+    """Files of the same planet and run, whatever made them."""
+    name = path.stem.rpartition("-")[0]
+    former = path.with_name(f"{name}.npz")  # as earlier versions named them
+    return [*path.parent.glob(f"{escape(name)}-{'?' * 16}.npz"), *[former] * former.is_file()]
 
 
 def _run_truth_job(
@@ -122,12 +145,17 @@ def _run_truth_job(
     job: TruthJob,
     seed: int,
     path: Path,
-) -> None:
-    torch.set_num_threads(1)
+) -> str | None:
+    """Write the planet's truth, or tell why it has none."""
     edition_name, physics, settings = shared
+    # Outside the guard: where the forward model cannot be had, the planet is not at fault.
     forward = ForwardModel(edition_model(get_edition(edition_name), physics), planet)
-    result = retrieve(forward, planet, 0, seed=seed, settings=settings)
+    try:
+        result = retrieve(forward, planet, 0, seed=seed, settings=settings)
+    except ArielflowError as error:
+        return str(error)
     _save_truth(result, planet, job, seed, path)
+    return None
 
 
 def _save_truth(

@@ -18,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from arielflow.config import merged
 from arielflow.errors import ArielflowError
-from arielflow.models import density, make_estimator
-from arielflow.provenance import atomic_path, derived_seed, source_digest
+from arielflow.models import make_estimator
+from arielflow.provenance import atomic_path, code_digest, derived_seed, no_space
+from arielflow.readers import shown
 from arielflow.training import fingerprint
 
 log = logging.getLogger(__name__)
@@ -121,12 +122,9 @@ class _Objective:
     @property
     def identity(self) -> str:
         """Fingerprint of what makes losses comparable and proposals the same."""
-        names = ("transit_depth", "theta")
-        arrays = [part[name].values for part in (self.train, self.valid) for name in names]
-        if self.annotated is not None:
-            arrays.append(self.annotated["trace"].values)
-        code = source_digest(self.family.__file__, density.__file__)
-        return fingerprint(self.settings, self.epochs, self.seed, code, *arrays)
+        code = code_digest(self.family.__name__, __name__)
+        data = [part for part in (self.train, self.valid, self.annotated) if part is not None]
+        return fingerprint(self.settings, self.epochs, self.seed, code, *data)
 
     def __call__(self, trial: optuna.Trial) -> float:
         proposed = {}
@@ -145,6 +143,8 @@ class _Objective:
                 annotated=self.annotated,
             )
         except _FAILURES as error:
+            if full := no_space(error):
+                raise OSError(full) from None  # no trial's own fault: the search ends here
             trial.set_user_attr("error", f"{type(error).__name__}: {error}")
             raise
         return float(history["valid_loss"].min())
@@ -156,7 +156,15 @@ def _open_study(model: str, database: Path, identity: str) -> optuna.Study:
     optuna.logging.enable_propagation()
     database.parent.mkdir(parents=True, exist_ok=True)
     where = {"study_name": model, "storage": f"sqlite:///{database}"}
-    study = optuna.create_study(**where, load_if_exists=True)
+    try:
+        study = optuna.create_study(**where, load_if_exists=True)
+    except Exception as error:  # whatever a damaged or foreign file makes of SQLite's reader
+        if no_space(error) or not database.is_file():
+            raise
+        aside = database.with_name(f"{database.name}.unreadable")
+        log.warning("%s: no readable study, moved to %s: %s", database, aside, shown(error, 200))
+        database.replace(aside)
+        study = optuna.create_study(**where)
     if study.user_attrs.get("identity", identity) != identity:
         log.warning("%s belongs to another configuration, data or code; afresh", database)
         optuna.delete_study(**where)

@@ -31,6 +31,7 @@ from arielflow.chemistry.solver import FLOOR
 from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
 from arielflow.models.networks import ResidualMLP
+from arielflow.provenance import code_digest
 from arielflow.training import TrainingSettings, fingerprint, train
 
 _DESCRIPTION = "compressed.json"
@@ -190,7 +191,12 @@ class CompressedNetwork:
             seed=seed,
             device=device,
             state_dir=state_dir,
-            identity=fingerprint(self.settings.model_dump(), seed, known.numpy()),
+            identity=fingerprint(
+                code_digest(type(self).__module__),
+                self.settings.model_dump(),
+                seed,
+                *(values.numpy() for pair in data.values() for values in pair),
+            ),
         )
 
     def _loss(self, x: Tensor, slope: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The command line: the workflow's steps by hand, over the same functions.
 
-Exit codes: 0 all is well, 1 what was checked is not valid, 2 the input or the call is at fault.
+Exit codes: 0 all is well, 1 what was checked is not valid, 2 the input or the call is at fault,
+130 and 143 stopped by Ctrl-C and by SIGTERM.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from arielflow import __version__
 from arielflow.cli import cluster, data, forward, submissions  # noqa: F401, they add their commands
 from arielflow.cli.common import FAULT, Json, app, builtin_folder, errors, say
 from arielflow.editions import NAMES
-from arielflow.errors import ArielflowError, system_fault
+from arielflow.errors import ArielflowError, Stopped, system_fault
+from arielflow.jobs import heed_stops
 from arielflow.readers import printable
 
 
@@ -38,9 +40,13 @@ def info(as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Run the command line; every fault of the input is one line on standard error."""
+    """Run the command line; every fault of the input, and a stop, is one line on stderr."""
+    heed_stops()
     try:
         app(standalone_mode=True)
+    except Stopped as stop:
+        errors.print(f"arielflow: {stop}", style="red")
+        sys.exit(stop.exit_code)
     except (ArielflowError, OSError) as error:
         line = system_fault(error) if isinstance(error, OSError) else str(error)
         errors.print(f"arielflow: {printable(line)}", style="red")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any, Literal
 
 import typer
@@ -27,7 +28,9 @@ console, errors = Console(**_LITERAL), Console(stderr=True, soft_wrap=True, **_L
 EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(NAMES)}.")]
 Mode = Literal["reference", "fast"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
-Prior = Annotated[str | None, typer.Option(help="Retrieval prior; the edition's own.")]
+Prior = Annotated[
+    str | None, typer.Option(help="Retrieval prior; what the data set's record names.")
+]
 TestFolder = Annotated[Path, typer.Argument(help="Data set; holds TestData, or its files.")]
 TestPlanets = Annotated[
     list[str], typer.Option("--planet", help="Identifier of a test planet; repeatable.")
@@ -52,13 +55,40 @@ def physics_settings(opacities: str, cia: bool = False) -> Any:
     return PhysicsSettings(opacities, cia=cia)
 
 
+def prior_line(planets: Any) -> str:
+    """Which retrieval prior ingested planets bear, and where it comes from."""
+    return f"prior: {planets.attrs['prior']} ({planets.attrs['prior_source']})"
+
+
 # Names of the progress bars.
 TASKS = ("choosing the fast mode's nodes", "spectra")
 
 
 def shown(bar: Any, task: Any) -> Any:
-    """A progress callback that shows its bar once it is called."""
-    return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+    """A progress callback that shows its bar once it is called, or lines without a terminal."""
+    name = bar.tasks[task].description
+    tell = ProgressLines()
+
+    def update(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total, visible=True)
+        tell(f"{name}: {done} of {total}")
+
+    return update
+
+
+class ProgressLines:
+    """Progress as lines on standard error, at most one in half a minute, without a terminal."""
+
+    _SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self._last = -self._SECONDS
+
+    def __call__(self, line: str) -> None:
+        """Tell how far the work is; nothing where bars are shown."""
+        if not errors.is_terminal and monotonic() - self._last >= self._SECONDS:
+            self._last = monotonic()
+            errors.print(printable(line))
 
 
 def say(as_json: bool, content: dict[str, Any], *lines: str) -> None:

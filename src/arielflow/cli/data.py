@@ -52,6 +52,7 @@ def ingest(
         quality.to_csv(output / f"{split}_quality.csv", index=False)
         summary[split] = {
             "planets": planets.sizes["planet"],
+            "prior": planets.attrs["prior"],
             "annotated": int((traces["row_size"] > 0).sum()),
             "flagged": dict(zip(quality["planet_ID"], quality["flags"], strict=True)),
             "file": str(output / f"{split}.nc"),
@@ -61,7 +62,7 @@ def ingest(
         summary,
         *(
             f"{split}: {s['planets']} planets, {s['annotated']} with traces, "
-            f"{len(s['flagged'])} flagged -> {s['file']}"
+            f"{len(s['flagged'])} flagged, prior {s['prior']} -> {s['file']}"
             for split, s in summary.items()
         ),
     )

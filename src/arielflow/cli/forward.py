@@ -15,17 +15,21 @@ from arielflow.cli.common import (
     Mode,
     Opacities,
     Prior,
+    ProgressLines,
     TestFolder,
     TestPlanets,
     app,
     console,
     errors,
     physics_settings,
+    prior_line,
     say,
     shown,
 )
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
+from arielflow.readers import shown as cut
+
+_MOST_LINES = 20
 
 
 @app.command()
@@ -43,17 +47,14 @@ def spectrum(
     as_json: Json = False,
 ) -> None:
     """Transmission spectra of a table of planets; a faulty planet gets an empty row."""
-    import pandas as pd
     from rich.progress import Progress
 
     from arielflow.provenance import write_table
+    from arielflow.readers import read_csv
     from arielflow.spectrum import compute_spectra
     from arielflow.training import resolve_device
 
-    try:
-        table = pd.read_csv(planets, dtype={0: str})
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ArielflowError(f"{planets}: not a readable CSV table ({error})") from None
+    table = read_csv(planets)
     with Progress(console=errors, transient=True) as bar:
         building, computing = (bar.add_task(t, total=None, visible=False) for t in TASKS)
         found = compute_spectra(
@@ -71,6 +72,7 @@ def spectrum(
         "output": str(output),
         "planets": len(found.table),
         "faults": found.faults,
+        "warnings": found.warnings,
         "clamped": found.clamped,
         "outside": found.outside,
     }
@@ -78,10 +80,18 @@ def spectrum(
         as_json,
         content,
         f"{output}: {len(found.table)} planets, {found.table.shape[1] - 1} wavelengths",
-        *(f"{name}: no spectrum ({fault})" for name, fault in found.faults.items()),
-        *([f"{found.clamped} beyond a table's temperatures, clamped"] * bool(found.clamped)),
-        *([f"{found.outside} outside the fast mode's range"] * bool(found.outside)),
+        *_by_planet("no spectrum, ", found.faults),
+        *_by_planet("", {name: "; ".join(words) for name, words in found.warnings.items()}),
     )
+    if found.none_found:
+        raise typer.Exit(INVALID)
+
+
+def _by_planet(what: str, words: dict[str, str]) -> list[str]:
+    """A line a planet, the first of many."""
+    lines = [f"{cut(name)}: {what}{cut(text, 400)}" for name, text in words.items()]
+    more = [f"and {len(lines) - _MOST_LINES} more planets, see --json"]
+    return lines[:_MOST_LINES] + more * (len(lines) > _MOST_LINES)
 
 
 @app.command()
@@ -107,7 +117,7 @@ def retrieve(
     from rich.progress import Progress
 
     from arielflow.edition_physics import fast_physics
-    from arielflow.inference.nested import NestedSettings
+    from arielflow.inference.nested import NestedProgress, NestedSettings
     from arielflow.ingest import ingest as ingest_split
     from arielflow.retrieve import choose_planets, retrieve_planets, summarise, summary_lines
 
@@ -119,8 +129,23 @@ def retrieve(
         if mode == "fast":
             building = bar.add_task(TASKS[0], total=None, visible=False)
             physics = fast_physics(chosen, physics, progress=shown(bar, building))
-        # Descriptions of bars are the one place where markup cannot be switched off.
-        tasks = {name: bar.add_task(f"{escape(name)}: exploring", total=None) for name in names}
+        tasks = {
+            name: bar.add_task(f"{escape(str(name))}: exploring", total=None) for name in names
+        }
+        lines = {name: ProgressLines() for name in names}
+
+        def report(name: str, state: NestedProgress) -> None:
+            said = f"{name}: {state.likelihood_calls:,} likelihood calls"
+            bar.update(
+                tasks[name],
+                description=escape(said),
+                completed=state.effective_samples,
+                # Without a total the bar only pulses: exploring has no known end.
+                total=state.n_effective if state.effective_samples else None,
+            )
+            effective = f"{state.effective_samples:.0f} of {state.n_effective} effective samples"
+            lines[name](f"{said}, {effective if state.effective_samples else 'exploring'}")
+
         posterior = retrieve_planets(
             chosen,
             planets,
@@ -131,16 +156,11 @@ def retrieve(
             n_samples=samples,
             settings=NestedSettings(n_live=live),
             workers=workers,
-            progress=lambda name, state: bar.update(
-                tasks[name],
-                description=f"{escape(name)}: {state.likelihood_calls:,} likelihood calls",
-                completed=state.effective_samples,
-                # Without a total the bar only pulses: exploring has no known end.
-                total=state.n_effective if state.effective_samples else None,
-            ),
+            progress=report,
         )
     summary = summarise(posterior)
-    say(as_json, {"output": str(output), "planets": summary}, *summary_lines(summary))
+    content = {"output": str(output), "prior": planets.attrs["prior"], "planets": summary}
+    say(as_json, content, prior_line(planets), *summary_lines(summary))
     if not posterior["retrieved"].any():
         raise typer.Exit(INVALID)
 
@@ -168,6 +188,7 @@ def select_model(
         found = select_models(
             chosen, planets, planet, output, physics=physics, seed=seed, progress=show
         )
+    say(False, {}, prior_line(planets))
     for table in rich_tables(found.table):
         console.print(table)
     for name, fault in found.faults.items():

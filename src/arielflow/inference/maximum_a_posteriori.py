@@ -13,6 +13,7 @@ from forward-mode differentiation: one pass a parameter instead of one a wavelen
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntFlag
 from time import perf_counter
@@ -25,7 +26,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from arielflow.errors import ArielflowError
-from arielflow.inference.nested import sampling_box
+from arielflow.inference.likelihood import sampling_box
 from arielflow.physics.forward import ForwardModel
 from arielflow.schema import TARGET_COORDINATES, describe, is_usable, target_index
 
@@ -88,7 +89,9 @@ class _Problem:
         # Rows of planets that are not fitted stay NaN and are never asked for.
         box = np.full((2, planets.sizes["planet"], planets.sizes["target"]), np.nan)
         for position in positions:
-            box[:, position] = sampling_box(planets, int(position))
+            # A planet without a box stays NaN too: none of its points has a spectrum.
+            with suppress(ArielflowError):
+                box[:, position] = sampling_box(planets, int(position))
         self._low, self._span = torch.as_tensor(box[0]), torch.as_tensor(box[1] - box[0])
         self._depth = torch.as_tensor(planets["transit_depth"].values.astype(float))
         self._error = torch.as_tensor(planets["transit_depth_error"].values.astype(float))

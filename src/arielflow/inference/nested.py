@@ -21,24 +21,21 @@ from nautilus import Sampler
 from threadpoolctl import threadpool_limits
 
 from arielflow.errors import ArielflowError
+from arielflow.hdf5 import check_plain
+from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box, touches_cut
 from arielflow.physics.forward import ForwardModel
-from arielflow.physics.system import (
-    JUPITER_RADIUS_M,
-    scale_height_m,
-    surface_gravity_m_s2,
-)
 from arielflow.posterior import resample
 from arielflow.provenance import atomic_path
-from arielflow.schema import auxiliary_values, target_index
 from arielflow.training import fingerprint
 
 log = logging.getLogger(__name__)
 
-_LOG_ZERO = -1e100
 _MAX_ATTEMPTS = 3
 _REPORT_SECONDS = 1.0
 # Writing a checkpoint takes up to half a second: every half minute it costs two per cent.
 _CHECKPOINT_SECONDS = 30.0
+# A run of a planet takes some 80 calls a live point; one that has made so many does not end.
+_MOST_CALLS, _MOST_CALLS_PER_LIVE_POINT = 500_000, 1000
 
 
 @dataclass(frozen=True)
@@ -140,7 +137,7 @@ def nested_sampling(
     Raises
     ------
     ArielflowError
-        The sampler returned too few effective samples.
+        The sampler does not come to an end, or returned too few effective samples.
     """
     settings = settings or NestedSettings()
     started = perf_counter()
@@ -188,10 +185,13 @@ def _fresh_or_resumed(
     if checkpoint is None or not checkpoint.is_file():
         return make_sampler(), 0.0
     try:
+        check_plain(checkpoint)
         sampler = make_sampler(filepath=checkpoint)
+        if any(points.shape[1:] != (sampler.n_dim,) for points in sampler.points):
+            raise ValueError("its points are of another space")
         with h5py.File(checkpoint) as file:
             seconds = float(file.attrs["seconds"])
-    except (OSError, KeyError) as error:
+    except Exception as error:  # whatever a damaged or foreign file makes of the reader
         log.warning("%s: not a readable checkpoint, sampling starts afresh: %s", checkpoint, error)
         return make_sampler(), 0.0
     # Left to itself nautilus rewrites its file in place at every batch: slow, and a kill while it
@@ -210,11 +210,20 @@ def _run(
 ) -> None:
     """Run to the end, in slices of time where someone looks on; slices change no sample."""
     slice_seconds = _REPORT_SECONDS if checkpoint or progress else np.inf
+    most_calls = max(_MOST_CALLS, _MOST_CALLS_PER_LIVE_POINT * settings.n_live)
     written, finished = perf_counter(), False
     while not finished:
         finished = sampler.run(
-            n_eff=settings.n_effective, discard_exploration=True, timeout=slice_seconds
+            n_eff=settings.n_effective,
+            n_like_max=most_calls,
+            discard_exploration=True,
+            timeout=slice_seconds,
         )
+        if not finished and sampler.n_like >= most_calls:
+            raise ArielflowError(
+                f"nested sampling has not ended after {sampler.n_like} likelihood calls; check "
+                "whether the model can have made the spectrum: its depths, errors and units"
+            )
         if progress:
             effective = float(sampler.n_eff) if sampler.explored else 0.0
             progress(NestedProgress(int(sampler.n_like), effective, settings.n_effective))
@@ -230,51 +239,6 @@ def _write_checkpoint(sampler: Sampler, seconds: float, checkpoint: Path) -> Non
         with h5py.File(hdf5, "r+") as file:
             file.attrs["seconds"] = seconds
         hdf5.replace(temporary)
-
-
-def sampling_box(planets: xr.Dataset, planet: int, widen: float = 1.0) -> np.ndarray:
-    """The prior's box of one planet, (2, target), cut in radius to where the likelihood can be.
-
-    The 10-bar radius lies below the smallest transit radius by at most some fifteen scale heights
-    of the hottest atmosphere that the prior allows; the cut changes no posterior and saves calls.
-    ``widen`` multiplies the margins.
-    """
-    box = np.stack(
-        [planets["prior_low"].values[planet], planets["prior_high"].values[planet]]
-    ).astype(float)
-    column = target_index(planets, "planet_radius")
-    if column is None:
-        return box
-    star_radius, mass = (
-        auxiliary_values(planets, name)[planet] for name in ("star_radius_m", "planet_mass_kg")
-    )
-    depth = planets["transit_depth"].values[planet]
-    error = planets["transit_depth_error"].values[planet]
-    smallest = int(np.argmin(depth))
-    seen = star_radius * np.sqrt(depth[smallest])
-    hottest = box[1, target_index(planets, "planet_temperature")]
-    height = scale_height_m(hottest, surface_gravity_m_s2(mass, seen))
-    below = min(15 * widen * height, 0.6 * seen)
-    above = 8 * widen * error[smallest] * star_radius**2 / (2 * seen) + 1e-4 * seen
-    edges = np.array([seen - below, seen + above]) / JUPITER_RADIUS_M
-    box[:, column] = np.clip(edges, box[0, column], box[1, column])
-    return box
-
-
-def gaussian_log_likelihood(
-    forward: ForwardModel, planets: xr.Dataset, planet: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Independent Gaussian errors around the stored spectrum; normalised in the data."""
-    depth = planets["transit_depth"].values[planet]
-    error = planets["transit_depth_error"].values[planet]
-    constant = -np.sum(np.log(error)) - 0.5 * len(error) * np.log(2 * np.pi)
-
-    def log_likelihood(theta: np.ndarray) -> np.ndarray:
-        residual = (forward.spectra(planet, theta) - depth) / error
-        value = constant - 0.5 * np.sum(residual**2, axis=1)
-        return np.where(np.isfinite(value), value, _LOG_ZERO)
-
-    return log_likelihood
 
 
 def retrieve(
@@ -309,7 +273,8 @@ def retrieve(
     Raises
     ------
     ArielflowError
-        The posterior still touches the box after widening, or sampling failed.
+        No radius of the prior can have made the spectrum, the model has no spectrum anywhere, the
+        posterior still touches the box after widening, or sampling failed.
     """
     log_likelihood = gaussian_log_likelihood(forward, planets, planet)
     for attempt in range(_MAX_ATTEMPTS):
@@ -343,14 +308,3 @@ def _checkpoint(
     values = [planets[name].values[planet] for name in names]
     options = [seed, asdict(settings or NestedSettings()), version("nautilus-sampler")]
     return folder / f"{fingerprint(*values, box, options)}.h5"
-
-
-def touches_cut(
-    theta: np.ndarray, weight: np.ndarray, box: np.ndarray, planets: xr.Dataset, planet: int
-) -> bool:
-    """Whether weighted samples touch an edge of ``box`` (2, target) that is not the prior's."""
-    prior = (planets["prior_low"].values[planet], planets["prior_high"].values[planet])
-    margin = 0.01 * (box[1] - box[0])
-    near_low = weight @ (theta < box[0] + margin) > 0.01
-    near_high = weight @ (theta > box[1] - margin) > 0.01
-    return bool(np.any((near_low & (box[0] > prior[0])) | (near_high & (box[1] < prior[1]))))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from arielflow.errors import ArielflowError
-from arielflow.inference.nested import sampling_box
+from arielflow.inference.likelihood import sampling_box
 from arielflow.physics.forward import ForwardModel
 from arielflow.schema import target_index
 
@@ -41,7 +41,7 @@ class ProbitPosterior:
         Molecules without any abundance; they are no coordinates.
     widen
         Multiplies the margins of the radius box, see
-        :func:`arielflow.inference.nested.sampling_box`.
+        :func:`arielflow.inference.likelihood.sampling_box`.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from arielflow.errors import ArielflowError
-from arielflow.inference.nested import touches_cut
+from arielflow.inference.likelihood import touches_cut
 from arielflow.inference.posterior_flow import PosteriorFlow
 from arielflow.inference.probit import ProbitPosterior, laplace
 from arielflow.physics.forward import ForwardModel

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from arielflow.models.base import EstimatorConfig
 from arielflow.models.networks import ResidualMLP
 from arielflow.models.scaled import ScaledRepresentation, Scaling
+from arielflow.provenance import code_digest
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
 
@@ -141,7 +142,10 @@ class Representation(ScaledRepresentation):
             device=device,
             state_dir=state_dir,
             identity=fingerprint(
-                self.config.model_dump(), seed, *(values.numpy() for values in given["train"])
+                code_digest(type(self).__module__),
+                self.config.model_dump(),
+                seed,
+                *(values.numpy() for pair in given.values() for values in pair),
             ),
         )
 

@@ -40,6 +40,7 @@ from arielflow.features import (
 )
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.models.networks import Activation, ConvolutionalEncoder, ResidualMLP
+from arielflow.provenance import code_digest
 from arielflow.schema import posterior_dataset, target_index
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
@@ -286,6 +287,7 @@ class DensityEstimator(PosteriorEstimator):
             device=device,
             state_dir=state_dir,
             identity=fingerprint(
+                code_digest(type(self).__module__),
                 self.config.model_dump(),
                 seed,
                 *(value for part in parts.values() for value in part.identity()),

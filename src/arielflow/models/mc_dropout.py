@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from arielflow.features import PlanetTensors, planet_tensors
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.physics.system import JUPITER_RADIUS_M, SOLAR_RADIUS_M
+from arielflow.provenance import code_digest
 from arielflow.schema import posterior_dataset
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
@@ -170,7 +171,12 @@ class Estimator(PosteriorEstimator):
             seed=seed,
             device=device,
             state_dir=state_dir,
-            identity=fingerprint(config.model_dump(), seed, data.depth.numpy(), data.theta.numpy()),
+            identity=fingerprint(
+                code_digest(type(self).__module__),
+                config.model_dump(),
+                seed,
+                *(values.numpy() for part in parts.values() for values in part),
+            ),
         )
 
     def _repeated(self, data: PlanetTensors, generator: torch.Generator) -> list[Tensor]:

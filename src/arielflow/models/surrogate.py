@@ -31,6 +31,7 @@ from arielflow.features import planet_tensors
 from arielflow.models.base import EstimatorConfig, SpectrumEmulator
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.system import JUPITER_RADIUS_M, scale_height_m, surface_gravity_m_s2
+from arielflow.provenance import code_digest
 from arielflow.schema import MOLECULES, target_index
 from arielflow.training import TrainingSettings, fingerprint, train
 
@@ -177,7 +178,12 @@ class Emulator(SpectrumEmulator):
             seed=seed,
             device=device,
             state_dir=state_dir,
-            identity=fingerprint(self.config.model_dump(), seed, inputs.numpy(), outputs.numpy()),
+            identity=fingerprint(
+                code_digest(type(self).__module__),
+                self.config.model_dump(),
+                seed,
+                *(values.numpy() for pair in examples.values() for values in pair),
+            ),
         )
 
     def __call__(

@@ -22,7 +22,7 @@ from arielflow.physics.binning import grid_edges
 from arielflow.physics.molecular_bands import MOLECULES, Band, Molecule
 from arielflow.physics.opacity import OpacityTable
 from arielflow.physics.opacity_files import write_taurex_hdf5
-from arielflow.provenance import source_digest
+from arielflow.provenance import code_digest
 
 RESOLVING_POWER = 300.0
 WAVELENGTH_RANGE_UM = (0.49, 8.05)
@@ -215,8 +215,7 @@ def generate(
 
 def builtin_version() -> str:
     """Digest of the source that shapes the tables; a cache with another one is remade."""
-    here = Path(__file__).parent
-    return source_digest(here / "builtin_opacity.py", here / "molecular_bands.py")
+    return code_digest("arielflow.physics.builtin_opacity")
 
 
 def ensure_builtin_opacities(folder: str | Path) -> Path:

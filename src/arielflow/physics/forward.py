@@ -20,12 +20,12 @@ from arielflow.physics.cia import load_cia
 from arielflow.physics.nodes import FastTransmission, read_nodes
 from arielflow.physics.opacity_cache import describe_opacities, load_opacities
 from arielflow.physics.system import HE_H2_RATIO, JUPITER_RADIUS_M, radius_from_gravity_m
-from arielflow.physics.transmission import TransmissionModel
-from arielflow.provenance import sha256, source_digest
+from arielflow.physics.transmission import Bins, TransmissionModel
+from arielflow.provenance import code_digest, sha256
 from arielflow.schema import auxiliary_values, target_index
 
-# Modules that shape the fast mode's nodes.
-_NODE_CODE = ("nodes", "node_selection", "transmission", "absorption", "atmosphere")
+# Wavelengths and widths are the same where they differ by less than this part of a bin.
+_SAME_BIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def transmission_model(
     return TransmissionModel(
         tables,
         binning_matrix(grid, *bins),
+        bins=bins,
         cia=load_cia(settings.opacities) if settings.cia else (),
         pressures=pressures,
         he_h2_ratio=he_h2_ratio,
@@ -86,17 +87,19 @@ def fast_or_reference(
         The nodes were made from other tables, bins or settings than these.
     """
     bins = wavelength_um, wavelength_width_um
-
-    def reference() -> TransmissionModel:
-        return transmission_model(molecules, settings, *bins, device=device)
-
     if settings.nodes is None:
-        return reference()
+        return transmission_model(molecules, settings, *bins, device=device)
     nodes = read_nodes(settings.nodes)
     nodes.check(settings.nodes, fingerprint(molecules, settings, *bins))
     tables = load_opacities(settings.opacities, tuple(molecules), *bins)
     cia = load_cia(settings.opacities) if settings.cia else ()
-    return FastTransmission(nodes, tables, reference, cia=cia, device=device)
+
+    def reference() -> TransmissionModel:
+        # Of tables already read: a file that is gone by then would look like a planet's fault.
+        matrix = binning_matrix(tables[molecules[0]].wavenumber_cm1, *bins)
+        return TransmissionModel(tables, matrix, bins=bins, cia=cia, device=device)
+
+    return FastTransmission(nodes, tables, reference, bins=bins, cia=cia, device=device)
 
 
 def fingerprint(
@@ -105,14 +108,12 @@ def fingerprint(
     wavelength_um: np.ndarray,
     wavelength_width_um: np.ndarray,
 ) -> str:
-    """Checksum of all that shapes the fast mode's nodes: tables, bins, settings, code."""
-    here = Path(__file__).parent
-    code = [here / f"{name}.py" for name in _NODE_CODE]
+    """Checksum of all that shapes spectra and the fast mode's nodes: tables, bins, code."""
     cia = sorted(Path(settings.opacities).glob("*.cia")) if settings.cia else []
     content = {
         "bins": [np.asarray(b).tolist() for b in (wavelength_um, wavelength_width_um)],
         "cia": [sha256(path) for path in cia],
-        "code": source_digest(*code),
+        "code": code_digest("arielflow.physics"),
         "tables": {
             name: entry["sha256"]
             for name, entry in describe_opacities(settings.opacities, list(molecules)).items()
@@ -135,13 +136,16 @@ class ForwardModel:
     Raises
     ------
     ArielflowError
-        The data set lacks a quantity that the model needs.
+        The data set lacks a quantity that the model needs, or its bins are not the model's.
     """
 
     def __init__(
         self, transmission: TransmissionModel | FastTransmission, planets: xr.Dataset
     ) -> None:
         self.transmission = transmission
+        # Emulators have no bins of their own here; those that come from a file check them there.
+        if (bins := getattr(transmission, "bins", None)) is not None:
+            _check_bins(bins, planets)
         self._temperature = self._column(planets, "planet_temperature")
         self._molecules = [self._column(planets, name) for name in transmission.molecules]
         self._radius = target_index(planets, "planet_radius")
@@ -208,3 +212,19 @@ class ForwardModel:
         """Transit depths (n, wavelength) of ``theta`` (n, target) as arrays, see :meth:`depths`."""
         with torch.no_grad():
             return self.depths(planet, torch.as_tensor(np.asarray(theta, float))).cpu().numpy()
+
+
+def _check_bins(bins: Bins, planets: xr.Dataset) -> None:
+    """Refuse planets in other bins than a model's: the fit would be of other wavelengths."""
+    centre, width = bins
+    asked = planets["wavelength"].values
+    same = asked.shape == centre.shape and np.all(np.abs(asked - centre) < _SAME_BIN * width)
+    if same and "wavelength_width" in planets:
+        difference = np.abs(planets["wavelength_width"].values - width)
+        same = bool(np.all(difference < _SAME_BIN * width))
+    if not same:
+        raise ArielflowError(
+            f"the forward model has {len(centre)} bins from {centre[0]:.4g} to {centre[-1]:.4g} "
+            f"um, the planets {len(asked)} from {asked[0]:.4g} to {asked[-1]:.4g} um, or of other "
+            "widths; make the model with the planets' bins"
+        )

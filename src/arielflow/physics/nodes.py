@@ -26,10 +26,13 @@ from arielflow.physics.system import (
     BOLTZMANN_CONSTANT,
     GRAVITATIONAL_CONSTANT,
 )
-from arielflow.physics.transmission import Planets, TransmissionModel
+from arielflow.physics.transmission import Bins, Planets, TransmissionModel
 from arielflow.provenance import atomic_path
+from arielflow.readers import guarded, read_npz
 
 log = logging.getLogger(__name__)
+
+_REMEDY = "build them again"
 
 
 @dataclass(frozen=True)
@@ -96,18 +99,28 @@ def read_nodes(path: str | Path) -> NodeSet:
     ArielflowError
         The file is missing or damaged.
     """
-    try:
-        with np.load(path) as file:
-            meta = json.loads(str(file["meta"]))
-            span = NodeRange(**{name: tuple(v) for name, v in meta["range"].items()})
-            return NodeSet(
-                file["index"], file["matrix"], meta["fingerprint"], span, meta["validation"]
-            )
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ArielflowError(
-            f"{path}: no readable nodes of the fast mode ({reason}); build them again"
-        ) from None
+    arrays = read_npz(path, _REMEDY)
+    with guarded(path, "file of the fast mode's nodes", _REMEDY):
+        meta = json.loads(str(arrays["meta"]))
+        span = NodeRange(**{name: _pair(values) for name, values in meta["range"].items()})
+        index, matrix = arrays["index"], arrays["matrix"]
+        if index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
+            raise ValueError("its positions are no row of integers")
+        if index[0] < 0 or np.any(np.diff(index) <= 0):
+            raise ValueError("its positions do not ascend")
+        if matrix.ndim != 2 or matrix.dtype.kind != "f" or matrix.shape[1] != len(index):
+            raise ValueError(f"its matrix has shape {matrix.shape} for {len(index)} positions")
+        if not np.isfinite(matrix).all():
+            raise ValueError("its matrix is not finite")
+        errors = {str(name): float(value) for name, value in meta["validation"].items()}
+        return NodeSet(index, matrix, str(meta["fingerprint"]), span, errors)
+
+
+def _pair(values: list[float]) -> tuple[float, float]:
+    low, high = (float(value) for value in values)
+    if not low < high:
+        raise ValueError(f"its range from {low:g} to {high:g} is empty")
+    return low, high
 
 
 class FastTransmission:
@@ -124,6 +137,8 @@ class FastTransmission:
         The reference mode's.
     reference
         Makes the reference mode, the first time that it is needed.
+    bins
+        See :class:`TransmissionModel`.
     device
         Torch device.
 
@@ -138,9 +153,17 @@ class FastTransmission:
         tables: Mapping[str, OpacityTable],
         reference: Callable[[], TransmissionModel],
         *,
+        bins: Bins | None = None,
         cia: Sequence[CollisionInducedAbsorption] = (),
         device: str = "cpu",
     ) -> None:
+        grid = next(iter(tables.values())).wavenumber_cm1
+        n_bins = len(nodes.matrix) if bins is None else len(bins[0])
+        if nodes.index[-1] >= len(grid) or len(nodes.matrix) != n_bins:
+            raise ArielflowError(
+                f"the nodes of the fast mode have position {nodes.index[-1]} of {len(grid)} "
+                f"wavelengths and {len(nodes.matrix)} of {n_bins} bins; {_REMEDY}"
+            )
         at_nodes = {
             name: replace(
                 table,
@@ -149,7 +172,9 @@ class FastTransmission:
             )
             for name, table in tables.items()
         }
-        self._at_nodes = TransmissionModel(at_nodes, nodes.matrix, cia=cia, device=device)
+        self._at_nodes = TransmissionModel(
+            at_nodes, nodes.matrix, bins=bins, cia=cia, device=device
+        )
         self._load_reference = reference
         self._reference: TransmissionModel | None = None
         self.nodes, self.molecules = nodes, self._at_nodes.molecules
@@ -164,6 +189,16 @@ class FastTransmission:
     def clamped(self) -> int:
         """Number of spectra outside the temperatures of a table."""
         return self._at_nodes.clamped + (self._reference.clamped if self._reference else 0)
+
+    @property
+    def bins(self) -> Bins | None:
+        """See :class:`TransmissionModel`."""
+        return self._at_nodes.bins
+
+    @property
+    def temperature_range_k(self) -> tuple[float, float]:
+        """See :class:`TransmissionModel`."""
+        return self._at_nodes.temperature_range_k
 
     @property
     def reference(self) -> TransmissionModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,16 @@ import numpy as np
 
 from arielflow.errors import ArielflowError
 from arielflow.physics.binning import binning_matrix
+from arielflow.physics.molecular_bands import MOLECULES
 
 MUST_COVER_K = (500.0, 2500.0)
 """Temperatures [K] that a table has to hold; beyond its own edges it is clamped."""
+PEAK_CM2 = (1e-35, 1e-10)
+"""Where the largest cross-section of a table lies: sodium's resonance lines reach 1e-11."""
+# The lower boundary of the atmosphere is 1e6 Pa; tables that end far above it are in bar.
+_LEAST_DEEPEST_PA = 3e3
+# Published tables differ by a factor of three at most, units by four powers of ten or more.
+_STRENGTH_FACTOR = 100.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ def check_arrays(path: str | Path, table: OpacityTable) -> OpacityTable:
         ("pressure", table.pressure_pa),
     ):
         # Written so that a NaN fails too: interpolation would go astray without a word.
-        if np.ndim(axis) != 1 or not (np.all(np.diff(axis) > 0) and np.all(axis > 0)):
+        ascending = np.ndim(axis) == 1 and np.all(np.diff(axis) > 0) and np.all(axis > 0)
+        if not (ascending and np.all(np.isfinite(axis))):
             raise ArielflowError(
                 f"{path}: {name} is not one ascending row of positive numbers; sort the table"
             )
@@ -62,17 +70,59 @@ def check_arrays(path: str | Path, table: OpacityTable) -> OpacityTable:
         shape = (*shape, len(table.quadrature_weights))
         if not np.isclose(table.quadrature_weights.sum(), 1, atol=1e-3):
             raise ArielflowError(f"{path}: quadrature weights do not sum to one; make it again")
+        if table.quadrature_weights.min() < 0:
+            raise ArielflowError(f"{path}: a quadrature weight is negative; make it again")
     if table.cross_section_cm2.shape != shape:
         raise ArielflowError(
             f"{path}: cross-sections have shape {table.cross_section_cm2.shape}, the axes say "
             f"{shape}; fetch or make the table again"
         )
-    # A sum is finite only where all its terms are; one pass, and no array of its own.
-    if not np.isfinite(table.cross_section_cm2.sum(dtype=float)) or (
-        table.cross_section_cm2.min() < 0
-    ):
-        raise ArielflowError(f"{path}: negative or non-finite cross-sections; make the table again")
+    _check_magnitude(path, table.cross_section_cm2)
     return table
+
+
+def _check_magnitude(path: str | Path, cross_section_cm2: np.ndarray) -> None:
+    low, high = float(cross_section_cm2.min()), float(cross_section_cm2.max())
+    # A sum is finite only where all its terms are; one pass, and no array of its own.
+    if not np.isfinite(cross_section_cm2.sum(dtype=float)) or low < 0:
+        hint = "take 10 to the power of them" if -300 < low < high < 0 else "make the table again"
+        raise ArielflowError(f"{path}: negative or non-finite cross-sections; {hint}")
+    if not PEAK_CM2[0] <= high <= PEAK_CM2[1]:
+        raise ArielflowError(
+            f"{path}: the largest cross-section is {high:.3g} cm2 per molecule, expected "
+            f"{PEAK_CM2[0]:g} to {PEAK_CM2[1]:g}; the table is empty, damaged or in another unit: "
+            "say which in the attribute units"
+        )
+
+
+def doubts(table: OpacityTable) -> list[str]:
+    """What a table may be used with, but looks like a mistake of its unit."""
+    found = []
+    if table.pressure_pa[-1] < _LEAST_DEEPEST_PA:
+        found.append(
+            f"pressures end at {table.pressure_pa[-1]:g} Pa, and are taken there below; if they "
+            "are in bar, say so in the attribute units"
+        )
+    if table.molecule not in MOLECULES:
+        return found
+    grid = table.wavenumber_cm1
+    expected = sum(
+        band.intensity_cm
+        for band in MOLECULES[table.molecule].bands
+        if 1.1 * grid[0] < band.centre_cm1 < 0.9 * grid[-1]
+    )
+    middle = len(table.pressure_pa) // 2, int(np.searchsorted(table.temperature_k[:-1], 500.0))
+    values = np.asarray(table.cross_section_cm2[middle], dtype=float)
+    if table.quadrature_weights is not None:
+        values = values @ table.quadrature_weights
+    strength = float(np.trapezoid(values, grid))
+    # The strength of all bands together hardly depends on temperature, and not on pressure.
+    if expected and not expected / _STRENGTH_FACTOR < strength < expected * _STRENGTH_FACTOR:
+        found.append(
+            f"its bands have {strength:.2g} cm per molecule, those of {table.molecule} about "
+            f"{expected:.2g}; check the table's unit"
+        )
+    return found
 
 
 def check_coverage(
@@ -88,9 +138,14 @@ def check_coverage(
     low, high = 1e4 / table.wavenumber_cm1[[-1, 0]]
     needed = (wavelength_um - 0.5 * width_um).min(), (wavelength_um + 0.5 * width_um).max()
     if low > needed[0] or high < needed[1]:
+        as_um = table.wavenumber_cm1[[0, -1]]
+        swapped = as_um[0] <= needed[0] and needed[1] <= as_um[1] < 1e3
+        hint = "use a table that covers all bins"
+        if swapped:
+            hint = "its grid looks like wavelengths: say so in the attribute units"
         raise ArielflowError(
             f"{path}: covers {low:.3f}-{high:.3f} um, the bins need {needed[0]:.3f}-"
-            f"{needed[1]:.3f} um; use a table that covers all bins"
+            f"{needed[1]:.3f} um; {hint}"
         )
     cold, hot = table.temperature_k[[0, -1]]
     if cold > MUST_COVER_K[0] or hot < MUST_COVER_K[1]:
@@ -148,25 +203,6 @@ def on_one_grid(tables: Mapping[str, OpacityTable]) -> dict[str, OpacityTable]:
                 "made on one grid"
             )
     return {name: at_wavenumbers(table, finest.wavenumber_cm1) for name, table in tables.items()}
-
-
-def select(
-    found: Mapping[str, Path], molecules: Sequence[str], folder: str | Path
-) -> dict[str, Path]:
-    """The files of these molecules out of those found, in order.
-
-    Raises
-    ------
-    ArielflowError
-        A molecule has no table.
-    """
-    missing = [name for name in molecules if name not in found]
-    if missing:
-        raise ArielflowError(
-            f"{folder}: no opacity table for {', '.join(missing)}; found "
-            f"{', '.join(sorted(found)) or 'none'}"
-        )
-    return {name: found[name] for name in molecules}
 
 
 def bin_means(

@@ -45,6 +45,10 @@ _BATCH_BYTES = 8e6
 _DIVERGED_RADII = 1e3
 
 
+Bins = tuple[np.ndarray, np.ndarray]
+"""Centres and full widths of wavelength bins, each of shape (wavelength,) [um]."""
+
+
 class Flag(IntFlag):
     """Why a planet has no spectrum; several may hold at once."""
 
@@ -99,6 +103,9 @@ class TransmissionModel:
     projection
         Matrix (wavelength, wavenumber) from the tables' grid to the bins of the result; rows that
         sum to one average, see :func:`arielflow.physics.binning.binning_matrix`.
+    bins
+        What the projection averages over, for others to compare their wavelengths with; None if
+        it is not told.
     cia
         Collision-induced absorption; none by default, as in the challenge's own model.
     pressures
@@ -117,6 +124,7 @@ class TransmissionModel:
     ----------
     calls : number of spectra computed
     clamped : number of spectra outside the temperatures of a table, computed at its edge
+    temperature_range_k : lowest and highest temperature that every table has
     """
 
     def __init__(
@@ -124,6 +132,7 @@ class TransmissionModel:
         tables: Mapping[str, OpacityTable],
         projection: np.ndarray,
         *,
+        bins: Bins | None = None,
         cia: Sequence[CollisionInducedAbsorption] = (),
         pressures: Pressures | None = None,
         he_h2_ratio: float = HE_H2_RATIO,
@@ -131,7 +140,7 @@ class TransmissionModel:
         batch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.molecules = tuple(tables)
+        self.molecules, self.bins = tuple(tables), bins
         self.device, self.dtype = torch.device(device), dtype
         self.pressures = pressures or Pressures()
         self.calls = self.clamped = 0
