@@ -35,8 +35,6 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
-        f"{RUN}/report/index.html",
-        f"{RUN}/manifest.json",
-        f"{RUN}/summary.txt",
+        [f"{RUN}/{name}" for name in DELIVERED],
         f"{RUN}/figures",
         [published(name) for name in DELIVERED] if config["publish"] else [],

@@ -12,7 +12,15 @@ from arielflow.coordinates import TargetCoordinates
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.features import context_features, planet_tensors
-from arielflow.models import FAMILIES, density, flow, load_estimator, make_estimator, mc_dropout
+from arielflow.models import (
+    FAMILIES,
+    check_settings,
+    density,
+    flow,
+    load_estimator,
+    make_estimator,
+    mc_dropout,
+)
 from arielflow.models.ensemble import ensemble_log_prob, sample_ensemble
 from arielflow.schema import Quality
 from arielflow.training import resolve_device
@@ -63,6 +71,8 @@ def test_density_of_own_samples(trained, simulated) -> None:
         with pytest.raises(NotImplementedError):
             estimator.log_prob(planets, posterior["theta"].values)
         return
+    with pytest.raises(ArielflowError, match="device 'tpu' is not known"):
+        ensemble_log_prob([folder], planets, posterior["theta"].values[:, 0], device="tpu")
     again = estimator.log_prob(planets, posterior["theta"].values)
     np.testing.assert_allclose(again, posterior["log_prob"], atol=0.02)
     np.testing.assert_allclose(mixture, again[:, 0], atol=1e-6)
@@ -77,6 +87,70 @@ def test_unknown_settings_are_errors_that_list_the_valid_ones(family) -> None:
         make_estimator("oracle")
 
 
+IMPOSSIBLE = [
+    ("flow", {"hidden": -1}, "hidden"),
+    ("flow", {"bins": 1_000_000_000_000}, "bins"),
+    ("flow", {"training": {"epochs": -1}}, "training.epochs"),
+    ("flow", {"training": {"epochs": 10**9}}, "training.epochs"),
+    ("flow", {"training": {"batch_size": 0}}, "training.batch_size"),
+    ("flow", {"training": {"learning_rate": -1}}, "training.learning_rate"),
+    ("flow", {"training": {"learning_rate": float("inf")}}, "training.learning_rate"),
+    ("flow", {"training": {"learning_rate": "1e-3"}}, "1.0e-3"),
+    ("flow", {"training": {"weight_decay": float("nan")}}, "training.weight_decay"),
+    ("flow", {"training": {"patience": 0}}, "training.patience"),
+    ("flow", {"training": {"clip_gradient": 0}}, "training.clip_gradient"),
+    ("flow", {"epochs": 3}, "did you mean training.epochs"),
+    ("flow", {"hiden": 3}, "did you mean hidden"),
+    ("flow", {"dropout": 2}, "dropout"),
+    ("flow", {"dropout": 1.0}, "dropout"),
+    ("flow", {"jitter": float("nan")}, "jitter"),
+    ("flow", {"tail_bound": 0}, "tail_bound"),
+    ("flow", {"x" * 100_000: 1}, "is no setting"),
+    ("flow", [1], "valid dictionary"),
+    ("flow", {3: 1}, "strings"),
+    ("flow_matching", {"frequencies": 10**9}, "frequencies"),
+    ("flow_matching", {"nodes": 10**9}, "nodes"),
+    ("cvae", {"latent": True}, "latent"),
+    ("cvae", {"importance_draws": 10**9}, "importance_draws"),
+    ("bnn", {"weight_draws": 10**9}, "weight_draws"),
+    ("bnn", {"prior_scale": float("inf")}, "prior_scale"),
+    ("mc_dropout", {"filters": [32, -1]}, "filters.1"),
+    ("mc_dropout", {"dense": "500"}, "dense"),
+    ("mc_dropout", {"repeats": 0}, "repeats"),
+    ("mc_dropout", {"validation_fraction": 1.0}, "validation_fraction"),
+    ("mc_dropout", {"n_rows": "3"}, "n_rows"),
+    ("random_forest", {"trees": 0}, "trees"),
+    ("random_forest", {"trees": 10**9}, "trees"),
+    ("random_forest", {"min_impurity_decrease": -1}, "min_impurity_decrease"),
+]
+
+
+@pytest.mark.parametrize(("family", "settings", "words"), IMPOSSIBLE)
+def test_impossible_settings_are_refused_in_one_line(family, settings, words) -> None:
+    with pytest.raises(ArielflowError) as caught:
+        make_estimator(family, settings)
+    text = str(caught.value)
+    assert words in text and "\n" not in text and len(text) < 1000
+
+
+def test_inputs_that_the_data_lack_are_refused_before_the_training(simulated) -> None:
+    settings = {"extra_inputs": ["planet_radius"]}
+    quantities = [list(simulated[f"{k}_quantity"].values) for k in ("target", "auxiliary")]
+    for run in (
+        lambda: make_estimator("mc_dropout", settings).fit(simulated, simulated, seed=1),
+        lambda: check_settings("mc_dropout", settings, *quantities),
+    ):
+        with pytest.raises(ArielflowError, match=r"planet_radius is not known.*temperature"):
+            run()
+    check_settings(
+        "mc_dropout",
+        settings,
+        *(q[1:] if i == 0 else [*q, "surface_gravity_m_s2"] for i, q in enumerate(quantities)),
+    )
+    with pytest.raises(ArielflowError, match="leave nothing of 52 bins"):
+        make_estimator("mc_dropout", {"filters": [4] * 6}).fit(simulated, simulated, seed=1)
+
+
 def test_an_unusable_planet_gets_its_prior(trained, simulated) -> None:
     _, _, folder = trained
     planets = simulated.isel(planet=slice(250, 253)).copy(deep=True)
@@ -88,6 +162,77 @@ def test_an_unusable_planet_gets_its_prior(trained, simulated) -> None:
     unit = (theta[1] - low) / (high - low)
     np.testing.assert_allclose(unit.mean(axis=0), 0.5, atol=0.05)
     np.testing.assert_allclose(unit.std(axis=0), 1 / np.sqrt(12), atol=0.03)
+
+
+DAMAGE = {
+    "depth": ("transit_depth", slice(None), np.nan),
+    "error": ("transit_depth_error", slice(3, 5), 0.0),
+    "star": ("auxiliary_value", "star_radius_m", 0.0),
+    "mass": ("auxiliary_value", "planet_mass_kg", -1.0),
+    "distance": ("auxiliary_value", "semi_major_axis_au", 1e-300),
+    "far": ("transit_depth", slice(None), 1e250),
+}
+
+
+def damaged(planets: xr.Dataset, row: int, damage: str) -> xr.Dataset:
+    """The planets, one of them with data that are called usable and are not."""
+    name, place, value = DAMAGE[damage]
+    if isinstance(place, str):
+        place = list(planets["auxiliary_quantity"].values).index(place)
+    planets = planets.copy(deep=True)
+    planets[name].values[row, place] = value
+    return planets
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_one_impossible_planet_is_told_and_changes_no_other(
+    damage, trained, simulated, caplog
+) -> None:
+    _, estimator, folder = trained
+    good = simulated.isel(planet=slice(250, 256))
+    planets = damaged(good, 2, damage)
+    found = sample_ensemble([folder, folder], planets, 300, seed=3)
+    others = [0, 1, 3, 4, 5]
+    whole = sample_ensemble([folder, folder], good.isel(planet=others), 300, seed=3)
+    assert found["retrieved"].values[others].all() and whole["retrieved"].values.all()
+    fault = found["fault"].values[2]
+    assert (fault == "") == found["retrieved"].values[2]
+    assert damage != "depth" or fault
+    name = str(planets["planet"].values[2])
+    assert not fault or name in caplog.text
+    low, high = (planets[f"prior_{end}"].values[2] for end in ("low", "high"))
+    unit = (found["theta"].values[2] - low) / (high - low)
+    assert ((unit >= 0) & (unit <= 1)).all()
+    if fault:
+        np.testing.assert_allclose(unit.mean(axis=0), 0.5, atol=0.1)
+        for variable in {"theta", "weight", "aleatoric", "epistemic"} & set(found):
+            np.testing.assert_array_equal(found[variable].values[others], whole[variable].values)
+    if estimator.has_log_prob:
+        point = good["theta"].values
+        density = ensemble_log_prob([folder, folder], planets, point)
+        assert np.isnan(density[2]) == bool(fault)
+        without = ensemble_log_prob([folder, folder], good.isel(planet=others), point[others])
+        np.testing.assert_allclose(density[others], without, rtol=1e-5, atol=1e-3)
+    if fault and damage != "far":  # which is only too much for what follows the features
+        with pytest.raises(ArielflowError, match=name):
+            estimator.sample(planets, 10, seed=1)
+
+
+@pytest.mark.parametrize("damage", ["depth", "star"])
+def test_an_impossible_planet_is_left_out_of_the_training(damage, simulated, caplog) -> None:
+    train, valid = simulated.isel(planet=slice(0, 60)), simulated.isel(planet=slice(240, 260))
+    for family in ("flow", "random_forest"):
+        models = [make_estimator(family, SETTINGS[family]) for _ in range(2)]
+        histories = [
+            model.fit(planets, valid, seed=4)
+            for model, planets in zip(
+                models, (damaged(train, 7, damage), train.drop_isel(planet=7)), strict=True
+            )
+        ]
+        pd.testing.assert_frame_equal(*histories)
+        assert "1 training planets are left out" in caplog.text
+        assert str(train["planet"].values[7]) in caplog.text
+        caplog.clear()
 
 
 def linear_planets(n: int, seed: int) -> xr.Dataset:

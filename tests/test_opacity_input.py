@@ -441,7 +441,7 @@ def test_what_other_readers_made_is_read_anew(tmp_path: Path, monkeypatch) -> No
     path = tmp_path / "H2O.h5"
     write_with_units(path, "xsecarr", "m^2/molecule", 1e-4)
     with monkeypatch.context() as patch:
-        patch.setattr(opacity_cache, "_readers_digest", lambda: "of yesterday")
+        patch.setattr(opacity_cache, "_readers", lambda: "of yesterday")
         wrong = replace(table(), cross_section_cm2=1e-4 * table().cross_section_cm2)
         patch.setattr(opacity_cache, "read_opacity", lambda p: wrong)
         cached_table(path)

@@ -171,7 +171,7 @@ def test_same_seed_same_weights(parts) -> None:
         ({"colour": "red"}, "colour"),
         ({"architecture": "recurrent"}, "'dense' or 'convolution'"),
         ({"channels": 16}, "channels is a setting of architecture convolution"),
-        ({"widths": [64, 0]}, "above zero"),
+        ({"widths": [64, 0]}, "widths.1"),
         ({"training": {"epoch": 3}}, "training.epoch"),
     ],
 )

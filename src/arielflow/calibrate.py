@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,10 @@ from arielflow.features import noisy_copies
 from arielflow.models.ensemble import sample_ensemble
 from arielflow.posterior import WeightedSamples
 from arielflow.provenance import derived_seed
+from arielflow.readers import listed
 from arielflow.schema import is_usable
+
+log = logging.getLogger(__name__)
 
 TABLE_LEVELS = (0.5, 0.68, 0.95)
 """Nominal coverages of the table, in columns ``coverage_50`` and so on."""
@@ -73,7 +77,7 @@ def calibrate_model(
     Raises
     ------
     ArielflowError
-        No usable planet has a known truth.
+        No usable planet has a known truth, or the model fails for all that have.
     """
     known = is_usable(planets) & np.isfinite(theta_true).all(axis=1)
     if not known.any():
@@ -86,6 +90,23 @@ def calibrate_model(
     posterior = sample_ensemble(
         members, noisy, n_samples, seed=sampling, device=device, shares=shares
     )
+    if "retrieved" in posterior:
+        # Draws from the prior are calibrated, but say nothing of the model.
+        kept = posterior["retrieved"].values == 1
+        if not kept.all():
+            log.warning(
+                "calibration leaves out %d of %d planets that the model fails for: %s",
+                (~kept).sum(),
+                len(kept),
+                listed(list(noisy["planet"].values[~kept])),
+            )
+        if not kept.any():
+            raise ArielflowError(
+                f"calibration: the model fails for all {len(kept)} planets, the first: "
+                f"{posterior['fault'].values[0]}; train again"
+            )
+        known[known] = kept
+        posterior, noisy = posterior.isel(planet=kept), noisy.isel(planet=kept)
     pairs = zip(posterior["theta"].values, posterior["weight"].values, strict=True)
     return measure_calibration(
         list(pairs),

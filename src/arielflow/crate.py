@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def write_crate(
     Parameters
     ----------
     manifest_file
-        The run's manifest (:func:`arielflow.provenance.run_manifest`).
+        The run's manifest (:func:`arielflow.provenance.run_manifest`), in the run's folder.
     results
-        Files that the run made.
+        Files that the run made, in the same folder or below it.
     workflow
         The Snakefile.
     path
@@ -72,27 +73,29 @@ def write_crate(
         lang_version=manifest["packages"]["snakemake"],
         properties=properties,
     )
+    made = [
+        _carried(crate, file, file.relative_to(manifest_file.parent).as_posix())
+        for file in (manifest_file, *map(Path, results))
+    ]
+    settings = crate.add_file(
+        StringIO(yaml.safe_dump(config, sort_keys=False)),
+        "config.yaml",
+        properties={"encodingFormat": "application/yaml"},
+        record_size=True,
+    )
+    read = [_named(crate, entry) for entry in manifest["inputs"].values()]
+    crate.add_action(
+        main,
+        object=[settings, *read],
+        result=made,
+        properties={
+            "name": f"Run {config['run']} of arielflow",
+            "endTime": manifest["created"],
+            "actionStatus": "http://schema.org/CompletedActionStatus",
+        },
+    )
     with atomic_path(path) as temporary:
-        config_file = temporary.with_name("config.yaml.partial")
-        try:
-            config_file.write_text(yaml.safe_dump(config, sort_keys=False))
-            made = [_carried(crate, manifest_file, "manifest.json")]
-            made += [_carried(crate, Path(file), _below_run(file, config)) for file in results]
-            settings = _carried(crate, config_file, "config.yaml", encoding="application/yaml")
-            read = [_named(crate, entry) for entry in manifest["inputs"].values()]
-            crate.add_action(
-                main,
-                object=[settings, *read],
-                result=made,
-                properties={
-                    "name": f"Run {config['run']} of arielflow",
-                    "endTime": manifest["created"],
-                    "actionStatus": "http://schema.org/CompletedActionStatus",
-                },
-            )
-            crate.write_zip(temporary)
-        finally:
-            config_file.unlink(missing_ok=True)
+        crate.write_zip(temporary)
 
 
 def _profile(crate: ROCrate, address: str, name: str) -> ContextEntity:
@@ -100,17 +103,11 @@ def _profile(crate: ROCrate, address: str, name: str) -> ContextEntity:
     return crate.add(ContextEntity(crate, address, properties=properties))
 
 
-def _carried(crate: ROCrate, file: Path, name: str, encoding: str | None = None) -> Any:
-    properties = {"encodingFormat": encoding or _FORMATS.get(file.suffix, "text/plain")}
+def _carried(crate: ROCrate, file: Path, name: str) -> Any:
+    properties = {"encodingFormat": _FORMATS.get(file.suffix, "text/plain")}
     return crate.add_file(file, name, properties=properties, record_size=True)
 
 
 def _named(crate: ROCrate, entry: dict[str, str]) -> ContextEntity:
     properties = {"@type": "File", "name": entry["path"], "sha256": entry["sha256"]}
     return crate.add(ContextEntity(crate, f"#{entry['sha256']}", properties=properties))
-
-
-def _below_run(file: str | Path, config: dict[str, Any]) -> str:
-    """Path of a result below the run's folder."""
-    parts = Path(file).parts
-    return str(Path(*parts[parts.index(config["run"]) + 1 :]))

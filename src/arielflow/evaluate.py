@@ -26,6 +26,7 @@ def score_posterior(
     seed: int,
     physics: PhysicsSettings | None = None,
     members: Sequence[str] = (),
+    device: str = "auto",
 ) -> pd.DataFrame:
     """Scores of one posterior, a row a planet; see :func:`scoring.leaderboard.score_planets`.
 
@@ -39,6 +40,8 @@ def score_posterior(
         Opacities and mode of the forward model; None for editions without a spectral score.
     members
         Folders of the model's members, for the log-probability of the true theta.
+    device
+        ``auto``, ``cpu`` or ``cuda``, for the members.
     """
     identifiers = [str(name) for name in planets["planet"].values]
     theta_true = truth["theta"].values
@@ -46,7 +49,9 @@ def score_posterior(
     if physics is not None:
         forward = ForwardModel(edition_model(edition, physics), planets).spectra
     shares = posterior.attrs.get("shares")
-    log_prob = ensemble_log_prob(members, planets, theta_true, shares) if members else None
+    log_prob = None
+    if members:
+        log_prob = ensemble_log_prob(members, planets, theta_true, shares, device=device)
     return score_planets(
         identifiers,
         _samples(posterior, identifiers),

@@ -104,13 +104,17 @@ def planet_tensors(planets: xr.Dataset) -> PlanetTensors:
         star_radius = auxiliary_values(planets, "star_radius_m")
         star_temperature = auxiliary_values(planets, "star_temperature_k")
         distance = auxiliary_values(planets, "semi_major_axis_au")
-        equilibrium = equilibrium_temperature_k(star_temperature, star_radius, distance)
+        # Impossible systems become NaN or infinite here, by which models know them.
+        with np.errstate(all="ignore"):
+            equilibrium = equilibrium_temperature_k(star_temperature, star_radius, distance)
         described = [star_radius, star_temperature, equilibrium, mass]
         if target_index(planets, "planet_radius") is None:
             gravity = auxiliary_values(planets, "surface_gravity_m_s2")
-            known_radius = radius_from_gravity_m(mass, gravity)
+            with np.errstate(all="ignore"):
+                known_radius = radius_from_gravity_m(mass, gravity)
             described.append(known_radius)
-        columns = np.log(np.stack(described, axis=1))
+        with np.errstate(all="ignore"):
+            columns = np.log(np.stack(described, axis=1))
     return PlanetTensors(
         depth=tensor(planets["transit_depth"].values),
         error=tensor(planets["transit_depth_error"].values),
@@ -179,8 +183,7 @@ class TraceDraws:
         self._cumulated = torch.as_tensor(np.concatenate(cumulated))
         trace = np.concatenate([annotated["trace"].values[piece] for piece in pieces])
         self._trace = torch.as_tensor(trace.astype(float))
-        spectra = annotated[[n for n, v in annotated.items() if "obs" not in v.dims]]
-        everything = planet_tensors(spectra.isel(planet=rows))
+        everything = planet_tensors(spectra(annotated).isel(planet=rows))
         # The scalers of coordinates look at theta: one sample a planet stands for its posterior.
         drawn = self._draw(torch.arange(len(rows)), torch.Generator().manual_seed(0))
         self.planets = replace(everything, noisy=False, theta=drawn)
@@ -200,6 +203,11 @@ class TraceDraws:
     def identity(self) -> tuple[np.ndarray, ...]:
         """Arrays by which a training knows its data again."""
         return *self.planets.identity(), self._trace.numpy(), self._cumulated.numpy()
+
+
+def spectra(annotated: xr.Dataset) -> xr.Dataset:
+    """Annotated planets without their traces."""
+    return annotated[[name for name, values in annotated.items() if "obs" not in values.dims]]
 
 
 def observed_radius_m(planets: PlanetTensors) -> Tensor:
@@ -238,6 +246,19 @@ def context_features(planets: PlanetTensors, physical: bool = True) -> Tensor:
     sizes = torch.log(torch.stack([observed, height / radius], dim=1))
     errors = torch.log(planets.error / one_height)
     return torch.cat([scaled, errors, planets.system, sizes, planets.low, planets.high], dim=1)
+
+
+def finite_context(planets: PlanetTensors, physical: bool = True) -> Tensor:
+    """Boolean (planet,): :func:`context_features` and what coordinates are measured by are finite.
+
+    A system or error that is zero, negative or beyond all measure makes them NaN or infinite.
+    """
+    finite = context_features(planets, physical).isfinite().all(dim=1)
+    if not planets.physical:
+        return finite
+    observed = observed_radius_m(planets)
+    height = reference_scale_height_m(planets, observed)
+    return finite & observed.isfinite() & height.isfinite() & (height > 0)
 
 
 def context_feature_names(planets: xr.Dataset) -> list[str]:

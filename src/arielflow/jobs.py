@@ -6,11 +6,13 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any, Protocol
 
+from arielflow.checksums import check_files, record_files
 from arielflow.errors import ArielflowError, Stopped, system_fault
 from arielflow.provenance import no_space
 
@@ -19,13 +21,31 @@ _REPEAT_SECONDS = 10.0
 _NO_MEMORY_WORDS = ("can't allocate memory", "out of memory")
 
 
+class Script(Protocol):
+    """The object ``snakemake`` of a script, as far as it is used here."""
+
+    input: Sequence[str]
+    output: Sequence[str]
+    log: Sequence[str]
+    config: Mapping[str, Any]
+
+
 @contextmanager
-def job(log_file: str | Path) -> Iterator[None]:
-    """Log to ``log_file``; turn a fault that the user can mend into one line and a failed job.
+def job(script: Script | str | Path) -> Iterator[None]:
+    """Log to the job's file; turn a fault that the user can mend into one line and a failed job.
 
     The line goes to standard error too, where the workflow shows it. SIGTERM, which schedulers
-    send before they kill, and Ctrl-C end the job the same way, see :func:`heed_stops`.
+    send before they kill, and Ctrl-C end the job the same way, see :func:`heed_stops`. What the
+    job reads of its run is checked first, what it made is recorded last
+    (:mod:`arielflow.checksums`).
+
+    Parameters
+    ----------
+    script
+        The object ``snakemake``; or a log file alone, of a process that is part of a job.
     """
+    alone = isinstance(script, str | Path)
+    log_file = script if alone else script.log[0]
     Path(log_file).parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=log_file,
@@ -37,7 +57,13 @@ def job(log_file: str | Path) -> Iterator[None]:
     logging.captureWarnings(True)
     heed_stops()
     try:
-        yield
+        if alone:
+            yield
+        else:
+            run = Path("results", script.config["run"])
+            check_files(run, script.input)
+            yield
+            record_files(run, script.output)
     except (Exception, Stopped) as error:
         line = _line(error)
         if line is None:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -58,23 +58,57 @@ _NO_SPACE_WORDS = (
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; rename it to ``path`` if the block succeeds."""
+    """Yield a temporary name beside ``path``; rename it to ``path`` if the block succeeds.
+
+    What killed processes left of the same file is removed then.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = partial_path(path)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    remove_leftovers(path)
+
+
+def partial_path(path: Path) -> Path:
+    """Name beside ``path`` that no other process uses, here or on a machine that shares it."""
+    return path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.partial")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the partial files or folders of a path whose processes on this machine have ended.
+
+    Those of other machines stay: whether their processes live cannot be seen from here.
+    """
+    before, after = f".{path.name}.{os.uname().nodename}.", ".partial"
+    for entry in os.scandir(path.parent):
+        process = entry.name.removeprefix(before).removesuffix(after)
+        if entry.name != f"{before}{process}{after}" or not process.isdecimal():
+            continue
+        if _ended(int(process)):
+            with suppress(OSError):  # what was written is there, whatever else cannot be removed
+                shutil.rmtree(entry) if entry.is_dir() else Path(entry).unlink()
+
+
+def _ended(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False  # another user's, or no number of a process
+    return False
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write a dataset as compressed NetCDF, atomically."""
+    """Write a dataset as compressed NetCDF, atomically; numbers with a checksum a chunk."""
     encoding = {
-        name: {"zlib": True, "complevel": 1}
-        for name, variable in dataset.data_vars.items()
-        if variable.dtype.kind == "f"
+        name: {"zlib": True, "complevel": 1, "fletcher32": True}
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind in "fiub" and variable.dims
     }
     with atomic_path(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)

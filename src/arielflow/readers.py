@@ -22,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 import yaml
+from safetensors import safe_open
 
 from arielflow.errors import ArielflowError
 
@@ -373,6 +374,22 @@ def _check_npy(
         raise ArielflowError(
             f"{path}: declares shape {shown(shape)} of {dtype}, but holds {n_bytes} bytes; {remedy}"
         )
+
+
+def read_safetensors(
+    path: str | Path, remedy: str = "make it again"
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors of a safetensors file by name, as arrays of its own types, and its metadata.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing or damaged; its format declares no more than the file holds.
+    """
+    path = regular_file(path, remedy)
+    with guarded(path, "safetensors file", remedy), safe_open(path, "np") as file:
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
 
 
 def check_zip(path: str | Path, remedy: str = "make it again") -> None:

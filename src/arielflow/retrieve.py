@@ -22,7 +22,7 @@ from arielflow.models.ensemble import prior_samples
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.posterior import weighted_quantiles
 from arielflow.provenance import code_digest, derived_seed, drop_stale, write_dataset
-from arielflow.schema import Quality, describe, is_usable, posterior_dataset
+from arielflow.schema import data_faults, describe, posterior_dataset
 from arielflow.training import fingerprint
 from arielflow.worker_pool import message_queue, worker_pool
 
@@ -193,10 +193,7 @@ def _retrieve_one(
 
 def data_fault(part: xr.Dataset) -> str | None:
     """Why the dataset's only planet cannot be retrieved, None if it can."""
-    if is_usable(part)[0]:
-        return None
-    flags = Quality(int(part["quality"].values[0]))
-    return f"unusable data ({', '.join(f.name.lower().replace('_', ' ') for f in flags)})"
+    return data_faults(part)[0] or None
 
 
 def planet_seed(seed: int, name: str) -> int:

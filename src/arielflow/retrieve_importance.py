@@ -144,9 +144,10 @@ def _one(
     if fault := data_fault(planet):
         return fault
     own_seed = planet_seed(seed, str(planet["planet"].values[0]))
-    proposal = ensemble.sample(
-        planet, settings.n_proposal, seed=derived_seed(own_seed, "proposal")
-    )[0]
+    drawn = ensemble.mixture(planet, settings.n_proposal, seed=derived_seed(own_seed, "proposal"))
+    if drawn.faults[0]:
+        return f"the model gives no proposal: {drawn.faults[0]}"
+    proposal = drawn.theta[0]
     log_likelihood = gaussian_log_likelihood(ForwardModel(model, planet), planet, 0)
     for attempt in range(_MAX_ATTEMPTS):
         box = sampling_box(planet, 0, widen=2.0**attempt)

@@ -233,6 +233,21 @@ def is_usable(planets: xr.Dataset) -> np.ndarray:
     return (planets["quality"].values & int(UNUSABLE)) == 0
 
 
+def data_faults(planets: xr.Dataset) -> np.ndarray:
+    """Why spectra may not be given to a model (planet,); empty where they may."""
+    return np.array(
+        [
+            ""
+            if usable
+            else f"unusable data ({', '.join(f.name.lower().replace('_', ' ') for f in flags)})"
+            for usable, flags in zip(
+                is_usable(planets), map(Quality, planets["quality"].values.tolist()), strict=True
+            )
+        ],
+        dtype=object,
+    )
+
+
 def target_index(dataset: xr.Dataset, quantity: str) -> int | None:
     """Position of the target with this quantity, or None if the edition does not have it."""
     found = np.flatnonzero(dataset["target_quantity"].values == quantity)

@@ -17,12 +17,13 @@ import pandas as pd
 import torch
 import xarray as xr
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from arielflow.distributed import ALONE, Processes
 from arielflow.errors import ArielflowError, DivergedError
+from arielflow.settings import Epochs, Rows, StrictSettings
 from arielflow.training_state import StopBetweenBatches, TrainingState, leave_aside
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ Loss = Callable[[str, Tensor, torch.Generator], Tensor]
 """Split (``train`` or ``valid``), row indices and a generator of noise, to a mean loss."""
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(StrictSettings):
     """How a network is trained.
 
     Attributes
@@ -46,15 +47,13 @@ class TrainingSettings(BaseModel):
     shuffle : draw the rows anew every epoch
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = 100
-    batch_size: int = 512
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
+    epochs: Epochs = 100
+    batch_size: Rows = 512
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0, le=10)
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    patience: int | None = 30
-    clip_gradient: float | None = 5.0
+    patience: Epochs | None = 30
+    clip_gradient: float | None = Field(5.0, gt=0)
     shuffle: bool = True
 
 

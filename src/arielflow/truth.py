@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from arielflow.edition_physics import Progress, edition_model, model_fingerprint
-from arielflow.editions import Edition, get_edition
+from arielflow.editions import Edition
 from arielflow.errors import ArielflowError
 from arielflow.inference.nested import NestedResult, NestedSettings, retrieve
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
@@ -106,7 +106,7 @@ def sample_truth(
         futures = {
             pool.submit(
                 _run_truth_job,
-                (edition.name, physics, settings[job.split]),
+                (edition, physics, settings[job.split]),
                 planets[job.split].isel(planet=[job.position]),
                 job,
                 derived_seed(seed, f"{job.split}/{job.run}", job.position),
@@ -140,16 +140,16 @@ def _of_one_planet(path: Path) -> list[Path]:
 
 
 def _run_truth_job(
-    shared: tuple[str, PhysicsSettings, NestedSettings],
+    shared: tuple[Edition, PhysicsSettings, NestedSettings],
     planet: xr.Dataset,
     job: TruthJob,
     seed: int,
     path: Path,
 ) -> str | None:
     """Write the planet's truth, or tell why it has none."""
-    edition_name, physics, settings = shared
+    edition, physics, settings = shared
     # Outside the guard: where the forward model cannot be had, the planet is not at fault.
-    forward = ForwardModel(edition_model(get_edition(edition_name), physics), planet)
+    forward = ForwardModel(edition_model(edition, physics), planet)
     try:
         result = retrieve(forward, planet, 0, seed=seed, settings=settings)
     except ArielflowError as error:

@@ -75,6 +75,7 @@ rule evaluate_compression:
         runtime=growing(60),
     params:
         settings=config["chemistry"],
+        sources=code("chemistry"),
     script:
         "../scripts/evaluate_compression.py"
 
@@ -100,5 +101,6 @@ rule report_chemistry:
     params:
         run=config["run"],
         settings=config["chemistry"],
+        sources=code("chemistry", "report"),
     script:
         "../scripts/report_chemistry.py"

@@ -1,10 +1,43 @@
 # Names and small look-ups that the rules share; nothing here reads data.
-from zlib import crc32
+from functools import cache
+from hashlib import sha256
 
 EDITIONS_WITHOUT_SUBMISSION = ("wfc3",)
 
 PACKAGE = Path(workflow.basedir) / "src" / "arielflow"
 RUN = f"results/{config['run']}"
+# Code that shapes results, by the part that it plays: packages and modules under src/arielflow. A
+# rule carries the digests of its parts, so that an edit reruns what it touches and nothing else.
+# Left out is what reads and writes files and says what is wrong with them.
+CODE = {
+    "chemistry": ["chemistry"],
+    "calibration": ["calibrate.py", "diagnostics.py"],
+    "disentanglement": ["disentangle.py", "represent.py"],
+    "emulator": ["evaluate_surrogate.py"],
+    "exploration": ["explore.py"],
+    "inference": [
+        "inference",
+        "retrieve.py",
+        "retrieve_importance.py",
+        "retrieve_variational.py",
+    ],
+    "ingestion": ["editions", "ingest.py", "priors.py"],
+    "physics": ["physics", "edition_physics.py"],
+    "report": ["report", "plotting"],
+    "representations": ["represent.py"],
+    "sampling": [
+        "models/base.py",
+        "models/ensemble.py",
+        "models/faults.py",
+        "features.py",
+        "posterior.py",
+    ],
+    "scoring": ["scoring", "evaluate.py", "diagnostics.py", "posterior.py"],
+    "simulation": ["editions", "simulate.py", "priors.py"],
+    "submission": ["editions", "submission.py", "posterior.py"],
+    "truth": ["truth.py", "truth_library.py", "inference/likelihood.py", "inference/nested.py"],
+    "tuning": ["tune.py"],
+}
 EDITION = config["edition"]
 MODELS = config["models"]
 TRAINED = [m for m in MODELS if not config["model_settings"].get(m, {}).get("members_of")]
@@ -46,7 +79,8 @@ PHYSICS = {
     "cia": config["physics"]["cia"],
 }
 # What a job that calls the forward model waits for; the record also tells which tables they were.
-PHYSICS_FILES = [f"{RUN}/opacities.json"] + ([PHYSICS["nodes"]] if FAST else [])
+OPACITY_FILES = [f"{RUN}/opacities.json"] + ([PHYSICS["opacities"]] if BUILTIN else [])
+PHYSICS_FILES = OPACITY_FILES + ([PHYSICS["nodes"]] if FAST else [])
 SPLITS = ["train", "test"] + (["observed"] if OBSERVED else [])
 SUBMITTED = EDITION not in EDITIONS_WITHOUT_SUBMISSION
 SUBMISSION_FILES = (
@@ -123,9 +157,22 @@ def annotated_files(name):
     return [f"{RUN}/ingested/{file}" for file in ("train.nc", "train_split.csv", "train_traces.nc")]
 
 
+@cache
 def module_sources(*names):
-    """Digest of modules under src/arielflow, named by their paths there."""
-    return "".join(f"{crc32((PACKAGE / name).read_bytes()):08x}" for name in names)
+    """Digest of packages and modules under src/arielflow, named by their paths there."""
+    digest = sha256()
+    for name in names:
+        place = PACKAGE / name
+        files = [place] if place.is_file() else sorted(place.rglob("*.*"))
+        for file in files:
+            if file.is_file() and file.parent.name != "__pycache__":
+                digest.update(f"{file.relative_to(PACKAGE)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def code(*parts):
+    """Digests of the code that plays these parts."""
+    return {part: module_sources(*CODE[part]) for part in parts}
 
 
 def training_sources(family):
@@ -137,8 +184,8 @@ def training_sources(family):
     return module_sources(*names)
 
 
-def representation_sources(wildcards):
-    """Digest of the code behind a representation of the spectra."""
+def representation_sources():
+    """Digest of the code behind the representations of the spectra."""
     names = ["models/disentangled.py", "models/pca.py", "models/scaled.py", "explore.py"]
     return [training_sources("autoencoder"), module_sources(*names)]
 
@@ -156,20 +203,19 @@ def family_sources(wildcards):
     return training_sources(model_settings(wildcards.model)["family"])
 
 
+def sampling_sources(*parts):
+    """Digests of the code behind a model of the run, of what samples it, and of further parts."""
+
+    def sources(wildcards):
+        family = family_sources(wildcards) if wildcards.model in MODELS else None
+        return code("sampling", *parts) | {"family": family}
+
+    return sources
+
+
 def opacity_files(wildcards):
     """The user's opacity tables, so that a changed one reruns what it shapes."""
     return sorted(str(path) for path in Path(PHYSICS["opacities"]).glob("*") if path.is_file())
-
-
-def physics_sources(wildcards):
-    """Digest of the forward model's code, which nodes belong to."""
-    return module_sources(*sorted((PACKAGE / "physics").glob("*.py")))
-
-
-def inference_sources(wildcards):
-    """Digest of the code that samples posteriors through the forward model, and of the model's."""
-    inference = sorted((PACKAGE / "inference").glob("*.py"))
-    return [physics_sources(wildcards), module_sources(*inference)]
 
 
 def dataset_files(split):

@@ -24,6 +24,7 @@ if SUBMITTED:
             edition=EDITION,
             model=config["submission"]["model"],
             test_folder=lambda w: TEST_FOLDER,
+            sources=code("submission"),
         script:
             "../scripts/submit.py"
 
@@ -64,7 +65,11 @@ rule manifest:
         # All that the report shows, so that its jobs have been measured.
         **REPORT_INPUTS,
         data=[path for split in SPLITS for path in dataset_files(split)],
-        physics=PHYSICS_FILES if SCORED and EDITION != "wfc3" else [],
+        physics=(
+            [path for path in PHYSICS_FILES if Path(path).suffix]
+            if SCORED and EDITION != "wfc3"
+            else []
+        ),
     output:
         manifest=f"{RUN}/manifest.json",
     log:
@@ -115,6 +120,7 @@ rule report:
     params:
         config=config,
         edition=EDITION,
+        sources=code("report", "scoring"),
         benchmarks=lambda w: f"{RUN}/benchmarks",
     script:
         "../scripts/report.py"
@@ -138,6 +144,7 @@ rule summary:
         runtime=growing(5),
     params:
         model=config["submission"]["model"],
+        sources=code("report"),
     script:
         "../scripts/summary.py"
 

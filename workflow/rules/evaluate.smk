@@ -16,16 +16,22 @@ if SCORED:
             f"{RUN}/logs/score_{{model}}.log",
         benchmark:
             f"{RUN}/benchmarks/score_{{model}}.tsv"
+        # One submission of several jobs would ask for a GPU a job.
+        group:
+            None if config["device"] == "cuda" else "scores"
         conda:
             "../../environment.yml"
         threads: 1
         resources:
             mem_mb=growing(3000),
             runtime=growing(60),
+            gpu=lambda w: int(config["device"] == "cuda" and w.model in MODELS),
         params:
             edition=EDITION,
             physics=PHYSICS if EDITION != "wfc3" else None,
+            sources=sampling_sources("physics", "scoring"),
             seed=config["seed"],
+            device=config["device"],
         script:
             "../scripts/score_model.py"
 
@@ -53,6 +59,7 @@ if SCORED:
         params:
             # Of each rank; more samples would not make up for the number of planets.
             n_samples=1000,
+            sources=sampling_sources("calibration"),
             seed=config["seed"],
             device=config["device"],
         script:
@@ -82,6 +89,7 @@ if SCORED:
             runtime=growing(10),
         params:
             edition=EDITION,
+            sources=code("scoring"),
             seed=config["seed"],
         script:
             "../scripts/leaderboard.py"
@@ -113,6 +121,10 @@ if SIMULATED_TEST:
             edition=EDITION,
             physics=PHYSICS,
             n_retrievals=config["surrogate"]["n_retrievals"],
+            sources=[
+                code("physics", "inference", "scoring", "emulator"),
+                training_sources("surrogate"),
+            ],
             seed=config["seed"],
         script:
             "../scripts/evaluate_surrogate.py"

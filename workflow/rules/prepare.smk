@@ -6,6 +6,7 @@ rule prepare_opacities:
         tables=[] if BUILTIN else opacity_files,
     output:
         record=f"{RUN}/opacities.json",
+        tables=directory(PHYSICS["opacities"]) if BUILTIN else [],
     log:
         f"{RUN}/logs/prepare_opacities.log",
     benchmark:
@@ -19,6 +20,7 @@ rule prepare_opacities:
     params:
         edition=EDITION,
         physics=PHYSICS,
+        sources=code("physics"),
         builtin=BUILTIN,
     script:
         "../scripts/prepare_opacities.py"
@@ -28,7 +30,7 @@ if FAST:
 
     rule build_nodes:
         input:
-            opacities=f"{RUN}/opacities.json",
+            opacities=OPACITY_FILES,
         output:
             nodes=PHYSICS["nodes"],
         log:
@@ -44,7 +46,7 @@ if FAST:
         params:
             edition=EDITION,
             physics=PHYSICS,
-            sources=physics_sources,
+            sources=code("physics"),
             seed=config["seed"],
             device=config["device"],
         script:
@@ -72,6 +74,7 @@ if SIMULATED:
                 else []
             ),
             test_truth=directory(f"{RUN}/dataset/TestTruth") if SIMULATED_TEST else [],
+            record=f"{RUN}/dataset/simulation.json",
         log:
             f"{RUN}/logs/simulate_dataset.log",
         benchmark:
@@ -86,6 +89,7 @@ if SIMULATED:
             edition=EDITION,
             seed=config["seed"],
             physics=PHYSICS,
+            sources=code("physics", "simulation", "truth"),
             prior=config["dataset"]["prior"],
             population=config["simulation"]["population"],
             sizes={key: config["simulation"][key] for key in ("n_train", "n_traces")},
@@ -126,6 +130,7 @@ rule ingest:
         edition=EDITION,
         folder=lambda w: TRAIN_FOLDER if w.split != "test" or OBSERVED else TEST_FOLDER,
         prior=config["dataset"]["prior"],
+        sources=code("ingestion"),
     script:
         "../scripts/ingest.py"
 
@@ -152,6 +157,7 @@ if SCORED:
         params:
             edition=EDITION,
             folder=lambda w: TRUTH_FOLDER or TEST_FOLDER,
+            sources=code("ingestion"),
         script:
             "../scripts/ingest_truth.py"
 
@@ -175,6 +181,7 @@ rule simulate_prior_planets:
     params:
         edition=EDITION,
         physics=PHYSICS,
+        sources=code("physics", "simulation"),
         prior=config["dataset"]["prior"],
         n_planets=config["simulation"]["n_prior"],
         seed=config["seed"],
@@ -201,6 +208,7 @@ rule split_planets:
         runtime=growing(10),
     params:
         validation_fraction=config["dataset"]["validation_fraction"],
+        sources=code("ingestion"),
         seed=config["seed"],
     script:
         "../scripts/split_planets.py"

@@ -60,5 +60,5 @@ if config["publish"]:
         resources:
             mem_mb=growing(500),
             runtime=growing(60),
-        shell:
-            "cp {input.file:q} {output.file:q} 2> {log:q}"
+        script:
+            "../scripts/publish.py"

@@ -27,6 +27,7 @@ rule sample_posterior:
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         n_samples=config["posterior"]["n_samples"],
+        sources=sampling_sources(),
         seed=config["seed"],
         device=config["device"],
     script:
@@ -50,6 +51,7 @@ rule sample_prior:
         runtime=growing(10),
     params:
         n_samples=config["posterior"]["n_samples"],
+        sources=code("sampling"),
         seed=config["seed"],
     script:
         "../scripts/sample_prior.py"
@@ -80,7 +82,7 @@ rule sample_importance:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=inference_sources,
+        sources=sampling_sources("physics", "inference"),
         settings=config["importance"]["settings"],
         fallback=config["importance"]["fallback"],
         chunks=config["posterior"]["chunks"],
@@ -117,7 +119,7 @@ rule sample_variational:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=inference_sources,
+        sources=code("physics", "inference"),
         settings=config["variational"]["settings"],
         chunks=config["posterior"]["chunks"],
         n_samples=config["posterior"]["n_samples"],
@@ -147,6 +149,8 @@ rule gather_posterior:
     resources:
         mem_mb=growing(3000),
         runtime=growing(10),
+    params:
+        sources=code("inference"),
     script:
         "../scripts/gather_posterior.py"
 
@@ -171,7 +175,7 @@ rule retrieve_nested:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=inference_sources,
+        sources=code("physics", "inference"),
         n_samples=config["posterior"]["n_samples"],
         seed=config["seed"],
         # No output, so that what an interrupted job leaves survives until its retry.

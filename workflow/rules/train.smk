@@ -59,7 +59,7 @@ rule tune_model:
     params:
         spec=lambda w: model_settings(w.model),
         tuning=config["tuning"],
-        sources=family_sources,
+        sources=lambda w: [code("tuning"), family_sources(w)],
         seed=config["seed"],
         device=config["device"],
         # Not an output: more trials, or a run after an interruption, continue the study.

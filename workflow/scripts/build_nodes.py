@@ -5,7 +5,7 @@ from arielflow.editions import get_edition
 from arielflow.jobs import job
 from arielflow.physics.forward import PhysicsSettings
 
-with job(snakemake.log[0]):
+with job(snakemake):
     build_edition_nodes(
         get_edition(snakemake.params.edition),
         PhysicsSettings(**snakemake.params.physics),

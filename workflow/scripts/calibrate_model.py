@@ -3,7 +3,7 @@ from arielflow.jobs import job
 from arielflow.provenance import write_table
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     found = calibrate_model(
         snakemake.input.members,
         open_dataset(snakemake.input.planets),

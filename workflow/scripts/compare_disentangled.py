@@ -6,7 +6,7 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import derived_seed, write_dataset
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     params, seed = snakemake.params, derived_seed(snakemake.params.seed, "disentangle")
     planets = open_dataset(snakemake.input.planets)
     valid = subset(planets, read_split(snakemake.input.split), "valid")

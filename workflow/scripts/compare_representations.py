@@ -4,7 +4,7 @@ from arielflow.provenance import derived_seed, write_dataset
 from arielflow.represent import compare_representations, model_folders
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     params = snakemake.params
     result = compare_representations(
         model_folders(snakemake.input.models),

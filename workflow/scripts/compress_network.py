@@ -3,7 +3,7 @@ from arielflow.jobs import job
 from arielflow.provenance import derived_seed, write_table
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     model, history = compress_network(
         snakemake.params.settings,
         open_dataset(snakemake.input.clouds),

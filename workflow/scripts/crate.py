@@ -1,6 +1,6 @@
 from arielflow.crate import write_crate
 from arielflow.jobs import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     given = snakemake.input
     write_crate(given.manifest, given.results, given.workflow, snakemake.output.crate)

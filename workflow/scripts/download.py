@@ -1,5 +1,5 @@
 from arielflow.download import download
 from arielflow.jobs import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     download(snakemake.params.url, snakemake.output.file, snakemake.params.checksum)

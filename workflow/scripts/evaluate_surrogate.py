@@ -6,7 +6,7 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import write_json
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     report = surrogate_report(
         get_edition(snakemake.params.edition),
         Emulator.load(snakemake.input.model),

@@ -3,7 +3,7 @@ from arielflow.jobs import job
 from arielflow.provenance import derived_seed, write_dataset
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     settings = snakemake.params.settings
     result = explore(
         open_dataset(snakemake.input.train),

@@ -4,7 +4,7 @@ from arielflow.jobs import job
 from arielflow.priors import agreed_prior
 from arielflow.provenance import write_dataset, write_table
 
-with job(snakemake.log[0]):
+with job(snakemake):
     params, output, split = snakemake.params, snakemake.output, snakemake.wildcards.split
     prior = agreed_prior(params.folder, params.prior)
     planets, traces, quality = ingest(

@@ -4,7 +4,7 @@ from arielflow.jobs import job
 from arielflow.provenance import write_dataset
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     truth, rerun = ingest_truth(
         snakemake.params.folder,
         get_edition(snakemake.params.edition),

@@ -7,7 +7,7 @@ from arielflow.jobs import job
 from arielflow.provenance import write_table
 from arielflow.scoring.leaderboard import ks_by_target, leaderboard
 
-with job(snakemake.log[0]):
+with job(snakemake):
     edition = get_edition(snakemake.params.edition)
     tables = {Path(path).stem: pd.read_csv(path) for path in snakemake.input.scores}
     board = leaderboard(

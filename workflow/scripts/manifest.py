@@ -8,7 +8,7 @@ def as_list(paths):
     return [paths] if isinstance(paths, str) else list(paths)
 
 
-with job(snakemake.log[0]):
+with job(snakemake):
     given = snakemake.input
     outputs = [path for name in ("submission", "leaderboard") for path in as_list(given[name])]
     manifest = run_manifest(

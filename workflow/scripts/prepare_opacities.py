@@ -7,7 +7,7 @@ from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import write_json
 
-with job(snakemake.log[0]):
+with job(snakemake):
     physics = PhysicsSettings(**snakemake.params.physics)
     if snakemake.params.builtin:
         ensure_builtin_opacities(physics.opacities)

@@ -1,7 +1,7 @@
 from arielflow.jobs import job
 from arielflow.report.assemble import assemble_report
 
-with job(snakemake.log[0]):
+with job(snakemake):
     assemble_report(
         {name: snakemake.input.get(name, []) for name in dict(snakemake.input.items())},
         snakemake.params.config,

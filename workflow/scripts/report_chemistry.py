@@ -1,7 +1,7 @@
 from arielflow.jobs import job
 from arielflow.report.chemistry_page import write_chemistry_page
 
-with job(snakemake.log[0]):
+with job(snakemake):
     write_chemistry_page(
         snakemake.params.run,
         snakemake.params.settings,

@@ -6,7 +6,7 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieve import retrieve_planets, summarise, summary_lines
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     posterior = retrieve_planets(
         get_edition(snakemake.params.edition),
         open_dataset(snakemake.input.planets),

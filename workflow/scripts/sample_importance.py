@@ -6,7 +6,7 @@ from arielflow.provenance import write_dataset
 from arielflow.retrieve_importance import Fallback, importance_posteriors
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     given, params = snakemake.input, snakemake.params
     posteriors = importance_posteriors(
         get_edition(params.edition),

@@ -4,7 +4,7 @@ from arielflow.models.ensemble import sample_ensemble, stacking_shares
 from arielflow.provenance import derived_seed, write_dataset
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     seed = derived_seed(snakemake.params.seed, f"sample/{snakemake.wildcards.model}")
     members, device, shares = snakemake.input.members, snakemake.params.device, None
     if snakemake.input.valid:

@@ -6,7 +6,7 @@ from arielflow.provenance import write_dataset
 from arielflow.retrieve_variational import variational_posteriors
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     params = snakemake.params
     own = slice(int(snakemake.wildcards.chunk), None, params.chunks)
     start = [open_dataset(path).isel(planet=own) for path in snakemake.input.start]

@@ -5,7 +5,7 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import write_table
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     table = score_posterior(
         get_edition(snakemake.params.edition),
         open_dataset(snakemake.input.posterior),
@@ -14,5 +14,6 @@ with job(snakemake.log[0]):
         seed=snakemake.params.seed,
         physics=PhysicsSettings(**snakemake.params.physics) if snakemake.params.physics else None,
         members=snakemake.input.get("members") or [],
+        device=snakemake.params.device,
     )
     write_table(table, snakemake.output.scores)

@@ -7,7 +7,7 @@ from arielflow.simulate import simulate
 
 # Nested sampling spawns processes that import this file; only the job itself simulates.
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         simulate(
             get_edition(snakemake.params.edition),
             snakemake.params.folder,

@@ -8,7 +8,7 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import write_dataset
 from arielflow.simulate import simulate_planets
 
-with job(snakemake.log[0]):
+with job(snakemake):
     planets = simulate_planets(
         get_edition(snakemake.params.edition),
         snakemake.params.n_planets,

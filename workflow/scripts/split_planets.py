@@ -3,7 +3,7 @@ from arielflow.jobs import job
 from arielflow.provenance import derived_seed, write_table
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     split = split_planets(
         open_dataset(snakemake.input.planets),
         snakemake.params.validation_fraction,

@@ -5,7 +5,7 @@ from arielflow.jobs import job
 from arielflow.schema import open_dataset
 from arielflow.submission import submit
 
-with job(snakemake.log[0]):
+with job(snakemake):
     submit(
         open_dataset(snakemake.input.posterior),
         get_edition(snakemake.params.edition),

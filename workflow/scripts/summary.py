@@ -2,7 +2,7 @@ from arielflow.jobs import job
 from arielflow.provenance import atomic_path
 from arielflow.report.summary import run_summary
 
-with job(snakemake.log[0]):
+with job(snakemake):
     given = snakemake.input
     text = run_summary(
         page=given.page,

@@ -2,7 +2,7 @@ from arielflow.jobs import job
 from arielflow.provenance import derived_seed
 from arielflow.train_worker import train_in_processes
 
-with job(snakemake.log[0]):
+with job(snakemake):
     names, given, params = snakemake.wildcards, snakemake.input, snakemake.params
     train_in_processes(
         snakemake.log[0],

@@ -2,7 +2,7 @@ from arielflow.jobs import job
 from arielflow.provenance import derived_seed, write_table
 from arielflow.represent import train_representation
 
-with job(snakemake.log[0]):
+with job(snakemake):
     name, dimension = snakemake.wildcards.representation, int(snakemake.wildcards.dimension)
     model, history = train_representation(
         name,

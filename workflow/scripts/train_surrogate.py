@@ -6,7 +6,7 @@ from arielflow.models.surrogate import Emulator
 from arielflow.provenance import derived_seed, write_table
 from arielflow.schema import open_dataset
 
-with job(snakemake.log[0]):
+with job(snakemake):
     planets = open_dataset(snakemake.input.planets)
     split = pd.read_csv(snakemake.input.split, dtype=str)
     emulator = Emulator.from_settings(snakemake.params.settings)

@@ -3,7 +3,7 @@ from arielflow.provenance import derived_seed, write_table
 from arielflow.train_member import training_parts
 from arielflow.tune import tune, write_overlay
 
-with job(snakemake.log[0]):
+with job(snakemake):
     source, params, model = snakemake.input, snakemake.params, snakemake.wildcards.model
     overlay, trials = tune(
         model,

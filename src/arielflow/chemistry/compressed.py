@@ -13,7 +13,6 @@ trajectories (as in Sulzer & Buck 2023, arXiv:2312.06015).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import load_file, save_file
+from pydantic import Field
 from torch import Tensor, nn
 from torch.func import jvp
 from torchdiffeq import odeint
@@ -30,8 +28,11 @@ from torchdiffeq import odeint
 from arielflow.chemistry.solver import FLOOR
 from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
+from arielflow.models.description import model_guard, read_description, write_description
+from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks import ResidualMLP
 from arielflow.provenance import code_digest
+from arielflow.settings import Blocks, StrictSettings, Width
 from arielflow.training import TrainingSettings, fingerprint, train
 
 _DESCRIPTION = "compressed.json"
@@ -42,7 +43,7 @@ _SMALLEST_SCALE = 0.05
 _INERT_RATE = 1e-3
 
 
-class CompressionSettings(BaseModel):
+class CompressionSettings(StrictSettings):
     """Settings.
 
     Attributes
@@ -53,15 +54,13 @@ class CompressionSettings(BaseModel):
     training : of the optimisation, a row being a whole trajectory
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    n_latent: int = Field(6, ge=2)
-    width: int = Field(64, ge=1)
-    blocks: int = Field(1, ge=0)
-    reconstruction: float = Field(1.0, ge=0)
-    derivative: float = Field(0.02, ge=0)
-    trajectory: float = Field(1.0, ge=0)
-    sparsity: float = Field(1e-4, ge=0)
+    n_latent: int = Field(6, ge=2, le=1024)
+    width: Width = 64
+    blocks: Blocks = 1
+    reconstruction: float = Field(1.0, ge=0, le=1e6)
+    derivative: float = Field(0.02, ge=0, le=1e6)
+    trajectory: float = Field(1.0, ge=0, le=1e6)
+    sparsity: float = Field(1e-4, ge=0, le=1e6)
     training: TrainingSettings = TrainingSettings(
         epochs=140, batch_size=16, learning_rate=5e-3, patience=140
     )
@@ -271,14 +270,13 @@ class CompressedNetwork:
         """Write the trained network to a folder, as safetensors and JSON."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
+        save_network(self.network, directory / _WEIGHTS)
         description = {
             "settings": self.settings.model_dump(mode="json"),
             "species": self.species,
             "times_yr": self.times_yr.tolist(),
         }
-        (directory / _DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
-        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
-        save_file(state, directory / _WEIGHTS)
+        write_description(directory / _DESCRIPTION, description, [_WEIGHTS])
 
     @classmethod
     def load(cls, directory: str | Path) -> CompressedNetwork:
@@ -287,18 +285,26 @@ class CompressedNetwork:
         Raises
         ------
         ArielflowError
-            The folder holds no compressed network.
+            The folder holds no compressed network, or it is damaged.
         """
         path = Path(directory) / _DESCRIPTION
         if not path.is_file():
             raise ArielflowError(f"{directory}: holds no compressed network; train it first")
-        description = json.loads(path.read_text())
-        model = cls.from_settings(description["settings"])
-        model.species = description["species"]
-        model.times_yr = np.array(description["times_yr"])
-        model.network = _Modules(model.settings, len(model.species), len(model.times_yr))
-        model.network.load_state_dict(load_file(Path(directory) / _WEIGHTS))
-        model.network.eval()
+        description = read_description(path, ["settings", "species", "times_yr"], [_WEIGHTS])
+        with model_guard(directory):
+            model = cls.from_settings(description["settings"])
+            model.species = [str(name) for name in description["species"]]
+            model.times_yr = np.array(description["times_yr"], dtype=float)
+            if model.times_yr.ndim != 1 or not (np.diff(model.times_yr) > 0).all():
+                raise ValueError("times_yr do not ascend")
+
+            def build(state: dict[str, Tensor], _: dict[str, str]) -> _Modules:
+                sizes = len(model.species), len(model.times_yr)
+                if sizes != (len(state["mean"]), len(state["time"])):
+                    raise ValueError(f"{sizes[0]} species and {sizes[1]} times")
+                return _Modules(model.settings, *sizes)
+
+            model.network = load_network(Path(directory) / _WEIGHTS, build)
         return model
 
 

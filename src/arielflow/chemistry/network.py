@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from arielflow.errors import ArielflowError
+from arielflow.settings import StrictSettings
 
 REACTIONS = Path(__file__).with_name("reactions.csv")
 FORMS = ("arrhenius", "cosmic_ray", "cosmic_ray_photon", "grain_surface")
@@ -31,7 +32,7 @@ _GRAIN_ALBEDO = 0.5
 _MOST_REACTANTS = {"arrhenius": 2, "cosmic_ray": 1, "cosmic_ray_photon": 1, "grain_surface": 2}
 
 
-class Conditions(BaseModel):
+class Conditions(StrictSettings):
     """Physical state of the gas, constant in time; a dark cloud by default.
 
     Attributes
@@ -41,11 +42,9 @@ class Conditions(BaseModel):
     ionisation_s : ionisation rate of H2 by cosmic rays [s^-1]
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     temperature_k: float = Field(50.0, ge=10, le=300)
-    density_cm3: float = Field(1e4, gt=0)
-    ionisation_s: float = Field(1e-16, gt=0)
+    density_cm3: float = Field(1e4, gt=0, le=1e12)
+    ionisation_s: float = Field(1e-16, gt=0, le=1e-6)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from time import process_time
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.integrate import solve_ivp
 
 from arielflow.chemistry.network import Network
 from arielflow.errors import ArielflowError
+from arielflow.settings import StrictSettings
 
 YEAR_S = 3.15576e7
 FLOOR = 1e-20
@@ -24,7 +25,7 @@ _CARBON_TO_OXYGEN = (0.2, 0.9)
 _ATOMIC_HYDROGEN = (1e-3, 0.3)
 
 
-class Times(BaseModel):
+class Times(StrictSettings):
     """When a trajectory is recorded: logarithmic steps.
 
     Attributes
@@ -33,11 +34,9 @@ class Times(BaseModel):
     number : of times
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    first_yr: float = Field(1.0, gt=0)
-    last_yr: float = Field(1e6, gt=0)
-    number: int = Field(31, ge=3)
+    first_yr: float = Field(1.0, gt=0, le=1e12)
+    last_yr: float = Field(1e6, gt=0, le=1e12)
+    number: int = Field(31, ge=3, le=10_000)
 
     def values(self) -> np.ndarray:
         """The times (time,) [yr].

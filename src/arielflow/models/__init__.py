@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,6 +10,8 @@ from typing import Any
 
 from arielflow.errors import ArielflowError
 from arielflow.models.base import PosteriorEstimator, SpectrumRepresentation
+from arielflow.models.description import REMEDY, model_guard
+from arielflow.readers import read_json_object, shown
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,9 @@ FAMILIES = ("bnn", "cvae", "flow", "flow_matching", "mc_dropout", "random_forest
 
 def _estimator_class(family: str) -> type[PosteriorEstimator]:
     if family not in FAMILIES:
-        raise ArielflowError(f"model family {family!r} is not known; choose {', '.join(FAMILIES)}")
+        raise ArielflowError(
+            f"model family {shown(repr(family))} is not known; choose {', '.join(FAMILIES)}"
+        )
     return import_module(f"arielflow.models.{family}").Estimator
 
 
@@ -37,25 +40,52 @@ def make_estimator(family: str, settings: dict[str, Any] | None = None) -> Poste
     return _estimator_class(family).from_settings(settings or {})
 
 
+def check_settings(
+    family: str, settings: dict[str, Any], targets: Sequence[str], auxiliaries: Sequence[str]
+) -> None:
+    """Check a model's settings, and that they go with an edition's data.
+
+    Parameters
+    ----------
+    targets, auxiliaries
+        Quantities of the edition's targets and auxiliary columns.
+
+    Raises
+    ------
+    ArielflowError
+        The family or a setting is not known or out of range, or asks for what the data lack.
+    """
+    if fault := make_estimator(family, settings).misfit(targets, auxiliaries):
+        raise ArielflowError(fault)
+
+
 def load_estimator(directory: str | Path) -> PosteriorEstimator:
     """Load a trained estimator of whatever family.
 
     Raises
     ------
     ArielflowError
-        The folder holds no model.
+        The folder holds no model, or it is damaged.
     """
-    path = Path(directory) / "estimator.json"
+    path = Path(directory) / PosteriorEstimator.description_file
     if not path.is_file():
         raise ArielflowError(f"{directory}: holds no trained model; train it first")
-    return _estimator_class(json.loads(path.read_text())["family"]).load(directory)
+    with model_guard(directory):
+        kind = _estimator_class(read_json_object(path, ["family"], REMEDY)["family"])
+    return kind.load(directory)
 
 
 def failures(members: Sequence[str | Path]) -> dict[str, str]:
-    """Why members have no model, by ``model/member``, for those whose training failed."""
+    """Why members have no model, by ``model/member``, for those whose training failed.
+
+    Raises
+    ------
+    ArielflowError
+        A record is damaged.
+    """
     records = {f"{Path(m).parent.name}/{Path(m).name}": Path(m) / FAILED for m in members}
     return {
-        name: json.loads(path.read_text())["error"]
+        name: shown(read_json_object(path, ["error"], REMEDY)["error"], 400)
         for name, path in records.items()
         if path.is_file()
     }
@@ -89,6 +119,8 @@ REPRESENTATIONS = {
 }
 """Family and settings of every representation, by the name that a configuration calls it."""
 
+_REPRESENTATION_FAMILIES = sorted({family for family, _ in REPRESENTATIONS.values()})
+
 
 def make_representation(
     name: str, settings: dict[str, Any] | None = None
@@ -102,7 +134,7 @@ def make_representation(
     """
     if name not in REPRESENTATIONS:
         raise ArielflowError(
-            f"representation {name!r} is not known; choose {', '.join(REPRESENTATIONS)}"
+            f"representation {shown(repr(name))} is not known; choose {', '.join(REPRESENTATIONS)}"
         )
     family, fixed = REPRESENTATIONS[name]
     module = import_module(f"arielflow.models.{family}")
@@ -115,10 +147,15 @@ def load_representation(directory: str | Path) -> SpectrumRepresentation:
     Raises
     ------
     ArielflowError
-        The folder holds no representation.
+        The folder holds no representation, or it is damaged.
     """
     path = Path(directory) / SpectrumRepresentation.description_file
     if not path.is_file():
         raise ArielflowError(f"{directory}: holds no trained representation; train it first")
-    family = json.loads(path.read_text())["family"]
+    family, known = read_json_object(path, ["family"], REMEDY)["family"], _REPRESENTATION_FAMILIES
+    if family not in known:
+        raise ArielflowError(
+            f"{directory}: holds a representation of family {shown(repr(family))}, expected "
+            f"{', '.join(known)}; {REMEDY}"
+        )
     return import_module(f"arielflow.models.{family}").Representation.load(directory)

@@ -16,13 +16,14 @@ import pandas as pd
 import torch
 import xarray as xr
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from arielflow.models.base import EstimatorConfig
+from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks import ResidualMLP
 from arielflow.models.scaled import ScaledRepresentation, Scaling
 from arielflow.provenance import code_digest
+from arielflow.settings import Blocks, Latent, Width
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
 
@@ -38,10 +39,10 @@ class Config(EstimatorConfig):
     training : of the optimisation
     """
 
-    n_latent: int = Field(5, ge=1)
-    kl_weight: float = Field(3e-4, ge=0)
-    width: int = Field(128, ge=1)
-    blocks: int = Field(1, ge=0)
+    n_latent: Latent = 5
+    kl_weight: float = Field(3e-4, ge=0, le=1e6)
+    width: Width = 128
+    blocks: Blocks = 1
     scaling: Scaling = "shape"
     training: TrainingSettings = TrainingSettings(
         epochs=20, batch_size=256, learning_rate=4e-3, patience=20
@@ -89,6 +90,7 @@ class Representation(ScaledRepresentation):
     """
 
     family: ClassVar[str] = "autoencoder"
+    state_files: ClassVar[tuple[str, ...]] = ("network.safetensors",)
     Config = Config
     network: Network
 
@@ -166,15 +168,14 @@ class Representation(ScaledRepresentation):
     def _save_state(self, directory: Path) -> None:
         for name, values in self._scaling_arrays().items():
             getattr(self.network, name).copy_(torch.as_tensor(values))
-        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
-        save_file(state, directory / "network.safetensors")
+        save_network(self.network, directory / self.state_files[0])
 
     def _load_state(self, directory: Path) -> None:
-        state = load_file(directory / "network.safetensors")
-        self.network = self._build(len(state["centre"]))
-        self.network.load_state_dict(state)
-        self.network.eval()
-        self._restore_scaling({name: state[name].numpy() for name in ("centre", "scale")})
+        path = directory / self.state_files[0]
+        self.network = load_network(path, lambda state, _: self._build(len(state["centre"])))
+        self._restore_scaling(
+            {name: getattr(self.network, name).numpy().copy() for name in ("centre", "scale")}
+        )
 
 
 def _tensor(values: np.ndarray) -> Tensor:

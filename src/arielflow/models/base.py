@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import BaseModel, ConfigDict
 
 from arielflow.config import strict_settings
 from arielflow.errors import ArielflowError
+from arielflow.models.description import (
+    REMEDY,
+    model_guard,
+    read_description,
+    write_description,
+)
+from arielflow.readers import listed, shown
+from arielflow.settings import StrictSettings
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +31,8 @@ if TYPE_CHECKING:
     from arielflow.physics.forward import ForwardModel
 
 
-class EstimatorConfig(BaseModel):
-    """Base of the models' settings: frozen, and strict about names and types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class EstimatorConfig(StrictSettings):
+    """Base of the models' settings."""
 
 
 class TrainedModel(ABC):
@@ -35,11 +43,13 @@ class TrainedModel(ABC):
     family : name of the module that holds the model
     Config : the model's settings
     description_file : file of the saved model's family and settings
+    state_files : files that may be beside it, all that the trained state consists of
     """
 
     family: ClassVar[str]
     Config: ClassVar[type[EstimatorConfig]]
     description_file: ClassVar[str]
+    state_files: ClassVar[tuple[str, ...]]
 
     def __init__(self, config: EstimatorConfig) -> None:
         self.config = config
@@ -95,9 +105,9 @@ class TrainedModel(ABC):
         """Write the trained model to a folder, without anything that runs code when loaded."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        description = {"family": self.family, "settings": self.config.model_dump(mode="json")}
-        (directory / self.description_file).write_text(json.dumps(description, indent=1) + "\n")
         self._save_state(directory)
+        description = {"family": self.family, "settings": self.config.model_dump(mode="json")}
+        write_description(directory / self.description_file, description, self.state_files)
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
@@ -106,16 +116,25 @@ class TrainedModel(ABC):
         Raises
         ------
         ArielflowError
-            The folder holds no such model.
+            The folder holds no such model, or it is damaged.
         """
-        path = Path(directory) / cls.description_file
-        if not path.is_file():
+        directory = Path(directory)
+        if not (directory / cls.description_file).is_file():
             raise ArielflowError(
                 f"{directory}: holds no {cls.description_file} of a trained {cls.family}; "
                 "train it first"
             )
-        model = cls.from_settings(json.loads(path.read_text())["settings"])
-        model._load_state(Path(directory))
+        description = read_description(
+            directory / cls.description_file, ["family", "settings"], cls.state_files
+        )
+        if description["family"] != cls.family:
+            raise ArielflowError(
+                f"{directory}: holds a model of family {shown(description['family'])}, expected "
+                f"{cls.family}; {REMEDY}"
+            )
+        with model_guard(directory):
+            model = cls.from_settings(description["settings"])
+            model._load_state(directory)
         return model
 
 
@@ -137,6 +156,47 @@ class PosteriorEstimator(TrainedModel):
         self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
     ) -> xr.Dataset:
         """Posterior dataset with ``n_samples`` samples a planet, inside each planet's prior box."""
+
+    @abstractmethod
+    def sees(self, planets: xr.Dataset) -> np.ndarray:
+        """Boolean (planet,): all that the model makes of the planet's data is finite."""
+
+    def _check_seen(self, planets: xr.Dataset) -> None:
+        seen = self.sees(planets)
+        if not seen.all():
+            raise ArielflowError(
+                f"{self.family}: the features of {listed(list(planets['planet'].values[~seen]))} "
+                "are not finite; check the star, the planet and the errors"
+            )
+
+    def _trainable(self, planets: xr.Dataset) -> xr.Dataset:
+        """The planets that the model can be trained on; what is left out is said."""
+        seen = self.sees(planets)
+        if seen.all():
+            return planets
+        names = listed(list(planets["planet"].values[~seen]))
+        if not seen.any():
+            raise ArielflowError(
+                f"{self.family}: the features of all {len(seen)} training planets ({names}) are "
+                "not finite; check stars, planets and errors"
+            )
+        log.warning(
+            "%s: %d training planets are left out, their features are not finite: %s",
+            self.family,
+            (~seen).sum(),
+            names,
+        )
+        return planets.isel(planet=seen)
+
+    def misfit(self, targets: Sequence[str], auxiliaries: Sequence[str]) -> str | None:
+        """Why these settings do not go with data of these quantities, None if they do.
+
+        Parameters
+        ----------
+        targets, auxiliaries
+            Quantities of an edition's targets and auxiliary columns.
+        """
+        return None
 
     def log_prob(
         self, planets: xr.Dataset, theta: np.ndarray, *, device: str = "auto"

@@ -66,12 +66,12 @@ class Config(DensityConfig):
 
     bayesian: Literal["last_layer", "all", "none"] = "last_layer"
     guide: Literal["mean_field", "low_rank", "flow"] = "mean_field"
-    rank: int = Field(10, ge=1)
-    components: int = Field(1, ge=1)
-    prior_scale: float = Field(1.0, gt=0)
-    kl_weight: float = Field(1.0, gt=0)
-    weight_draws: int = Field(30, ge=2)
-    warm_up: int = Field(5, ge=0)
+    rank: int = Field(10, ge=1, le=1000)
+    components: int = Field(1, ge=1, le=1000)
+    prior_scale: float = Field(1.0, gt=0, le=1e6)
+    kl_weight: float = Field(1.0, gt=0, le=1e6)
+    weight_draws: int = Field(30, ge=2, le=10_000)
+    warm_up: int = Field(5, ge=0, le=100_000)
 
     @model_validator(mode="after")
     def _of_the_weights(self) -> Self:

@@ -34,6 +34,7 @@ from arielflow.models.density import (
     density_search_space,
 )
 from arielflow.models.networks import Activation, ResidualMLP, WarmUp
+from arielflow.settings import Blocks, Draws, Latent, Width
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,11 +56,11 @@ class Config(DensityConfig):
     importance_draws : of the encoder for each density, a power of two
     """
 
-    latent: int = Field(8, ge=1)
-    width: int = 128
-    blocks: int = 2
-    warm_up: int = Field(10, ge=0)
-    importance_draws: int = Field(32, ge=1)
+    latent: Latent = 8
+    width: Width = 128
+    blocks: Blocks = 2
+    warm_up: int = Field(10, ge=0, le=100_000)
+    importance_draws: Draws = 32
 
 
 def search_space(trial: Trial, config: Config) -> dict[str, Any]:

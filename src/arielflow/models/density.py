@@ -25,9 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import model_validator
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from arielflow.coordinates import TargetCoordinates
@@ -36,12 +34,16 @@ from arielflow.features import (
     Context,
     PlanetTensors,
     TraceDraws,
+    finite_context,
     planet_tensors,
+    spectra,
 )
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks import Activation, ConvolutionalEncoder, ResidualMLP
 from arielflow.provenance import code_digest
 from arielflow.schema import posterior_dataset, target_index
+from arielflow.settings import Blocks, Draws, Dropout, Width
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
 if TYPE_CHECKING:
@@ -74,15 +76,15 @@ class DensityConfig(EstimatorConfig):
     targets: Literal["fm", "traces", "mixed"] = "fm"
     physical_features: bool = True
     context_network: Literal["mlp", "convolution"] = "mlp"
-    context_width: int = 256
-    context_blocks: int = 2
-    embedding: int = 64
-    channels: int = 32
+    context_width: Width = 256
+    context_blocks: Blocks = 2
+    embedding: Width = 64
+    channels: Width = 32
     activation: Activation = "silu"
-    dropout: float = 0.0
-    jitter: float = 0.0
+    dropout: Dropout = 0.0
+    jitter: float = Field(0.0, ge=0, le=10)
     training: TrainingSettings = TrainingSettings()
-    draws: int = 64
+    draws: Draws = 64
     fine_tuning: TrainingSettings = TrainingSettings(epochs=20, learning_rate=2e-4, patience=5)
 
     @model_validator(mode="after")
@@ -143,6 +145,10 @@ class NetworkShape(NamedTuple):
     n_targets: int
     radius: int
 
+    def possible(self) -> bool:
+        """The sizes fit one another."""
+        return 0 < self.n_bins <= self.n_features and -1 <= self.radius < self.n_targets
+
 
 class DensityNetwork(nn.Module):
     """Scaler, coordinates, encoder and density in one module, so that they are saved together.
@@ -196,6 +202,7 @@ class DensityEstimator(PosteriorEstimator):
 
     Config: ClassVar[type[DensityConfig]]
     has_log_prob: ClassVar[bool] = True
+    state_files: ClassVar[tuple[str, ...]] = ("density.safetensors",)
     config: DensityConfig
     network: DensityNetwork
 
@@ -219,8 +226,9 @@ class DensityEstimator(PosteriorEstimator):
     ) -> pd.DataFrame:
         """See :meth:`PosteriorEstimator.fit`; the second training's epochs follow the first's."""
         torch.manual_seed(seed)
+        train_planets, valid_planets = map(self._trainable, (train_planets, valid_planets))
         parts = {"train": planet_tensors(train_planets), "valid": planet_tensors(valid_planets)}
-        traces = None if self.config.targets == "fm" else _split_annotated(annotated, seed)
+        traces = None if self.config.targets == "fm" else self._split_annotated(annotated, seed)
         seen = parts["train"] if traces is None or self.config.targets == "mixed" else None
         self._prepare(train_planets, seen or traces["train"].planets, seed)
         histories = []
@@ -300,6 +308,7 @@ class DensityEstimator(PosteriorEstimator):
         self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
     ) -> xr.Dataset:
         """See :meth:`PosteriorEstimator.sample`; with the density at every sample."""
+        self._check_seen(planets)
         data, network = planet_tensors(planets), self._on(device)
         torch.manual_seed(seed)
         theta, log_prob = [], []
@@ -316,6 +325,7 @@ class DensityEstimator(PosteriorEstimator):
         self, planets: xr.Dataset, theta: np.ndarray, *, device: str = "auto"
     ) -> np.ndarray:
         """See :meth:`PosteriorEstimator.log_prob`."""
+        self._check_seen(planets)
         data, network = planet_tensors(planets), self._on(device)
         n_samples = theta.shape[1]
         parts = []
@@ -328,6 +338,25 @@ class DensityEstimator(PosteriorEstimator):
             parts.append((density.reshape(slope.shape) + slope).cpu())
         return torch.cat(parts).numpy()
 
+    def sees(self, planets: xr.Dataset) -> np.ndarray:
+        """See :meth:`PosteriorEstimator.sees`."""
+        return finite_context(planet_tensors(planets), self.config.physical_features).numpy()
+
+    def _split_annotated(self, annotated: xr.Dataset | None, seed: int) -> dict[str, TraceDraws]:
+        """Annotated planets for training and, a tenth of them, for early stopping."""
+        rows = np.empty(0) if annotated is None else np.flatnonzero(self.sees(spectra(annotated)))
+        count = len(rows)
+        if annotated is None or count < _FEWEST_ANNOTATED:
+            raise ArielflowError(
+                f"targets traces or mixed: {count} usable training planets have nested-sampling "
+                f"traces, expected at least {_FEWEST_ANNOTATED}; give the data set its "
+                "Tracedata.hdf5, or choose targets: fm"
+            )
+        order = np.random.default_rng([seed, 2]).permutation(count)
+        n_valid = max(1, round(_VALIDATION_SHARE * count))
+        chosen = {"valid": np.sort(order[:n_valid]), "train": np.sort(order[n_valid:])}
+        return {name: TraceDraws(annotated, rows[part]) for name, part in chosen.items()}
+
     def _on(self, device: str) -> DensityNetwork:
         return self.network.to(resolve_device(device)).eval()
 
@@ -336,33 +365,24 @@ class DensityEstimator(PosteriorEstimator):
         return next(self.network.parameters()).device
 
     def _save_state(self, directory: Path) -> None:
-        state = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
         shape = {k: str(v) for k, v in self.network.shape._asdict().items()}
-        save_file(state, directory / "density.safetensors", shape)
+        save_network(self.network, directory / self.state_files[0], shape)
 
     def _load_state(self, directory: Path) -> None:
-        path = directory / "density.safetensors"
-        with safe_open(path, "pt") as file:
-            shape = NetworkShape(**{name: int(value) for name, value in file.metadata().items()})
-        self.network = self._build(shape)
-        self.network.load_state_dict(load_file(path))
-        self.network.eval()
+        def build(state: dict[str, Tensor], metadata: dict[str, str]) -> DensityNetwork:
+            shape = NetworkShape(**{name: int(value) for name, value in metadata.items()})
+            known = len(state["context.mean"]), len(state["coordinates.slab_below"])
+            measured = bool(state["coordinates.spread"] != 1)  # only where the radius is a target
+            if (
+                known != (shape.n_features, shape.n_targets)
+                or measured != (shape.radius >= 0)
+                or not shape.possible()
+            ):
+                raise ValueError(f"its sizes are {tuple(shape)}, its tensors' {known}")
+            return self._build(shape)
+
+        self.network = load_network(directory / self.state_files[0], build)
 
 
 def _below(folder: Path | None, name: str) -> Path | None:
     return None if folder is None else Path(folder) / name
-
-
-def _split_annotated(annotated: xr.Dataset | None, seed: int) -> dict[str, TraceDraws]:
-    """Annotated planets for training and, a tenth of them, for early stopping."""
-    count = 0 if annotated is None else annotated.sizes["planet"]
-    if annotated is None or count < _FEWEST_ANNOTATED:
-        raise ArielflowError(
-            f"targets traces or mixed: {count} usable training planets have nested-sampling "
-            f"traces, expected at least {_FEWEST_ANNOTATED}; give the data set its "
-            "Tracedata.hdf5, or choose targets: fm"
-        )
-    order = np.random.default_rng([seed, 2]).permutation(count)
-    n_valid = max(1, round(_VALIDATION_SHARE * count))
-    chosen = {"valid": np.sort(order[:n_valid]), "train": np.sort(order[n_valid:])}
-    return {name: TraceDraws(annotated, rows) for name, rows in chosen.items()}

@@ -49,9 +49,11 @@ class Config(autoencoder.Config):
     """
 
     method: Literal["factor", "fader", "poly"] = "factor"
-    nuisance: tuple[Factor, ...] = Field(("temperature", "radius", "noise"), min_length=1)
-    weight: float | None = Field(None, gt=0)
-    degree: int | None = Field(None, ge=1)
+    nuisance: tuple[Factor, ...] = Field(
+        ("temperature", "radius", "noise"), min_length=1, max_length=3, strict=False
+    )
+    weight: float | None = Field(None, gt=0, le=1e6)
+    degree: int | None = Field(None, ge=1, le=20)
     training: TrainingSettings = TrainingSettings(
         epochs=25, batch_size=256, learning_rate=4e-3, patience=25
     )
@@ -61,6 +63,8 @@ class Config(autoencoder.Config):
         other = "weight" if self.method == "poly" else "degree"
         if getattr(self, other) is not None:
             raise ValueError(f"{other} is no setting of method {self.method}")
+        if len(set(self.nuisance)) < len(self.nuisance):
+            raise ValueError("nuisance names a factor twice")
         return self
 
 

@@ -21,7 +21,7 @@ from nflows.transforms import (
     ReversePermutation,
     Transform,
 )
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from arielflow.models.density import (
@@ -30,6 +30,7 @@ from arielflow.models.density import (
     NetworkShape,
     density_search_space,
 )
+from arielflow.settings import Blocks, Layers, Width
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -48,12 +49,12 @@ class Config(DensityConfig):
     """
 
     architecture: Literal["coupling", "autoregressive", "independent"] = "coupling"
-    layer_pairs: int = 3
-    layers: int = 3
-    bins: int = 10
-    hidden: int = 96
-    blocks: int = 2
-    tail_bound: float = 5.0
+    layer_pairs: Layers = 3
+    layers: Layers = 3
+    bins: int = Field(10, ge=2, le=512)
+    hidden: Width = 96
+    blocks: Blocks = 2
+    tail_bound: float = Field(5.0, gt=0, le=100)
 
     @model_validator(mode="after")
     def _of_the_architecture(self) -> Self:

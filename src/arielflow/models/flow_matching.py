@@ -31,6 +31,7 @@ from arielflow.models.density import (
     density_search_space,
 )
 from arielflow.models.networks import ResidualMLP
+from arielflow.settings import Blocks, Width
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -53,14 +54,14 @@ class Config(DensityConfig):
     tolerance : relative and absolute, of dopri5
     """
 
-    width: int = 128
-    blocks: int = 3
-    frequencies: int = 4
+    width: Width = 128
+    blocks: Blocks = 3
+    frequencies: int = Field(4, ge=0, le=1000)
     sigma_min: float = Field(1e-4, ge=0, lt=1)
-    time_exponent: float = Field(0.0, gt=-1)
+    time_exponent: float = Field(0.0, gt=-1, le=100)
     solver: Literal["rk4", "dopri5"] = "rk4"
-    nodes: int = Field(13, ge=2)
-    tolerance: float = Field(1e-5, gt=0)
+    nodes: int = Field(13, ge=2, le=100)
+    tolerance: float = Field(1e-5, gt=0, le=1)
 
     @model_validator(mode="after")
     def _of_the_solver(self) -> Self:

@@ -8,6 +8,7 @@ leaderboard; its spread is not a posterior's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -16,15 +17,17 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from pydantic import Field
 from torch import Tensor, nn
 
+from arielflow.errors import ArielflowError
 from arielflow.features import PlanetTensors, planet_tensors
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.network_file import load_network, save_network
 from arielflow.physics.system import JUPITER_RADIUS_M, SOLAR_RADIUS_M
 from arielflow.provenance import code_digest
 from arielflow.schema import posterior_dataset
+from arielflow.settings import Dropout, Rows, Widths
 from arielflow.training import TrainingSettings, fingerprint, resolve_device, train
 
 _PASSES_AT_ONCE = 20_000
@@ -46,14 +49,16 @@ class Config(EstimatorConfig):
     training : of the optimisation
     """
 
-    n_rows: int = 5000
-    repeats: int = 5
-    validation_fraction: float = 0.2
-    filters: tuple[int, ...] = (32, 64, 64)
+    n_rows: Rows = 5000
+    repeats: int = Field(5, ge=1, le=10_000)
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    filters: Widths = (32, 64, 64)
     padding: Literal["valid", "same"] = "valid"
-    extra_inputs: tuple[Literal["star_radius", "planet_radius"], ...] = ("star_radius",)
-    dense: tuple[int, ...] = (500, 100)
-    dropout: float = 0.1
+    extra_inputs: tuple[Literal["star_radius", "planet_radius"], ...] = Field(
+        ("star_radius",), strict=False, max_length=2
+    )
+    dense: Widths = (500, 100)
+    dropout: Dropout = 0.1
     training: TrainingSettings = TrainingSettings(
         epochs=30,
         batch_size=32,
@@ -83,6 +88,11 @@ class _Network(nn.Module):
                 length -= 2 if config.padding == "valid" else 0
             layers.append(nn.MaxPool1d(2))
             length //= 2
+            if length < 1:
+                raise ArielflowError(
+                    f"settings of model mc_dropout: filters {list(config.filters)}, padding "
+                    f"{config.padding} leave nothing of {n_bins} bins; take fewer, or padding same"
+                )
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         widths = [channels * length + n_extra, *config.dense]
         dense: list[nn.Module] = []
@@ -122,6 +132,7 @@ class Estimator(PosteriorEstimator):
     """See the module's docstring and :class:`PosteriorEstimator`."""
 
     family: ClassVar[str] = "mc_dropout"
+    state_files: ClassVar[tuple[str, ...]] = ("network.safetensors",)
     Config = Config
     network: _Network
     n_bins: int
@@ -138,6 +149,10 @@ class Estimator(PosteriorEstimator):
     ) -> pd.DataFrame:
         """See :meth:`PosteriorEstimator.fit`; holds out rows of its own, as the baseline does."""
         config = self.config
+        quantities = (train_planets[f"{kind}_quantity"].values for kind in ("target", "auxiliary"))
+        if fault := self.misfit(*map(list, quantities)):
+            raise ArielflowError(fault)
+        train_planets = self._trainable(train_planets)
         data = planet_tensors(train_planets.isel(planet=slice(0, config.n_rows)))
         torch.manual_seed(seed)
         order = np.random.default_rng(seed).permutation(len(data))
@@ -179,6 +194,22 @@ class Estimator(PosteriorEstimator):
             ),
         )
 
+    def sees(self, planets: xr.Dataset) -> np.ndarray:
+        """See :meth:`PosteriorEstimator.sees`."""
+        data = planet_tensors(planets)
+        return torch.cat([data.depth, self._extra(data)], dim=1).isfinite().all(dim=1).numpy()
+
+    def misfit(self, targets: Sequence[str], auxiliaries: Sequence[str]) -> str | None:
+        """See :meth:`PosteriorEstimator.misfit`."""
+        unknown = "planet_radius" in targets or "planet_mass_kg" not in auxiliaries
+        if "planet_radius" not in self.config.extra_inputs or not unknown:
+            return None
+        return (
+            "settings of model mc_dropout: extra_inputs planet_radius is not known of these "
+            f"planets (targets {', '.join(targets)}; auxiliary columns "
+            f"{', '.join(auxiliaries) or 'none'}); leave it out"
+        )
+
     def _repeated(self, data: PlanetTensors, generator: torch.Generator) -> list[Tensor]:
         """Depths, extra inputs and theta of the noisy copies, one planet's beside each other."""
         copies = self.config.repeats if data.noisy else 1
@@ -193,6 +224,8 @@ class Estimator(PosteriorEstimator):
             else data.known_radius_m / JUPITER_RADIUS_M,
         }
         chosen = [columns[name] for name in self.config.extra_inputs]
+        if any(column is None for column in chosen):
+            raise ArielflowError(f"{self.family}: the planets' radius, an input, is not known")
         return torch.stack(chosen, dim=1) if chosen else data.depth[:, :0]
 
     @torch.no_grad()
@@ -201,6 +234,7 @@ class Estimator(PosteriorEstimator):
     ) -> xr.Dataset:
         """See :meth:`PosteriorEstimator.sample`; ``n_samples`` stochastic passes, clipped."""
         target = resolve_device(device)
+        self._check_seen(planets)
         network, data = self.network.to(target), planet_tensors(planets)
         torch.manual_seed(seed)
         network.eval()
@@ -218,15 +252,12 @@ class Estimator(PosteriorEstimator):
         return posterior_dataset(planets, np.clip(theta, low, high))
 
     def _save_state(self, directory: Path) -> None:
-        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
-        n_bins = {"n_bins": str(self.n_bins)}
-        save_file(state, directory / "network.safetensors", n_bins)
+        path = directory / self.state_files[0]
+        save_network(self.network, path, {"n_bins": str(self.n_bins)})
 
     def _load_state(self, directory: Path) -> None:
-        path = directory / "network.safetensors"
-        with safe_open(path, "pt") as file:
-            self.n_bins = int(file.metadata()["n_bins"])
-        state = load_file(path)
-        self.network = _Network(self.config, self.n_bins, len(state["theta_mean"]))
-        self.network.load_state_dict(state)
-        self.network.eval()
+        def build(state: dict[str, Tensor], metadata: dict[str, str]) -> _Network:
+            self.n_bins = int(metadata["n_bins"])
+            return _Network(self.config, self.n_bins, len(state["theta_mean"]))
+
+        self.network = load_network(directory / self.state_files[0], build)

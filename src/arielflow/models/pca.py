@@ -8,13 +8,15 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import Field
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from arielflow.models.base import EstimatorConfig
+from arielflow.models.description import REMEDY
 from arielflow.models.scaled import ScaledRepresentation, Scaling
+from arielflow.readers import listed, read_safetensors
+from arielflow.settings import Latent
 
 
 class Config(EstimatorConfig):
@@ -26,7 +28,7 @@ class Config(EstimatorConfig):
     scaling : of the spectra, see :func:`arielflow.explore.fit_scaling`
     """
 
-    n_latent: int = Field(5, ge=1)
+    n_latent: Latent = 5
     scaling: Scaling = "shape"
 
 
@@ -34,6 +36,7 @@ class Representation(ScaledRepresentation):
     """See the module's docstring and :class:`SpectrumRepresentation`."""
 
     family: ClassVar[str] = "pca"
+    state_files: ClassVar[tuple[str, ...]] = ("components.safetensors",)
     Config = Config
 
     def fit(
@@ -63,9 +66,16 @@ class Representation(ScaledRepresentation):
 
     def _save_state(self, directory: Path) -> None:
         arrays = self._scaling_arrays() | {"components": np.ascontiguousarray(self._components)}
-        save_file(arrays, directory / "components.safetensors")
+        save_file(arrays, directory / self.state_files[0])
 
     def _load_state(self, directory: Path) -> None:
-        arrays = load_file(directory / "components.safetensors")
-        self._components = arrays.pop("components")
+        arrays, _ = read_safetensors(directory / self.state_files[0], REMEDY)
+        if set(arrays) != {"components", "centre", "scale"}:
+            raise ValueError(f"it holds {listed(sorted(arrays))}")
+        self._components = components = arrays.pop("components")
         self._restore_scaling(arrays)
+        expected = (self.n_latent, len(self._scaling.centre))
+        if (components.shape, components.dtype) != (expected, np.dtype(float)):
+            raise ValueError(f"components of shape {components.shape}, expected {expected}")
+        if not np.isfinite(components).all():
+            raise ValueError("components that are not finite")

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from safetensors.numpy import load_file, save_file
+from pydantic import Field
+from safetensors.numpy import save_file
 from sklearn.ensemble import RandomForestRegressor
-from skops.io import dump, load
 
-from arielflow.errors import ArielflowError
 from arielflow.features import (
     PlanetTensors,
     context_feature_names,
@@ -25,12 +24,15 @@ from arielflow.features import (
     planet_tensors,
 )
 from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.description import REMEDY
+from arielflow.models.forest_file import leaves_fault, load_forest, save_forest
+from arielflow.models.importances import IMPORTANCES, read_importances
+from arielflow.readers import read_safetensors
 from arielflow.schema import posterior_dataset
+from arielflow.settings import Rows
 
-IMPORTANCES = "importances.csv"
+_FOREST, _LEAVES = "forest.skops", "leaves.safetensors"
 _SCALE = 100.0
-# The one type of a forest that skops does not know by itself.
-_TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class Config(EstimatorConfig):
@@ -45,17 +47,18 @@ class Config(EstimatorConfig):
     repeats : noisy copies of each noise-free spectrum
     """
 
-    trees: int = 300
-    importance_trees: int = 50
-    min_impurity_decrease: float = 0.01
-    n_rows: int = 16_000
-    repeats: int = 1
+    trees: int = Field(300, ge=1, le=100_000)
+    importance_trees: int = Field(50, ge=0, le=100_000)
+    min_impurity_decrease: float = Field(0.01, ge=0, le=1e4)
+    n_rows: Rows = 16_000
+    repeats: int = Field(1, ge=1, le=10_000)
 
 
 class Estimator(PosteriorEstimator):
     """See the module's docstring and :class:`PosteriorEstimator`."""
 
     family: ClassVar[str] = "random_forest"
+    state_files: ClassVar[tuple[str, ...]] = (_FOREST, _LEAVES, IMPORTANCES)
     Config = Config
 
     def fit(
@@ -70,6 +73,7 @@ class Estimator(PosteriorEstimator):
     ) -> pd.DataFrame:
         """See :meth:`PosteriorEstimator.fit`; the validation planets are not used."""
         config = self.config
+        train_planets = self._trainable(train_planets)
         chosen = train_planets.isel(planet=slice(0, config.n_rows))
         data = planet_tensors(chosen)
         generator = torch.Generator().manual_seed(seed)
@@ -109,6 +113,7 @@ class Estimator(PosteriorEstimator):
         self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
     ) -> xr.Dataset:
         """See :meth:`PosteriorEstimator.sample`: training planets drawn by their weights."""
+        self._check_seen(planets)
         leaves = self.forest.apply(_features(planet_tensors(planets)))
         rng = np.random.default_rng(seed)
         trees = np.arange(leaves.shape[1])
@@ -124,22 +129,24 @@ class Estimator(PosteriorEstimator):
         low, high = (planets[name].values[:, None, :] for name in ("prior_low", "prior_high"))
         return posterior_dataset(planets, np.clip(theta, low, high))
 
+    def sees(self, planets: xr.Dataset) -> np.ndarray:
+        """See :meth:`PosteriorEstimator.sees`."""
+        with np.errstate(over="ignore"):
+            return np.isfinite(_features(planet_tensors(planets))).all(axis=1)
+
     def _save_state(self, directory: Path) -> None:
-        dump(self.forest, directory / "forest.skops")
-        save_file(self.arrays, directory / "leaves.safetensors")
+        save_forest(self.forest, directory / _FOREST)
+        save_file(self.arrays, directory / _LEAVES)
         if self.importances is not None:
             self.importances.to_csv(directory / IMPORTANCES, index=False)
 
     def _load_state(self, directory: Path) -> None:
-        try:
-            self.forest = load(directory / "forest.skops", trusted=_TRUSTED)
-        except Exception as error:
-            raise ArielflowError(
-                f"{directory / 'forest.skops'}: not a forest of this version ({error}); train again"
-            ) from None
-        self.arrays = load_file(directory / "leaves.safetensors")
+        self.forest = load_forest(directory / _FOREST)
+        self.arrays, _ = read_safetensors(directory / _LEAVES, REMEDY)
+        if fault := leaves_fault(self.forest, self.arrays):
+            raise ValueError(f"{_LEAVES}: {fault}")
         path = directory / IMPORTANCES
-        self.importances = pd.read_csv(path) if path.is_file() else None
+        self.importances = read_importances(path) if path.exists() else None
 
 
 def _features(planets: PlanetTensors) -> np.ndarray:

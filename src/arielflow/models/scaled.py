@@ -61,4 +61,11 @@ class ScaledRepresentation(SpectrumRepresentation):
         return {"centre": self._scaling.centre, "scale": self._scaling.scale}
 
     def _restore_scaling(self, arrays: dict[str, np.ndarray]) -> None:
-        self._scaling = SpectrumScaling(self.config.scaling, arrays["centre"], arrays["scale"])
+        centre, scale = arrays["centre"], arrays["scale"]
+        if centre.ndim != 1 or scale.shape != centre.shape or not (scale > 0).all():
+            raise ValueError(f"scaling of shapes {centre.shape} and {scale.shape}")
+        if {centre.dtype, scale.dtype} != {np.dtype(float)}:
+            raise ValueError(f"scaling of types {centre.dtype} and {scale.dtype}")
+        if not np.isfinite([centre, scale]).all():
+            raise ValueError("scaling that is not finite")
+        self._scaling = SpectrumScaling(self.config.scaling, centre, scale)

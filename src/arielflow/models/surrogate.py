@@ -22,17 +22,17 @@ import pandas as pd
 import torch
 import xarray as xr
 from pydantic import model_validator
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from arielflow.errors import ArielflowError
 from arielflow.features import planet_tensors
 from arielflow.models.base import EstimatorConfig, SpectrumEmulator
+from arielflow.models.network_file import load_network, save_network
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.system import JUPITER_RADIUS_M, scale_height_m, surface_gravity_m_s2
 from arielflow.provenance import code_digest
 from arielflow.schema import MOLECULES, target_index
+from arielflow.settings import Width, Widths
 from arielflow.training import TrainingSettings, fingerprint, train
 
 _WIDTHS = {"dense": (2048,) * 4, "convolution": (4096,) * 3}
@@ -55,8 +55,8 @@ class Config(EstimatorConfig):
     """
 
     architecture: Literal["dense", "convolution"] = "dense"
-    widths: tuple[int, ...] | None = None
-    channels: int | None = None
+    widths: Widths | None = None
+    channels: Width | None = None
     training: TrainingSettings = TrainingSettings(
         epochs=15, batch_size=128, learning_rate=5e-4, patience=15
     )
@@ -65,8 +65,6 @@ class Config(EstimatorConfig):
     def _applicable(self) -> Config:
         if self.architecture == "dense" and self.channels is not None:
             raise ValueError("channels is a setting of architecture convolution, not of dense")
-        if not all(size > 0 for size in (*(self.widths or ()), self.channels or 1)):
-            raise ValueError("widths and channels must be above zero")
         return self
 
 
@@ -121,6 +119,7 @@ class Emulator(SpectrumEmulator):
     """
 
     family: ClassVar[str] = "surrogate"
+    state_files: ClassVar[tuple[str, ...]] = ("network.safetensors",)
     Config = Config
     network: _Network
 
@@ -242,19 +241,19 @@ class Emulator(SpectrumEmulator):
         return ForwardModel(self, planets)
 
     def _save_state(self, directory: Path) -> None:
-        state = {k: v.contiguous() for k, v in self.network.cpu().state_dict().items()}
-        molecules = {"molecules": ",".join(self.molecules)}
-        save_file(state, directory / "network.safetensors", molecules)
+        path = directory / self.state_files[0]
+        save_network(self.network, path, {"molecules": ",".join(self.molecules)})
 
     def _load_state(self, directory: Path) -> None:
-        path = directory / "network.safetensors"
-        with safe_open(path, "pt") as file:
-            self.molecules = tuple(file.metadata()["molecules"].split(","))
-        state = load_file(path)
-        sizes = len(state["input_mean"]), len(state["output_mean"])
-        self.network = _Network(self.config, *sizes)
-        self.network.load_state_dict(state)
-        self.network.eval()
+        def build(state: dict[str, Tensor], metadata: dict[str, str]) -> _Network:
+            self.molecules = tuple(metadata["molecules"].split(","))
+            inputs, bins = len(state["input_mean"]), len(state["output_mean"])
+            known = len(set(self.molecules) & set(MOLECULES))
+            if known != len(self.molecules) or known + _N_SYSTEM_INPUTS != inputs:
+                raise ValueError(f"{inputs} inputs for the molecules {metadata['molecules']}")
+            return _Network(self.config, inputs, bins)
+
+        self.network = load_network(directory / self.state_files[0], build)
 
 
 def _molecules(planets: xr.Dataset) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from arielflow.physics.opacity import (
     on_one_grid,
 )
 from arielflow.physics.opacity_files import check_on_disk, read_opacity, scan_opacities, select
-from arielflow.provenance import code_digest, sha256
+from arielflow.provenance import code_digest, partial_path, remove_leftovers, sha256
 from arielflow.readers import mapped_npy, read_npz, regular_file
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def cached_table(path: str | Path) -> OpacityTable:
     return table
 
 
+@cache
 def _readers() -> str:
     """Digest of the code that makes an entry out of a file."""
     return code_digest("arielflow.physics.opacity_files", __name__)
@@ -90,7 +91,7 @@ def _checksum(values: np.ndarray) -> int:
 
 
 def _store(entry: Path, table: OpacityTable) -> None:
-    temporary = entry.with_name(f".{entry.name}.{os.getpid()}.partial")
+    temporary = partial_path(entry)
     temporary.mkdir(parents=True, exist_ok=True)
     try:
         values = np.ascontiguousarray(table.cross_section_cm2)
@@ -108,6 +109,7 @@ def _store(entry: Path, table: OpacityTable) -> None:
         _remove(entry / "replaced")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    remove_leftovers(entry)
 
 
 def _remove(path: Path) -> None:
@@ -117,7 +119,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-@cache
 def load_opacities(
     folder: str | Path,
     molecules: list[str] | tuple[str, ...],

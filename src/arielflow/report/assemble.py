@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from arielflow.editions import get_edition
 from arielflow.models import failures
+from arielflow.models.importances import IMPORTANCES
+from arielflow.readers import read_csv
 from arielflow.report.build import build_report, write_figures
 from arielflow.report.content import load_content
 from arielflow.report.published import LITERATURE, published_r2
 from arielflow.schema import open_dataset
 from arielflow.scoring.leaderboard import REFERENCE_ROWS
 from arielflow.submission import check_findings
-
-_IMPORTANCES = "importances.csv"
 
 
 def assemble_report(
@@ -92,12 +90,12 @@ def _with_rows(paths: str | Sequence[str]) -> dict[str, str]:
     return {
         f"{Path(path).parent.name}/{Path(path).stem}": path
         for path in _many(paths)
-        if len(pd.read_csv(path))
+        if len(read_csv(path))
     }
 
 
 def _importances(models: list[str]) -> str | None:
-    found = (Path(folder) / _IMPORTANCES for folder in models)
+    found = (Path(folder) / IMPORTANCES for folder in models)
     return next((str(path) for path in found if path.is_file()), None)
 
 

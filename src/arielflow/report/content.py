@@ -14,12 +14,17 @@ import xarray as xr
 
 from arielflow.benchmark_files import measured_jobs
 from arielflow.errors import ArielflowError
+from arielflow.models.description import REMEDY
+from arielflow.models.importances import read_importances
 from arielflow.posterior import WeightedSamples
 from arielflow.provenance import sha256
+from arielflow.readers import guarded, listed, numeric_column, read_csv, regular_file, shown
 from arielflow.schema import is_usable, open_dataset
 
 MAIN_SCORES = ("final_score", "posterior_score", "r2_mean")
 """Scores that may rank the models, the most telling first."""
+
+_HISTORY = ("epoch", "train_loss", "valid_loss")
 
 
 @dataclass(frozen=True)
@@ -148,14 +153,23 @@ def typical_planets(planets: xr.Dataset, number: int) -> list[str]:
 
 
 def _table(path: str | Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype={"planet": str, "planet_ID": str})
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except FileNotFoundError:
-        raise ArielflowError(f"{path}: no such file; run the step that makes it first") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ArielflowError(f"{path}: not a readable CSV table ({error}); remake it") from None
+    path = regular_file(path, "run the step that makes it first")
+    with guarded(path, "CSV table", "remake it"):
+        try:
+            return pd.read_csv(path, dtype={"planet": str, "planet_ID": str})
+        except pd.errors.EmptyDataError:
+            return pd.DataFrame()
+
+
+def _history(path: str | Path) -> pd.DataFrame:
+    """Losses by epoch, as :meth:`arielflow.models.base.TrainedModel.fit` returns them."""
+    table = read_csv(path, REMEDY)
+    if list(table) != list(_HISTORY):
+        raise ArielflowError(
+            f"{path}: columns {listed(list(table))}, expected {', '.join(_HISTORY)}; {REMEDY}"
+        )
+    numbers = {name: numeric_column(path, table, name, "epoch", REMEDY) for name in _HISTORY}
+    return pd.DataFrame(numbers)
 
 
 def _lazily(path: str | Path) -> xr.Dataset:
@@ -166,6 +180,21 @@ def _lazily(path: str | Path) -> xr.Dataset:
         raise ArielflowError(f"{path}: no such file; run the step that makes it first") from None
     except (OSError, ValueError) as error:
         raise ArielflowError(f"{path}: not a readable NetCDF file ({error}); remake it") from None
+
+
+def _faults(posteriors: Mapping[str, str | Path]) -> list[tuple[str, str]]:
+    """A line a posterior that holds draws from the prior, with the first such planet."""
+    facts = []
+    for name, path in posteriors.items():
+        with _lazily(path) as posterior:
+            if "fault" not in posterior:
+                continue
+            fault = posterior["fault"].values.astype(str)
+            names = posterior["planet"].values.astype(str)
+        if (bad := fault != "").any():
+            text = f"{bad.sum()} planets, the first {names[bad][0]}: {fault[bad][0]}"
+            facts.append((f"draws from the prior in {name}", shown(text, 300)))
+    return facts
 
 
 def submission_table(
@@ -258,7 +287,7 @@ def load_content(
         title=title,
         run=run,
         edition_title=edition_title,
-        facts=facts,
+        facts=[*facts, *_faults(posteriors or {})],
         config=config,
         chosen=chosen,
         quality=pd.concat(suspects, ignore_index=True) if suspects else empty,
@@ -268,7 +297,7 @@ def load_content(
         exploration=one(exploration, open_dataset),
         representation=one(representation, open_dataset),
         disentangled=one(disentangled, open_dataset),
-        histories=each(histories, _table),
+        histories=each(histories, _history),
         leaderboard=one(leaderboard, _table),
         published=published,
         per_target=one(per_target, _table),
@@ -278,7 +307,7 @@ def load_content(
         observed_posteriors=each(observed_posteriors, _lazily),
         truth=one(truth, _lazily),
         literature=literature or {},
-        importances=one(importances, _table),
+        importances=one(importances, read_importances),
         submission=one(
             submissions,
             lambda files: submission_table(

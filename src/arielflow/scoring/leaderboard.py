@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -10,9 +11,12 @@ import pandas as pd
 from arielflow.diagnostics import JOINT
 from arielflow.posterior import WeightedSamples
 from arielflow.provenance import derived_seed
+from arielflow.readers import listed
 from arielflow.scoring import official
 from arielflow.scoring.bootstrap import bootstrap_interval, bootstrap_statistic
 from arielflow.scoring.extra import energy_score, r2_score, weighted_ks_score
+
+log = logging.getLogger(__name__)
 
 REFERENCE_ROWS = ("prior", "ceiling")
 SCORES = (
@@ -152,6 +156,8 @@ def leaderboard(
         ``calibration_error``.
     """
     build = _r2_row if "r2" in metrics else _score_row
+    for name, table in tables.items():
+        _tell_left_out(name, table)
     rows = [
         {"model": name}
         | build(table, list(target_names), derived_seed(seed, "bootstrap"))
@@ -161,6 +167,24 @@ def leaderboard(
     ]
     key = f"{R2_PREFIX}mean" if "r2" in metrics else "final_score"
     return pd.DataFrame(rows).sort_values(key, ascending=False, kind="stable", ignore_index=True)
+
+
+def _tell_left_out(name: str, table: pd.DataFrame) -> None:
+    """Say of which scores a row's mean is not one over all planets that have a true theta."""
+    known = table.filter(regex=f"^{_TRUE_PREFIX}").notna().all(axis=1)
+    if not known.any():
+        return
+    for score in ("energy_score", "log_prob"):
+        missing = table.loc[known & table[score].isna(), "planet_ID"]
+        if 0 < len(missing) < known.sum():
+            log.warning(
+                "%s: %s is the mean of %d planets; %d have none: %s",
+                name,
+                score,
+                known.sum() - len(missing),
+                len(missing),
+                listed(list(missing)),
+            )
 
 
 def _worst_planet(table: pd.DataFrame) -> dict[str, object]:
@@ -208,12 +232,16 @@ def _score_row(table: pd.DataFrame, target_names: list[str], seed: int) -> dict[
 def _r2_row(table: pd.DataFrame, target_names: list[str], seed: int) -> dict[str, float]:
     true = table[[_TRUE_PREFIX + name for name in target_names]].to_numpy()
     mean = table[[_MEAN_PREFIX + name for name in target_names]].to_numpy()
+    # A rerun of the truth that failed has no mean; one such planet must not take R² from all.
+    given = np.isfinite(true).all(axis=1) & np.isfinite(mean).all(axis=1)
+    if given.any():
+        true, mean = true[given], mean[given]
 
     def with_mean(rows: np.ndarray) -> np.ndarray:
         r2 = r2_score(true[rows], mean[rows])
         return np.append(r2, r2.mean())
 
-    interval = bootstrap_statistic(with_mean, len(table), seed, n=500)
+    interval = bootstrap_statistic(with_mean, len(true), seed, n=500)
     row: dict[str, float] = {}
     for name, values in zip([*target_names, "mean"], zip(*interval, strict=True), strict=True):
         row |= _with_interval(R2_PREFIX + name, *values)

@@ -1,0 +1,34 @@
+"""The table of feature importances that some families leave in a model's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from arielflow.errors import ArielflowError
+from arielflow.models.description import REMEDY
+from arielflow.readers import listed, numeric_column, read_csv
+
+IMPORTANCES = "importances.csv"
+_COLUMNS = ("target", "feature", "wavelength", "importance")
+
+
+def read_importances(path: str | Path) -> pd.DataFrame:
+    """Columns target, feature, wavelength [um] and importance of a model.
+
+    Raises
+    ------
+    ArielflowError
+        The table is damaged.
+    """
+    table = read_csv(path, REMEDY)
+    if list(table) != list(_COLUMNS):
+        raise ArielflowError(
+            f"{path}: columns {listed(list(table))}, expected {', '.join(_COLUMNS)}; {REMEDY}"
+        )
+    numbers = {
+        name: numeric_column(path, table, name, "feature", REMEDY)
+        for name in ("wavelength", "importance")
+    }
+    return table.assign(**numbers)
