@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
@@ -23,11 +24,13 @@ class FileServer(ThreadingHTTPServer):
     ranges : the ``Range`` header of every request, None where there was none
     break_after : bytes after which each of the next answers breaks off, one a request
     resumes : a range is answered with the rest of the file
+    range_error : by how many bytes the answer to a range says that it starts elsewhere
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files, self.ranges, self.break_after, self.resumes = files, [], [], True
+        self.range_error = 0
 
     @property
     def url(self) -> str:
@@ -49,6 +52,9 @@ class _Handler(BaseHTTPRequestHandler):
         rest = content[start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(rest)))
+        if start:
+            first = start + self.server.range_error
+            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
         self.end_headers()
         cut = self.server.break_after.pop(0) if self.server.break_after else len(rest)
         self.wfile.write(rest[:cut])
@@ -62,12 +68,54 @@ class _Handler(BaseHTTPRequestHandler):
 def file_server(files: dict[str, bytes]) -> Iterator[FileServer]:
     """A running :class:`FileServer`."""
     server = FileServer(files)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield server
     finally:
         server.shutdown()
         server.server_close()
+
+
+class RawServer(socketserver.ThreadingTCPServer):
+    """Answers each request with the byte strings that ``answer`` yields, whatever they are.
+
+    Attributes
+    ----------
+    answer : takes the number of the request, counted from 0
+    requests : how many there were
+    """
+
+    daemon_threads = True
+
+    def __init__(self, answer: Callable[[int], Iterable[bytes]]) -> None:
+        super().__init__(("127.0.0.1", 0), _RawHandler)
+        self.answer, self.requests = answer, 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/file"
+
+
+class _RawHandler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        number, self.server.requests = self.server.requests, self.server.requests + 1
+        asked = b""
+        while not asked.endswith(b"\r\n\r\n"):
+            asked += self.request.recv(4096)
+        with suppress(OSError):
+            for part in self.server.answer(number):
+                self.request.sendall(part)
+
+
+@contextmanager
+def raw_server(answer: Callable[[int], Iterable[bytes]]) -> Iterator[RawServer]:
+    """A running :class:`RawServer`."""
+    with RawServer(answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
 
 
 @contextmanager

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+from rich.console import Console
 
+from arielflow.cli.common import console
 from arielflow.editions import get_edition
+from arielflow.editions.official_files import quartile_columns
+from arielflow.errors import system_fault
 from arielflow.models.ensemble import prior_samples
 from arielflow.schema import open_dataset, posterior_dataset
+from arielflow.select_model import rich_tables
 from arielflow.submission import write_submission
 
 
@@ -81,7 +89,8 @@ def test_info_as_json() -> None:
 def test_validate_submission(submission, dataset, tmp_path) -> None:
     arguments = ("--edition", "adc2023", "--test", dataset, "--json")
     done = run("validate-submission", submission, *arguments)
-    assert done.returncode == 0 and json.loads(done.stdout) == {"valid": True, "faults": []}
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"valid": True, "faults": [], "warnings": []}
     spoilt = tmp_path / "spoilt.hdf5"
     spoilt.write_bytes(submission.read_bytes())
     with h5py.File(spoilt, "r+") as file:
@@ -90,6 +99,51 @@ def test_validate_submission(submission, dataset, tmp_path) -> None:
     done = run("validate-submission", spoilt, *arguments)
     assert done.returncode == 1
     assert len(json.loads(done.stdout)["faults"]) == 2
+
+
+_NAMES = ("[/]", "[bold]x", ":cat:", "\x1b[31mred", "a" * 300)
+
+
+def test_names_out_of_files_are_no_orders_to_the_terminal(tmp_path) -> None:
+    (tmp_path / "TestData").mkdir()
+    rows = "".join(f"{name}\n" for name in "abcdef")
+    (tmp_path / "TestData" / "AuxillaryTable.csv").write_text(f"planet_ID\n{rows}")
+    columns = quartile_columns(get_edition("adc2022"))
+    light = tmp_path / "light.csv"
+    light.write_text(
+        "\n".join(
+            [
+                ",".join(("planet_ID", *columns)),
+                *(",".join((name, *["-5"] * len(columns))) for name in ("a", "b", "c", *_NAMES)),
+            ]
+        )
+    )
+    done = run("validate-submission", light, "--edition", "adc2022", "--test", tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    for shown in (*_NAMES[:3], r"\x1b[31mred", "a" * 80 + "… (300 characters)"):
+        assert f"{shown}: planet is not in the test data" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_tables_and_bars_show_names_as_they_are() -> None:
+    row = {"model": "[/]", "elbo": 1.0, "elbo_error": 0.1, "log_bayes_factor": 0.0}
+    table = pd.DataFrame([row | {"forward_calls": 1, "selected": True, "planet": "[/red]:cat:"}])
+    printed = StringIO()
+    literal = Console(file=printed, markup=console._markup, emoji=console._emoji)
+    for shown in rich_tables(table):
+        literal.print(shown)
+    assert "[/red]:cat:" in printed.getvalue() and "[/]" in printed.getvalue()
+
+
+def test_errors_of_the_system_say_where_and_what_to_do(dataset, tmp_path) -> None:
+    (tmp_path / "file").write_text("x")
+    below = tmp_path / "file" / "below"
+    done = run("ingest", dataset, "--edition", "adc2023", "--output", below)
+    _one_line_error(done, f"{below}: ", "check the path: a part of it is a file")
+    assert "Errno" not in done.stderr
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "planets.csv")
+    assert system_fault(missing) == "planets.csv: no such file or directory; check the path"
+    assert system_fault(OSError("odd")) == "odd; see to it and run it again"
 
 
 def test_score(submission, tmp_path) -> None:
@@ -105,6 +159,10 @@ def test_score(submission, tmp_path) -> None:
     assert content["planets"]["train1"] == pytest.approx(1000)
     assert content["planets"]["train2"] < 600
     assert content["posterior_score"] == pytest.approx(np.mean(list(content["planets"].values())))
+    with h5py.File(truth, "r+") as file:
+        del file["Planet_train2"]
+    done = run("score", submission, "--edition", "adc2023", "--truth", truth)
+    _one_line_error(done, "Planet_train2: planet is not in")
 
 
 def test_faults_are_one_line(submission, dataset, tmp_path) -> None:

@@ -25,7 +25,7 @@ TIERS = [
         *("schema", "errors", "readers", "hdf5", "provenance", "checksums", "benchmark_files"),
         *("config", "__init__", "plausibility", "settings"),
     },
-    {"physics", "editions", "download", "distributed"},
+    {"physics", "editions", "download", "transfer", "distributed"},
     {
         *("training", "training_state", "features", "coordinates", "posterior", "priors"),
         *("diagnostics", "quality", "worker_pool"),
@@ -36,7 +36,11 @@ TIERS = [
         *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
         *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
     },
-    {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate", "crate"},
+    {
+        *("scoring", "submission", "submission_check", "submission_verdict"),
+        "submission_plausibility",
+        *("evaluate", "evaluate_surrogate", "calibrate", "crate"),
+    },
     {"plotting"},
     {"report"},
     {"recover", "job_resources"},

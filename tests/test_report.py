@@ -200,10 +200,15 @@ def test_content_loads_from_files(content, tmp_path):
         manifest=tmp_path / "manifest.json",
         submissions={"regular": tmp_path / "flow.hdf5"},
         submission_faults={"regular": ["planet 3: NaN"]},
+        submission_warnings={"regular": ["all samples are equal"]},
         benchmarks=tmp_path / "benchmarks",
     )
     text = build(loaded, tmp_path)
-    assert "planet 3: NaN" in text and "12.5 s" in text and "train/flow" in text
+    assert (
+        "planet 3: NaN; warning: all samples are equal" in text
+        and "12.5 s" in text
+        and "train/flow" in text
+    )
     assert 'id="figure-corner_1"' in text
     samples, weight = true_samples(loaded.truth, "public4")
     expected = content.posteriors["flow"].sizes["sample"]

@@ -12,9 +12,16 @@ from arielflow.editions.official_files import write_official, write_traces
 from arielflow.errors import ArielflowError
 from arielflow.ingest import empty_traces
 from arielflow.models.ensemble import prior_samples
+from arielflow.report.summary import run_summary
 from arielflow.schema import posterior_dataset
 from arielflow.simulate import simulate_planets
-from arielflow.submission import check_submission, score_submission, write_submission
+from arielflow.submission import (
+    check_findings,
+    check_submission,
+    score_submission,
+    submit,
+    write_submission,
+)
 
 
 @pytest.fixture(scope="module", params=["adc2023", "adc2022"])
@@ -135,7 +142,7 @@ def test_too_few_samples_are_refused(case, tmp_path) -> None:
 
 def test_score_against_traces(case, files, tmp_path) -> None:
     edition, _, posterior, planets = case
-    _, _, paths = files
+    _, folder, paths = files
     truth = empty_traces(planets)
     theta = posterior["theta"].values
     truth = truth.drop_vars(["trace", "weight"]).assign(
@@ -147,6 +154,7 @@ def test_score_against_traces(case, files, tmp_path) -> None:
     scores = score_submission(paths[0], edition, tmp_path / "Tracedata.hdf5", seed=0)
     assert list(scores) == [str(p) for p in planets["planet"].values[:5]]
     np.testing.assert_allclose(list(scores.values()), 1000, atol=1e-6)
+    assert scores == score_submission(paths[0], edition, tmp_path / "Tracedata.hdf5", 0, folder)
     if edition.name == "adc2022":
         light = score_submission(paths[1], edition, tmp_path / "Tracedata.hdf5", seed=0)
         np.testing.assert_allclose(list(light.values()), 1000, atol=0.1)
@@ -154,3 +162,19 @@ def test_score_against_traces(case, files, tmp_path) -> None:
         del file[edition.group(str(planets["planet"].values[3]))]
     with pytest.raises(ArielflowError, match="is missing"):
         score_submission(paths[0], edition, tmp_path / "Tracedata.hdf5", seed=0)
+
+
+def test_warnings_are_noted_and_told_in_the_summary(case, tmp_path) -> None:
+    edition, folder, posterior, _ = case
+    check, kinds = tmp_path / "check.json", ("faults", "warnings")
+    equal = posterior.assign(theta=posterior["theta"].copy(data=0 * posterior["theta"] + 1))
+    for samples, telling in ((posterior, "(valid)"), (equal, "(valid, ")):
+        submit(samples, edition, tmp_path, "flow", folder, check)
+        files = {track: tmp_path / f"flow{suffix}" for track, suffix in edition.tracks.items()}
+        faults, warnings = (check_findings(check, files, kind) for kind in kinds)
+        assert set(faults) == set(warnings) == set(files)
+        assert not any(faults.values()) and any(warnings.values()) == (samples is equal)
+        text = run_summary(
+            page="page", model="flow", leaderboard=None, submission=["flow"], check=str(check)
+        )
+        assert telling in text and (f"warnings in {check}" in text) == (samples is equal)

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import signal
+
+_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.EISDIR: "give a file",
+    errno.EEXIST: "choose another name, or remove what is there",
+    errno.EACCES: "ask for the right to it, or choose another folder",
+    errno.EPERM: "ask for the right to it, or choose another folder",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOSPC: "free some space and run it again",
+    errno.EDQUOT: "free some space, or raise the quota, and run it again",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the number of open files (ulimit -n)",
+}
 
 
 class ArielflowError(Exception):
@@ -43,3 +58,12 @@ class Stopped(BaseException):
             signal.SIGINT: "by Ctrl-C",
         }.get(self.signum, f"by signal {self.signum}")
         return " ".join(filter(None, ["stopped", cause, self.kept])) + "; the same call resumes"
+
+
+def system_fault(error: OSError) -> str:
+    """An error of the operating system as one line: where, what, and what to do about it."""
+    where = error.filename2 or error.filename
+    what = error.strerror or str(error) or type(error).__name__
+    remedy = _REMEDIES.get(error.errno or 0, "see to it and run it again")
+    place = "" if where is None else f"{where}: "
+    return f"{place}{what[:1].lower()}{what[1:]}; {remedy}"

@@ -206,6 +206,16 @@ class PlainFile:
             raise self._fault(name, "is a virtual dataset, expected the data themselves")
         if properties.get_external_count():
             raise self._fault(name, "keeps its values in another file, expected them in this one")
+        if properties.get_layout() == h5d.CHUNKED:
+            # A chunk is unpacked whole, however few of its values the dataset takes.
+            chunk_bytes = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
+            most = max(
+                _MOST_CHUNK_BYTES, math.prod(dataset.shape or ()) * dataset.get_type().get_size()
+            )
+            if chunk_bytes > most:
+                raise self._fault(
+                    name, f"is stored in chunks of {chunk_bytes} bytes, expected at most {most}"
+                )
         return dataset
 
     def _numeric(self, name: str) -> h5d.DatasetID:
@@ -216,15 +226,6 @@ class PlainFile:
         value_bytes = dataset.get_type().get_size()
         if value_bytes > _MOST_VALUE_BYTES:
             raise self._fault(name, f"holds numbers of {value_bytes} bytes, expected ordinary ones")
-        properties = dataset.get_create_plist()
-        if properties.get_layout() == h5d.CHUNKED:
-            # A chunk is unpacked whole, however few of its values the dataset takes.
-            chunk_bytes = math.prod(properties.get_chunk()) * value_bytes
-            most = max(_MOST_CHUNK_BYTES, math.prod(dataset.shape) * value_bytes)
-            if chunk_bytes > most:
-                raise self._fault(
-                    name, f"is stored in chunks of {chunk_bytes} bytes, expected at most {most}"
-                )
         return dataset
 
     def _check_shape(

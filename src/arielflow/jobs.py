@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from arielflow.checksums import check_files, record_files
-from arielflow.errors import ArielflowError, Stopped
+from arielflow.errors import ArielflowError, Stopped, system_fault
 from arielflow.provenance import no_space
 
 _REPEAT_SECONDS = 10.0
@@ -100,7 +100,9 @@ def _line(error: BaseException) -> str | None:
         return str(error)
     if full := no_space(error):
         return full
-    if isinstance(error, ArielflowError | OSError):
+    if isinstance(error, OSError):
+        return system_fault(error)
+    if isinstance(error, ArielflowError):
         return str(error)
     if isinstance(error, MemoryError) or any(w in str(error) for w in _NO_MEMORY_WORDS):
         reason = " ".join(str(error).split())[:200]

@@ -38,9 +38,16 @@ _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:ini
 _MISSING = ("", "na", "n/a", "nan", "null", "none")
 
 
+def printable(text: str) -> str:
+    """Text whose control characters, which may steer a terminal, are written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def shown(value: object, most: int = 80) -> str:
-    """A value as a message shows it: on one line, cut where it is long."""
-    text = " ".join(str(value).split())
+    """A value as a message shows it: on one line, cut where it is long, nothing unprintable."""
+    text = printable(" ".join(str(value).split()))
     return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 from rich.table import Table
+from rich.text import Text
 
 from arielflow.edition_physics import edition_model
 from arielflow.editions import Edition
@@ -18,6 +19,7 @@ from arielflow.inference.model_selection import MODERATE, SELECTION_SETTINGS, se
 from arielflow.inference.variational import VariationalSettings
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.provenance import write_table
+from arielflow.readers import printable
 from arielflow.retrieve import choose_planets, data_fault, planet_seed
 
 log = logging.getLogger(__name__)
@@ -101,7 +103,7 @@ def rich_tables(table: pd.DataFrame) -> list[Table]:
     """The table for people, one a planet; the selected model is marked."""
     tables = []
     for name, part in table.groupby("planet", sort=False):
-        shown = Table(title=str(name))
+        shown = Table(title=Text(printable(str(name))))
         for heading in ("model", "ELBO", "log Bayes factor", "forward calls", ""):
             shown.add_column(heading, justify="left" if heading == "model" else "right")
         for row in part.itertuples():

@@ -1,8 +1,9 @@
-"""Official submission files: write them, read them back, list everything wrong with one."""
+"""Official submission files: write them, check what was written, score them."""
 
 from __future__ import annotations
 
-import json
+import logging
+import math
 from pathlib import Path
 
 import h5py
@@ -11,22 +12,36 @@ import pandas as pd
 import xarray as xr
 
 from arielflow.editions import Edition
-from arielflow.editions.official_files import (
-    AUXILIARY_TABLE,
-    QUARTILES,
-    open_hdf5,
-    quartile_columns,
-    read_table,
-    read_traces,
-    split_folder,
-)
+from arielflow.editions.official_files import QUARTILES, quartile_columns
 from arielflow.errors import ArielflowError
+from arielflow.hdf5 import PlainFile, open_plain
 from arielflow.posterior import WeightedSamples, weighted_quantiles
 from arielflow.provenance import atomic_path, write_json
-from arielflow.schema import trace_of
+from arielflow.readers import listed, read_json_object, shown
 from arielflow.scoring import official
+from arielflow.submission_check import (
+    DATASETS,
+    REMEDY,
+    check_submission,
+    declared_faults,
+    number_faults,
+    planets_to_submit,
+    read_quartiles,
+    review_planets,
+    review_submission,
+    samples_of,
+)
+from arielflow.submission_plausibility import Outline, implausibilities
 
-_WEIGHT_SUM_TOLERANCE = 1e-6
+__all__ = ["check_submission", "score_submission", "submit", "write_submission"]
+
+log = logging.getLogger(__name__)
+
+# Nested sampling weighs thousands of dead points; their sum is rounded more than a submission's.
+_TRUTH_SUM_TOLERANCE = 1e-3
+_TRUTH_LIMITS = (2, 1_000_000)
+_MOST_INFLATION = 100
+_SMALL_BYTES = 1 << 26
 
 
 def write_submission(
@@ -80,18 +95,33 @@ def submit(
         A file that was written is not valid.
     """
     paths = write_submission(posterior, edition, directory, model)
-    faults = {str(path): check_submission(path, edition, test_folder) for path in paths}
+    verdicts = {str(path): review_submission(path, edition, test_folder) for path in paths}
+    faults = {path: verdict.fault_lines for path, verdict in verdicts.items()}
+    warnings = {path: verdict.warnings for path, verdict in verdicts.items()}
     valid = not any(faults.values())
-    write_json({"valid": valid, "faults": faults}, check)
+    write_json({"valid": valid, "faults": faults, "warnings": warnings}, check)
+    for path, lines in warnings.items():
+        for line in lines:
+            log.warning("%s: %s", path, line)
     if not valid:
         path, found = next((p, f) for p, f in faults.items() if f)
         raise ArielflowError(f"{path}: {found[0]} ({len(found)} faults); see {check}")
 
 
-def check_faults(check: str | Path, submissions: dict[str, str]) -> dict[str, list[str]]:
-    """Faults by track out of the file that :func:`submit` wrote, for files by track."""
-    faults = json.loads(Path(check).read_text())["faults"]
-    return {track: faults[str(path)] for track, path in submissions.items()}
+def check_findings(
+    check: str | Path, submissions: dict[str, str], kind: str
+) -> dict[str, list[str]]:
+    """What :func:`submit` noted in its file ``check`` for files by track.
+
+    Parameters
+    ----------
+    check, submissions
+        The file, and the submission's own by track.
+    kind
+        ``faults`` or ``warnings``; a run from before there were warnings has none.
+    """
+    content = read_json_object(check, ["valid", "faults"], "run the rule submit again")
+    return {track: content.get(kind, {}).get(str(path), []) for track, path in submissions.items()}
 
 
 def _write_regular(posterior: xr.Dataset, edition: Edition, path: Path) -> None:
@@ -120,28 +150,28 @@ def read_submission(path: str | Path, edition: Edition) -> dict[str, WeightedSam
     Raises
     ------
     ArielflowError
-        The file is unreadable or a planet lacks a dataset.
+        The file is unreadable, or a planet's datasets are not those of a submission.
     """
     samples = {}
-    with open_hdf5(Path(path)) as file:
-        for group in file:
-            try:
-                samples[group] = (file[group]["tracedata"][()], file[group]["weights"][()])
-            except (KeyError, TypeError, AttributeError):
-                raise ArielflowError(
-                    f"{path}: {group} lacks tracedata or weights; every planet needs both"
-                ) from None
-            except OSError as error:
-                raise ArielflowError(
-                    f"{path}: {group} is not readable ({error}); write the file again"
-                ) from None
+    with open_plain(path, REMEDY) as file:
+        for group in file.names():
+            faults = declared_faults(file, group, edition, edition.sample_limits)
+            if faults:
+                raise ArielflowError(f"{path}: {group}: {faults[0]}; {REMEDY}")
+            samples[group] = samples_of(file, group)
     return samples
 
 
 def score_submission(
-    path: str | Path, edition: Edition, truth: str | Path, seed: int
+    path: str | Path,
+    edition: Edition,
+    truth: str | Path,
+    seed: int,
+    test_folder: str | Path | None = None,
 ) -> dict[str, float]:
-    """Official posterior score of every annotated planet of a submission.
+    """Official posterior score of every annotated planet of a valid submission.
+
+    What is implausible about the submission or the truth is logged as a warning.
 
     Parameters
     ----------
@@ -153,175 +183,127 @@ def score_submission(
         Traces of the test planets in the official format.
     seed
         Of the metric's resampling.
+    test_folder
+        Folder of the test data, for the order of the planets; without it their attributes ID must
+        only be 0, 1, 2 … in any order.
 
     Raises
     ------
     ArielflowError
-        A file is unreadable, a planet is missing, or the edition has no posterior score.
+        A file is unreadable, the submission breaks a rule or holds other planets than the truth,
+        or the edition has no posterior score.
     """
     if not edition.tracks:
         raise ArielflowError(f"edition {edition.name} has no submissions to score")
-    prefix = edition.group("")
-    with open_hdf5(Path(truth)) as file:
-        identifiers = sorted((name.removeprefix(prefix) for name in file), key=_natural)
-    traces = read_traces(truth, edition, identifiers)
-    annotated = [i for i, n in zip(identifiers, traces["row_size"].values, strict=True) if n]
-    if not annotated:
-        raise ArielflowError(f"{truth}: no planet has a trace; give the test planets' truth")
-    true = [trace_of(traces, identifier) for identifier in annotated]
-    if Path(path).suffix == ".csv":
-        return _score_light(Path(path), edition, annotated, true)
-    samples = read_submission(path, edition)
-    missing = [i for i in annotated if edition.group(i) not in samples]
-    if missing:
+    traces = read_truth(truth, edition)
+    identifiers = list(traces)
+    if test_folder is not None:
+        identifiers = planets_to_submit(test_folder)
+        _check_same_planets(truth, traces, identifiers)
+    verdict = review_planets(
+        path, edition, identifiers, ordered=test_folder is not None, source=str(truth)
+    )
+    if verdict.faults:
+        first = str(verdict.faults[0]).removeprefix(f"{path}: ")
         raise ArielflowError(
-            f"{path}: planet {missing[0]} of {truth} is missing ({len(missing)} in all); "
-            "submit every test planet"
+            f"{path}: {first} ({len(verdict.faults)} faults in all); arielflow "
+            "validate-submission lists them"
         )
-    predicted = [samples[edition.group(i)] for i in annotated]
-    for identifier, (theta, _) in zip(annotated, predicted, strict=True):
-        if np.ndim(theta) != 2 or np.shape(theta)[1] != len(edition.targets):
-            raise ArielflowError(
-                f"{path}: planet {identifier} has tracedata of shape {np.shape(theta)}, edition "
-                f"{edition.name} expects (n, {len(edition.targets)}); check the edition"
-            )
-    low, high = np.array([target.score_bounds for target in edition.targets], dtype=float).T
-    try:
-        if "adc2022_regular" in edition.metrics:
-            scores = official.regular_track_scores(predicted, true, low, high, seed)
-        else:
-            scores = official.posterior_scores(predicted, true, low, high, seed)[0]
-    except ArielflowError as error:
-        raise ArielflowError(f"{path}: {error}") from None
-    return dict(zip(annotated, map(float, scores), strict=True))
+    for line in verdict.warnings:
+        log.warning("%s: %s", path, line)
+    true = {identifier: trace for identifier, trace in traces.items() if trace is not None}
+    if Path(path).suffix == edition.tracks.get("light"):
+        return _score_light(Path(path), edition, true)
+    return _score_regular(Path(path), edition, true, seed)
 
 
-def _natural(name: str) -> tuple[str, int]:
-    """Sort key that puts public10 after public9."""
-    digits = name[len(name.rstrip("0123456789")) :]
-    return name.removesuffix(digits), int(digits or 0)
-
-
-def _score_light(
-    path: Path, edition: Edition, annotated: list[str], true: list[WeightedSamples]
-) -> dict[str, float]:
-    table = read_table(path, quartile_columns(edition))
-    missing = [identifier for identifier in annotated if identifier not in table.index]
-    if missing:
+def _check_same_planets(
+    truth: str | Path, traces: dict[str, WeightedSamples | None], identifiers: list[str]
+) -> None:
+    other = set(traces).symmetric_difference(identifiers)
+    if other:
         raise ArielflowError(
-            f"{path}: planet {missing[0]} is missing ({len(missing)} in all); "
-            "submit every test planet"
+            f"{truth}: holds {len(traces)} planets, the test data {len(identifiers)}; "
+            f"{listed(sorted(other))} is in one of them alone; give files of the same planets"
         )
-    scores = {}
-    for identifier, (theta, weight) in zip(annotated, true, strict=True):
-        predicted = table.loc[identifier].to_numpy(float).reshape(-1, 3).T[None]
-        quartiles = weighted_quantiles(theta, weight, QUARTILES)[None]
-        scores[identifier] = official.light_track_score(predicted, quartiles)
-    return scores
 
 
-def check_submission(path: str | Path, edition: Edition, test_folder: str | Path) -> list[str]:
-    """Every fault of a submission against the rules, one line each; none if it is valid.
-
-    Parameters
-    ----------
-    path
-        Regular-track HDF5 file, or light-track CSV where the edition has one.
-    edition
-        Whose rules.
-    test_folder
-        Folder of the test data, which names the planets.
+def read_truth(path: str | Path, edition: Edition) -> dict[str, WeightedSamples | None]:
+    """Samples and weights of the truth by planet, in natural order; None without a retrieval.
 
     Raises
     ------
     ArielflowError
-        The test data cannot be read.
+        The file is unreadable, no planet has samples, or those of one are not valid.
     """
-    path = Path(path)
-    columns = [column.name for column in edition.auxiliary]
-    table = read_table(split_folder(test_folder, "test") / AUXILIARY_TABLE, columns)
-    identifiers = list(table.index)
-    suffixes = {suffix: track for track, suffix in edition.tracks.items()}
-    if path.suffix not in suffixes:
-        return [
-            f"{path}: file type {path.suffix or 'none'}, edition {edition.name} takes "
-            f"{' or '.join(suffixes) or 'no submissions'}"
-        ]
-    check = _check_light if suffixes[path.suffix] == "light" else _check_regular
+    prefix = edition.group("")
+    traces, n_values = {}, 0
+    with open_plain(path, "give the test planets' truth") as file:
+        most = max(_SMALL_BYTES, _MOST_INFLATION * Path(path).stat().st_size) // 8
+        for group in sorted(file.names(), key=_natural):
+            traces[group.removeprefix(prefix)] = samples = _true_samples(file, group, edition)
+            n_values += 0 if samples is None else samples[0].size
+            if n_values > most:
+                raise ArielflowError(
+                    f"{path}: declares far more samples than it has bytes; fetch it again"
+                )
+    outlines = {n: Outline.of_samples(*s) for n, s in traces.items() if s is not None}
+    if not outlines:
+        raise ArielflowError(f"{path}: no planet has a trace; give the test planets' truth")
+    for line in implausibilities(outlines, edition):
+        log.warning("%s: %s", path, line)
+    return traces
+
+
+def _true_samples(file: PlainFile, group: str, edition: Edition) -> WeightedSamples | None:
+    if all(math.prod(file.shape(f"{group}/{name}")) <= 1 for name in DATASETS):
+        return None
+    faults = declared_faults(file, group, edition, _TRUTH_LIMITS)
+    if not faults:
+        theta, weight = samples_of(file, group)
+        faults = number_faults(theta, weight, _TRUTH_SUM_TOLERANCE)
+    if faults:
+        raise ArielflowError(
+            f"{file.path}: {shown(group)}: {faults[0]}; check the edition, or fetch the truth again"
+        )
+    return theta, weight
+
+
+def _natural(name: str) -> tuple[str, int, str]:
+    """Sort key that puts public10 after public9."""
+    digits = name[len(name.rstrip("0123456789")) :]
+    # As text: a number of thousands of digits is no integer that Python would convert.
+    significant = digits.lstrip("0")
+    return name.removesuffix(digits), len(significant), significant
+
+
+def _score_regular(
+    path: Path, edition: Edition, true: dict[str, WeightedSamples], seed: int
+) -> dict[str, float]:
+    samples = read_submission(path, edition)
+    predicted = [samples[edition.group(identifier)] for identifier in true]
+    low, high = np.array([target.score_bounds for target in edition.targets], dtype=float).T
     try:
-        return check(path, edition, identifiers)
+        if "adc2022_regular" in edition.metrics:
+            scores = official.regular_track_scores(predicted, list(true.values()), low, high, seed)
+        else:
+            scores = official.posterior_scores(predicted, list(true.values()), low, high, seed)[0]
     except ArielflowError as error:
-        return [str(error)]
+        raise ArielflowError(f"{path}: {error}") from None
+    return dict(zip(true, map(float, scores), strict=True))
 
 
-def _check_regular(path: Path, edition: Edition, identifiers: list[str]) -> list[str]:
-    groups = [edition.group(identifier) for identifier in identifiers]
-    faults = []
-    with open_hdf5(path) as file:
-        found = set(file)
-        faults += [f"{name}: planet is missing" for name in groups if name not in found]
-        faults += [
-            f"{name}: planet is not in the test data" for name in sorted(found - set(groups))
-        ]
-        for row, name in enumerate(groups):
-            if name in found:
-                faults += [f"{name}: {fault}" for fault in _planet_faults(file[name], row, edition)]
-    return faults
-
-
-def _planet_faults(group: h5py.Group, row: int, edition: Edition) -> list[str]:
-    faults = []
-    if not isinstance(group, h5py.Group):
-        return ["is not a group"]
-    if group.attrs.get("ID", None) != row:
-        faults.append(f"attribute ID is {group.attrs.get('ID', 'missing')}, expected {row}")
-    absent = [name for name in ("tracedata", "weights") if name not in group]
-    if absent:
-        return [*faults, *(f"dataset {name} is missing" for name in absent)]
-    try:
-        theta = np.asarray(group["tracedata"][()], dtype=float)
-        weight = np.asarray(group["weights"][()], dtype=float)
-    except (OSError, ValueError, TypeError) as error:
-        return [*faults, f"is not readable as numbers ({error})"]
-    n_targets = len(edition.targets)
-    if theta.ndim != 2 or theta.shape[1] != n_targets:
-        faults.append(f"tracedata has shape {theta.shape}, expected (n, {n_targets})")
-    fewest, most = edition.sample_limits
-    n_samples = len(theta) if theta.ndim else 0
-    if not fewest <= n_samples <= most:
-        faults.append(f"{n_samples} samples, expected {fewest} to {most}")
-    if not np.isfinite(theta).all():
-        faults.append(f"{int((~np.isfinite(theta)).sum())} values of tracedata are not finite")
-    if weight.shape != (n_samples,):
-        faults.append(f"weights have shape {weight.shape}, expected ({n_samples},)")
-    if not np.isfinite(weight).all():
-        return [*faults, f"{int((~np.isfinite(weight)).sum())} weights are not finite"]
-    if (weight < 0).any():
-        faults.append(f"{int((weight < 0).sum())} weights are negative")
-    if abs(weight.sum() - 1) > _WEIGHT_SUM_TOLERANCE:
-        faults.append(f"weights sum to {weight.sum():.6g}, expected 1")
-    return faults
-
-
-def _check_light(path: Path, edition: Edition, identifiers: list[str]) -> list[str]:
-    columns = quartile_columns(edition)
-    table = read_table(path, columns)
-    faults = [f"planet {name}: missing" for name in identifiers if name not in table.index]
-    faults += [
-        f"planet {name}: not in the test data"
-        for name in table.index.difference(identifiers, sort=True)
-    ]
-    for target in edition.targets:
-        names = [f"{target.quartile_prefix}_q{q}" for q in (1, 2, 3)]
-        values = table[names].to_numpy()
-        bad = ~np.isfinite(values).all(axis=1)
-        faults += [
-            f"planet {p}: a quartile of {target.name} is not finite" for p in table.index[bad]
-        ]
-        with np.errstate(invalid="ignore"):
-            descending = ~bad & (np.diff(values, axis=1) < 0).any(axis=1)
-        faults += [
-            f"planet {p}: the quartiles of {target.name} do not ascend"
-            for p in table.index[descending]
-        ]
-    return faults
+def _score_light(
+    path: Path, edition: Edition, true: dict[str, WeightedSamples]
+) -> dict[str, float]:
+    predicted = read_quartiles(path, edition)
+    scores = {}
+    for identifier, (theta, weight) in true.items():
+        quartiles = weighted_quantiles(theta, weight, QUARTILES)
+        try:
+            scores[identifier] = official.light_track_score(
+                predicted[identifier][None], quartiles[None]
+            )
+        except ArielflowError as error:
+            raise ArielflowError(f"{path}: planet {shown(identifier)}: {error}") from None
+    return scores

@@ -12,8 +12,9 @@ from arielflow import __version__
 from arielflow.cli import cluster, data, forward, submissions  # noqa: F401, they add their commands
 from arielflow.cli.common import FAULT, Json, app, builtin_folder, errors, say
 from arielflow.editions import NAMES
-from arielflow.errors import ArielflowError, Stopped
+from arielflow.errors import ArielflowError, Stopped, system_fault
 from arielflow.jobs import heed_stops
+from arielflow.readers import printable
 
 
 @app.command()
@@ -44,8 +45,9 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except Stopped as stop:
-        errors.print(f"arielflow: {stop}", style="red", markup=False, highlight=False)
+        errors.print(f"arielflow: {stop}", style="red")
         sys.exit(stop.exit_code)
     except (ArielflowError, OSError) as error:
-        errors.print(f"arielflow: {error}", style="red", markup=False, highlight=False)
+        line = system_fault(error) if isinstance(error, OSError) else str(error)
+        errors.print(f"arielflow: {printable(line)}", style="red")
         sys.exit(FAULT)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from arielflow.cli.common import app
+from arielflow.cli.common import app, console
 from arielflow.errors import ArielflowError
 
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -45,7 +45,6 @@ def resources(context: typer.Context) -> None:
     Takes Snakemake's own arguments: arielflow resources --configfile config.yaml
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from arielflow.job_resources import resource_table
@@ -62,4 +61,4 @@ def resources(context: typer.Context) -> None:
             f"{row.peak_mb:.0f} MB",
             f"{row.peak_mb / row.mem_mb:.0%} of {row.mem_mb} MB",
         )
-    Console().print(shown)
+    console.print(shown)

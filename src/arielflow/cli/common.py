@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from arielflow.editions import NAMES
+from arielflow.readers import printable
 
 INVALID, FAULT = 1, 2
 
@@ -20,7 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console, errors = Console(), Console(stderr=True, soft_wrap=True)
+# Names out of files are told as they are: [bold] is no order to the terminal, nor is :cat: a cat.
+_LITERAL: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+console, errors = Console(**_LITERAL), Console(stderr=True, soft_wrap=True, **_LITERAL)
 
 EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(NAMES)}.")]
 Mode = Literal["reference", "fast"]
@@ -85,7 +88,7 @@ class ProgressLines:
         """Tell how far the work is; nothing where bars are shown."""
         if not errors.is_terminal and monotonic() - self._last >= self._SECONDS:
             self._last = monotonic()
-            errors.print(line, markup=False, highlight=False)
+            errors.print(printable(line))
 
 
 def say(as_json: bool, content: dict[str, Any], *lines: str) -> None:
@@ -94,4 +97,4 @@ def say(as_json: bool, content: dict[str, Any], *lines: str) -> None:
         typer.echo(json.dumps(content, indent=1))
     else:
         for line in lines:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(printable(line), soft_wrap=True)

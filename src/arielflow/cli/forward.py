@@ -188,10 +188,10 @@ def select_model(
         found = select_models(
             chosen, planets, planet, output, physics=physics, seed=seed, progress=show
         )
-    console.print(prior_line(planets), markup=False, highlight=False)
+    say(False, {}, prior_line(planets))
     for table in rich_tables(found.table):
         console.print(table)
     for name, fault in found.faults.items():
-        console.print(f"{name}: no comparison ({fault})", markup=False)
+        say(False, {}, f"{name}: no comparison ({fault})")
     if not len(found.table):
         raise typer.Exit(INVALID)

@@ -17,12 +17,15 @@ def score(
     edition: EditionName,
     truth: Annotated[Path, typer.Option(help="Tracedata.hdf5 of the test planets.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the metric's resampling.")] = 0,
+    test: Annotated[
+        Path | None, typer.Option(help="Folder of the test data, to check the planets' order.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Official posterior score of a submission, over planets and per planet."""
+    """Official posterior score of a valid submission, over planets and per planet."""
     from arielflow.submission import score_submission
 
-    scores = score_submission(submission, get_edition(edition), truth, seed)
+    scores = score_submission(submission, get_edition(edition), truth, seed, test)
     mean = sum(scores.values()) / len(scores)
     say(
         as_json,
@@ -39,11 +42,20 @@ def validate_submission(
     test: Annotated[Path, typer.Option(help="Folder of the test data.")],
     as_json: Json = False,
 ) -> None:
-    """Check a submission against every rule of its edition; list every fault."""
-    from arielflow.submission import check_submission
+    """Check a submission against every rule of its edition; list every fault.
 
-    faults = check_submission(submission, get_edition(edition), test)
-    verdict = f"{submission}: {'valid' if not faults else f'{len(faults)} faults'}"
-    say(as_json, {"valid": not faults, "faults": faults}, *faults, verdict)
-    if faults:
+    What keeps the rules and is implausible is a warning: the submission stays valid.
+    """
+    from arielflow.submission_check import review_submission
+
+    found = review_submission(submission, get_edition(edition), test)
+    verdict = f"{len(found.faults)} faults" if found.faults else "valid"
+    say(
+        as_json,
+        {"valid": not found.faults, "faults": found.fault_lines, "warnings": found.warnings},
+        *found.folded_lines,
+        *(f"warning: {line}" for line in found.warnings),
+        f"{submission}: {verdict}",
+    )
+    if found.faults:
         raise typer.Exit(INVALID)

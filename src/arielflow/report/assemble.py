@@ -15,7 +15,7 @@ from arielflow.report.content import load_content
 from arielflow.report.published import LITERATURE, published_r2
 from arielflow.schema import open_dataset
 from arielflow.scoring.leaderboard import REFERENCE_ROWS
-from arielflow.submission import check_faults
+from arielflow.submission import check_findings
 
 
 def assemble_report(
@@ -64,7 +64,8 @@ def assemble_report(
         literature=LITERATURE if _one(inputs["observed"]) else None,
         importances=_importances(_many(inputs["models"])),
         submissions=submissions or None,
-        submission_faults=check_faults(check, submissions) if check else None,
+        submission_faults=check_findings(check, submissions, "faults") if check else None,
+        submission_warnings=check_findings(check, submissions, "warnings") if check else None,
         benchmarks=benchmarks,
         manifest=_one(inputs["manifest"]),
     )

@@ -198,7 +198,9 @@ def _faults(posteriors: Mapping[str, str | Path]) -> list[tuple[str, str]]:
 
 
 def submission_table(
-    files: Mapping[str, str | Path], faults: Mapping[str, Sequence[str]]
+    files: Mapping[str, str | Path],
+    faults: Mapping[str, Sequence[str]],
+    warnings: Mapping[str, Sequence[str]],
 ) -> pd.DataFrame:
     """Name, size, SHA-256 and validity of every submission file.
 
@@ -209,11 +211,14 @@ def submission_table(
     faults
         What the checker found, by track: an empty list means valid; tracks that are not in it were
         not checked.
+    warnings
+        What it found implausible, by track.
     """
     rows = []
     for track, path in files.items():
         found = faults.get(track)
         validity = "not checked" if found is None else "; ".join(found) or "valid"
+        validity = "; warning: ".join([validity, *warnings.get(track, ())])
         size = Path(path).stat().st_size
         row = {"track": track, "file": Path(path).name, "bytes": size, "sha256": sha256(path)}
         rows.append(row | {"validity": validity})
@@ -254,14 +259,15 @@ def load_content(
     importances: str | Path | None = None,
     submissions: Mapping[str, str | Path] | None = None,
     submission_faults: Mapping[str, Sequence[str]] | None = None,
+    submission_warnings: Mapping[str, Sequence[str]] | None = None,
     benchmarks: str | Path | None = None,
     manifest: str | Path | None = None,
 ) -> ReportContent:
     """Load a report's content from a run's files; see :class:`ReportContent` for the meanings.
 
     Posteriors and truth are opened without being read. ``submissions`` gives the file of each
-    track, ``submission_faults`` what the checker found in them, ``benchmarks`` the folder of
-    Snakemake's benchmark files.
+    track, ``submission_faults`` and ``submission_warnings`` what the checker found in them,
+    ``benchmarks`` the folder of Snakemake's benchmark files.
 
     Raises
     ------
@@ -302,7 +308,12 @@ def load_content(
         truth=one(truth, _lazily),
         literature=literature or {},
         importances=one(importances, read_importances),
-        submission=one(submissions, lambda files: submission_table(files, submission_faults or {})),
+        submission=one(
+            submissions,
+            lambda files: submission_table(
+                files, submission_faults or {}, submission_warnings or {}
+            ),
+        ),
         benchmarks=one(benchmarks, benchmark_table),
         manifest=one(manifest, lambda path: json.loads(Path(path).read_text())),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
+
+from arielflow.readers import read_json_object
 
 
 def run_summary(
@@ -30,8 +30,11 @@ def run_summary(
     """
     lines = []
     if check is not None:
-        valid = json.loads(Path(check).read_text())["valid"]
-        verdict = "valid" if valid else "NOT VALID"
+        found = read_json_object(check, ["valid"], "run the rule submit again")
+        verdict = "valid" if found["valid"] else "NOT VALID"
+        n_warnings = sum(map(len, found.get("warnings", {}).values()))
+        if n_warnings:
+            verdict += f", {n_warnings} warnings in {check}"
         lines += [f"submission   {path}  ({verdict})" for path in submission]
     if leaderboard is not None:
         table = pd.read_csv(leaderboard).set_index("model")

@@ -366,7 +366,7 @@ def light_track_score(pred: np.ndarray, true: np.ndarray, factor: float = 100.0)
     Raises
     ------
     ArielflowError
-        Shapes differ, a value is not finite, or a true quartile is zero.
+        Shapes differ, a value is not finite or too large, or a true quartile is zero.
     """
     pred, true = np.asarray(pred, dtype=float), np.asarray(true, dtype=float)
     if pred.shape != true.shape or pred.ndim != 3 or pred.shape[1] != 3 or not len(pred):
@@ -379,4 +379,11 @@ def light_track_score(pred: np.ndarray, true: np.ndarray, factor: float = 100.0)
             "light track: a quartile is not finite or a true one is zero; leave out the planets "
             "without a true posterior"
         )
-    return float(factor * (10 - np.sqrt(np.mean(((pred - true) / true) ** 2))))
+    with np.errstate(over="ignore"):
+        error = np.sqrt(np.mean(((pred - true) / true) ** 2))
+    if not np.isfinite(error):
+        raise ArielflowError(
+            f"light track: quartiles up to {np.abs(pred).max():.3g} have no finite error; check "
+            "their units"
+        )
+    return float(factor * (10 - error))
