@@ -1,3 +1,4 @@
+from arielflow import inputs
 from arielflow.config import config_faults
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -9,6 +10,10 @@ configfile: "config.yaml"
 
 
 if faults := config_faults(config, workflow.source_path("workflow/schemas/config.schema.yaml")):
+    raise WorkflowError("\n".join(faults))
+
+inputs.expand_paths(config)
+if faults := inputs.input_faults(config):
     raise WorkflowError("\n".join(faults))
 
 

@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "arielflow"
 TIERS = [
     {
         *("schema", "errors", "readers", "hdf5", "provenance", "benchmark_files", "config"),
-        "__init__",
+        *("inputs", "__init__"),
     },
     {"physics", "editions", "download", "distributed"},
     {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
@@ -32,6 +32,7 @@ TIERS = [
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
         *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
         *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
+        "check_settings",
     },
     {"scoring", "submission", "evaluate", "evaluate_surrogate", "calibrate", "crate"},
     {"plotting"},

@@ -7,6 +7,8 @@ rule chemistry:
 
 
 rule solve_clouds:
+    input:
+        checked=CHECKED,
     output:
         clouds=f"{CHEMISTRY}/clouds.nc",
     log:
@@ -31,6 +33,7 @@ rule solve_clouds:
 
 rule compress_network:
     input:
+        checked=CHECKED,
         clouds=f"{CHEMISTRY}/clouds.nc",
     output:
         model=directory(f"{CHEMISTRY}/model"),

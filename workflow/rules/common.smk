@@ -23,6 +23,10 @@ DIMENSIONS = config["representation"]["dimensions"]
 DISENTANGLED = config["disentangle"]["methods"]
 DISENTANGLE_MODELS = ["variational_autoencoder"] + DISENTANGLED
 CHEMISTRY = f"{RUN}/chemistry"
+# What every costly job waits for; ancient, since another check makes no result older.
+CHECKED = ancient(f"{RUN}/settings.json")
+CHECKED_SECTIONS = ["edition", "dataset", "simulation", "model_settings", "representation"]
+CHECKED_SECTIONS += ["disentangle", "importance", "variational", "surrogate", "chemistry"]
 REFERENCES = ["prior"]
 SIMULATED = config["dataset"]["path"] is None
 TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]
@@ -137,6 +141,13 @@ def training_sources(family):
     return module_sources(*names)
 
 
+def settings_sources(wildcards):
+    """Digest of the code that says which settings there are."""
+    folders = [PACKAGE / name for name in ("models", "inference", "chemistry", "editions")]
+    names = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return module_sources(*names, "check_settings.py", "training.py")
+
+
 def representation_sources(wildcards):
     """Digest of the code behind a representation of the spectra."""
     names = ["models/disentangled.py", "models/pca.py", "models/scaled.py", "explore.py"]
@@ -174,17 +185,16 @@ def inference_sources(wildcards):
 
 def dataset_files(split):
     """The files that ingesting a split reads."""
-    if SOURCES and (split == "train" or TEST_FOLDER == TRAIN_FOLDER):
-        return [f"{TRAIN_FOLDER}/{name}" for name in SOURCES]
-    if EDITION == "wfc3":
-        names = ["testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy"]
-        return [f"{TRAIN_FOLDER}/{name}" for name in names]
-    folder = TRAIN_FOLDER if split == "train" else TEST_FOLDER
-    below = {"train": "TrainingData", "test": "TestData"}[split]
-    # Test data may also lie directly in the folder named.
-    real = folder != f"{RUN}/dataset" and not (Path(folder) / below).is_dir()
-    root = folder if real else f"{folder}/{below}"
-    return [f"{root}/AuxillaryTable.csv", f"{root}/SpectralData.hdf5"]
+    folder = TEST_FOLDER if split == "test" and not OBSERVED else TRAIN_FOLDER
+    brought = SOURCES if folder == TRAIN_FOLDER else []
+    simulated = folder == f"{RUN}/dataset"
+    return inputs.dataset_files(folder, EDITION, split, brought, simulated=simulated)
+
+
+def marks(paths):
+    """Size and time of files that the workflow does not make itself."""
+    made = {f"{TRAIN_FOLDER}/{name}" for name in SOURCES}
+    return inputs.file_marks([p for p in paths if p not in made and not p.startswith(f"{RUN}/")])
 
 
 def posterior_of(wildcards):

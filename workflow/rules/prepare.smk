@@ -1,8 +1,34 @@
-# Opacities, simulated data in the official layout, and ingestion.
+# Settings, opacities, simulated data in the official layout, and ingestion.
+
+
+# Here and not in a queue: it takes seconds, and all others wait for it.
+localrules:
+    check_settings,
+
+
+rule check_settings:
+    output:
+        settings=f"{RUN}/settings.json",
+    log:
+        f"{RUN}/logs/check_settings.log",
+    benchmark:
+        f"{RUN}/benchmarks/check_settings.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(5),
+    params:
+        settings={name: config[name] for name in CHECKED_SECTIONS},
+        sources=settings_sources,
+    script:
+        "../scripts/check_settings.py"
 
 
 rule prepare_opacities:
     input:
+        checked=CHECKED,
         tables=[] if BUILTIN else opacity_files,
     output:
         record=f"{RUN}/opacities.json",
@@ -20,6 +46,7 @@ rule prepare_opacities:
         edition=EDITION,
         physics=PHYSICS,
         builtin=BUILTIN,
+        marks=lambda w: [] if BUILTIN else marks(opacity_files(w)),
     script:
         "../scripts/prepare_opacities.py"
 
@@ -28,6 +55,7 @@ if FAST:
 
     rule build_nodes:
         input:
+            checked=CHECKED,
             opacities=f"{RUN}/opacities.json",
         output:
             nodes=PHYSICS["nodes"],
@@ -55,6 +83,7 @@ if SIMULATED:
 
     rule simulate_dataset:
         input:
+            checked=CHECKED,
             physics=PHYSICS_FILES,
             truth_library=config["simulation"]["truth_library"],
         output:
@@ -91,12 +120,14 @@ if SIMULATED:
             sizes={key: config["simulation"][key] for key in ("n_train", "n_traces")},
             n_test=config["simulation"]["n_test"] if SIMULATED_TEST else 0,
             folder=lambda w: f"{RUN}/dataset",
+            marks=lambda w: marks(config["simulation"]["truth_library"]),
         script:
             "../scripts/simulate_dataset.py"
 
 
 rule ingest:
     input:
+        checked=CHECKED,
         files=lambda w: dataset_files(w.split),
         ground_truth=lambda w: (
             f"{RUN}/dataset/TrainingData/Ground Truth Package"
@@ -125,6 +156,7 @@ rule ingest:
     params:
         edition=EDITION,
         folder=lambda w: TRAIN_FOLDER if w.split != "test" or OBSERVED else TEST_FOLDER,
+        marks=lambda w: marks(dataset_files(w.split)),
         prior=config["dataset"]["prior"],
     script:
         "../scripts/ingest.py"
@@ -159,6 +191,7 @@ if SCORED:
 # Training planets beyond the data set's, for the models that ask for planets: prior.
 rule simulate_prior_planets:
     input:
+        checked=CHECKED,
         physics=PHYSICS_FILES,
     output:
         planets=f"{RUN}/ingested/prior.nc",

@@ -4,6 +4,8 @@
 if DOWNLOADED:
 
     rule download:
+        input:
+            checked=CHECKED,
         output:
             file=f"{TRAIN_FOLDER}/{{file}}",
         log:
@@ -28,6 +30,7 @@ if STORED:
 
     rule fetch:
         input:
+            checked=CHECKED,
             file=lambda w: storage(SOURCES[w.file]["url"]),
         output:
             file=f"{TRAIN_FOLDER}/{{file}}",
