@@ -1,5 +1,5 @@
 from arielflow import inputs
-from arielflow.config import config_faults
+from arielflow.config_faults import config_faults
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 

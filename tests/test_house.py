@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from arielflow.chemistry.compressed import CompressedNetwork
-from arielflow.config import config_faults, merged, read_config
+from arielflow.config import merged, read_config
+from arielflow.config_faults import config_faults
 from arielflow.editions import NAMES, get_edition
 from arielflow.models import FAMILIES, make_estimator, make_representation
 from arielflow.models.surrogate import Emulator
@@ -23,7 +24,7 @@ SOURCE = ROOT / "src" / "arielflow"
 TIERS = [
     {
         *("schema", "errors", "readers", "hdf5", "provenance", "benchmark_files", "config"),
-        *("inputs", "__init__"),
+        *("config_faults", "config_rules", "inputs", "__init__"),
     },
     {"physics", "editions", "download", "distributed"},
     {"training", "features", "coordinates", "posterior", "priors", "diagnostics"},
