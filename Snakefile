@@ -1,5 +1,4 @@
 from arielflow import inputs
-from arielflow.config_faults import config_faults
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -9,11 +8,8 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
-if faults := config_faults(config, workflow.source_path("workflow/schemas/config.schema.yaml")):
-    raise WorkflowError("\n".join(faults))
-
-inputs.expand_paths(config)
-if faults := inputs.input_faults(config):
+schema = workflow.source_path("workflow/schemas/config.schema.yaml")
+if faults := inputs.run_faults(config, schema):
     raise WorkflowError("\n".join(faults))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from arielflow.errors import ArielflowError
-from arielflow.readers import read_yaml
+from arielflow.readers import read_yaml, regular_file
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -33,6 +33,21 @@ def read_config(*paths: str | Path) -> dict[str, Any]:
             )
         config = merged(config, content or {})
     return config
+
+
+def config_files(line: str) -> list[Path]:
+    """Files that a line names, as make's CONFIG does: one, or several with blanks between them.
+
+    Raises
+    ------
+    ArielflowError
+        One of them is not there, or none is named.
+    """
+    # The name of a single file may have blanks.
+    names = [line] if line.strip() and Path(line).is_file() else line.split()
+    if not names:
+        raise ArielflowError("CONFIG: names no file; leave it out, or name a configuration")
+    return [regular_file(name, "check CONFIG") for name in names]
 
 
 def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from arielflow.config_faults import config_faults
 from arielflow.readers import listed, shown
 
 _WFC3_FILES = ("testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy")
@@ -24,6 +25,22 @@ _TRUTH_FILES = tuple(
     for name in ("FM_Parameter_Table.csv", "Tracedata.hdf5", "TraceData.hdf5")
 )
 _MOST_LISTED = 1000
+
+
+def run_faults(config: dict[str, Any], schema: str | Path) -> list[str]:
+    """What is wrong with a configuration or missing of what its run starts from, a line a fault.
+
+    Parameters
+    ----------
+    config
+        The merged configuration, whose paths are written out (:func:`expand_paths`).
+    schema
+        YAML file of its JSON schema.
+    """
+    if faults := config_faults(config, schema):
+        return faults
+    expand_paths(config)
+    return input_faults(config)
 
 
 def expand_paths(config: dict[str, Any]) -> None:

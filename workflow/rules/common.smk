@@ -60,6 +60,10 @@ SUBMISSION_FILES = (
     else []
 )
 
+# What may not be in a planet's name where that names a file: the shell, or Snakemake's own command
+# lines of its jobs, would read it otherwise. Blanks may, as in HD 209458 b; 7b to 7d are {|}.
+UNNAMABLE = r"\s/\\'\"`$,\x00-\x1f\x7b-\x7d\x7f"
+
 
 wildcard_constraints:
     split="train|test|observed",
@@ -69,7 +73,7 @@ wildcard_constraints:
     representation="|".join(set(REPRESENTATIONS + DISENTANGLE_MODELS)),
     dimension="[0-9]+",
     member="[0-9]+",
-    planet="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    planet=rf"[^.{UNNAMABLE}](?:[^{UNNAMABLE}]| )*",
 
 
 def growing(first):

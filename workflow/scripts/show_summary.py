@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import yaml
+from arielflow.config import config_files, read_config
 
-run = yaml.safe_load(Path(sys.argv[1]).read_text())["run"]
+run = read_config("config.yaml", *config_files(sys.argv[1]))["run"]
 print(Path("results", run, "summary.txt").read_text(), end="")
