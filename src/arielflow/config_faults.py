@@ -115,6 +115,9 @@ def _lines(error: ValidationError, known: list[str]) -> Iterator[str]:
         "exclusiveMinimum": lambda: f"found {found}, expected above {expected}",
         "maximum": lambda: f"found {found}, expected at most {expected}",
         "pattern": lambda: f"found {found}, expected text that matches {expected}",
+        "maxLength": lambda: f"{len(error.instance)} characters, expected at most {expected}",
+        "maxItems": lambda: f"{len(error.instance)} items, expected at most {expected}",
+        "minItems": lambda: f"{len(error.instance)} items, expected at least {expected}",
         "uniqueItems": lambda: f"found {found}, expected every item once",
     }
     meaning = error.schema.get("description", "")

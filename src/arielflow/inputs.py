@@ -152,13 +152,15 @@ def input_faults(config: Mapping[str, Any]) -> list[str]:
 
 def _dataset_faults(dataset: Mapping[str, Any], edition: str) -> Iterator[str]:
     path, test_path, sources = dataset["path"], dataset["test_path"], dataset["sources"]
+    faults = []
     if path is not None:
-        yield from _files_faults("dataset.path", path, edition, "train", sources)
+        faults = list(_files_faults("dataset.path", path, edition, "train", sources))
+        yield from faults
     if edition == "wfc3":
         return  # one file holds all its planets
     if test_path is not None:
         yield from _files_faults("dataset.test_path", test_path, edition, "test", ())
-    elif path is not None and _is_folder(path):
+    elif path is not None and not faults:
         test = dataset_files(path, edition, "test", sources)
         if test == dataset_files(path, edition, "train", sources):
             yield (
