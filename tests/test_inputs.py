@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow_run import ROOT, project, snakemake
+from workflow_run import LOCAL, ROOT, snakemake
 
 from arielflow import inputs
 from arielflow.config import merged, read_config
@@ -141,43 +143,46 @@ def test_files_of_a_data_set_are_those_that_its_readers_read(here: Path) -> None
     assert len(found) == 2 + len(names)
 
 
-RUN = ("--configfile", "own.yaml", "--rerun-triggers", "mtime", "params", "input", "code", "--")
-TARGETS = ("results/own/ingested/train.nc", "results/own/ingested/train_split.csv")
+def _old(folder: Path) -> None:
+    """Give all files of a folder a time long before any result's."""
+    for path in folder.rglob("*"):
+        os.utime(path, (1e9, 1e9))
 
 
-def test_an_exchanged_source_reruns_what_was_made_of_it(tmp_path: Path) -> None:
+def _jobs(folder: Path) -> set[str]:
+    """Rules of the jobs that are left to do for the split of a data set of one's own."""
+    done = run_own(folder, "-n")
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
+
+
+def run_own(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    target = "results/own/ingested/train_split.csv"
+    return snakemake(folder, *LOCAL, *arguments, "--configfile", "own.yaml", "--", target)
+
+
+def test_an_exchanged_source_reruns_what_was_made_of_it(tiny: Path) -> None:
     """Even where it is older than the results, and never as if the old results were its own."""
-    folder = project(tmp_path)
     for name in ("one", "two"):
-        for below in ("TrainingData", "TestData"):
-            _fill(folder / "data" / name / below)
-            for path in (folder / "data" / name / below).iterdir():
-                os.utime(path, (1e9, 1e9))
-    (folder / "own.yaml").write_text("run: own\ndataset: {path: data/one}\n")
-    plan = snakemake(folder, "-n", *RUN, *TARGETS)
-    assert plan.returncode == 0, plan.stderr[-2000:]
-    for line in re.findall(r"^ *output: (.+)$", plan.stdout + plan.stderr, re.MULTILINE):
-        for name in line.split(", "):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).touch()
-    snakemake(folder, "--cores", "1", "--touch", *RUN, *TARGETS)
-
-    def jobs() -> set[str]:
-        done = snakemake(folder, "-n", *RUN, *TARGETS)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return set(re.findall(r"^rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
-
-    assert jobs() == set()
-    table = folder / "data/one/TrainingData/AuxillaryTable.csv"
-    table.write_text("planet_ID\n")
-    os.utime(table, (1e9, 1e9))
-    assert jobs() == {"ingest", "split_planets"}
-    table.write_text("")
-    os.utime(table, (1e9, 1e9))
-    assert jobs() == set()
-    (folder / "own.yaml").write_text("run: own\ndataset: {path: data/two}\n")
-    assert jobs() >= {"ingest", "split_planets"}
-    (folder / "own.yaml").write_text("run: own\ndataset: {path: data/nowhere}\n")
-    done = snakemake(folder, "-n", *RUN, *TARGETS)
+        shutil.copytree(tiny / "results/tiny/dataset", tiny / "data" / name)
+        _old(tiny / "data" / name)
+    own = tiny / "own.yaml"
+    own.write_text("run: own\ndataset: {path: data/one}\n")
+    done = run_own(tiny)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert _jobs(tiny) == set()
+    made = {"ingest", "split_planets"}
+    truth = tiny / "data/one/TrainingData/Ground Truth Package/FM_Parameter_Table.csv"
+    content = truth.read_text()
+    truth.write_text("".join(content.splitlines(keepends=True)[:-1]))
+    _old(tiny / "data/one")
+    assert _jobs(tiny) == made
+    truth.write_text(content)
+    _old(tiny / "data/one")
+    assert _jobs(tiny) == set()
+    own.write_text("run: own\ndataset: {path: data/two}\n")
+    assert _jobs(tiny) >= made
+    own.write_text("run: own\ndataset: {path: data/nowhere}\n")
+    done = run_own(tiny, "-n")
     assert done.returncode != 0
     assert "config: dataset.path: data/nowhere: no such folder" in done.stderr
