@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from workflow_run import ROOT, project, run_tiny, snakemake
 
 from arielflow.check_settings import checked_settings
 from arielflow.config import config_files, merged, read_config
-from arielflow.config_faults import config_faults
+from arielflow.config_faults import config_faults, settings_faults
 from arielflow.errors import ArielflowError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -54,7 +55,7 @@ NONE = [
     ({"dataset": {"path": "data/{x}"}}, ["dataset.path", "data/{x}"]),
     ({"dataset": None}, ["dataset", "expected a mapping"]),
     ({"simulation": [1]}, ["simulation", "expected a mapping"]),
-    ({1: 2}, ["top level", "unknown key 1"]),
+    ({1: 2}, ["top level", "key 1", "quotes"]),
 ]
 TAKEN = [
     (_model("prior"), ["models", "'prior'", "reference row"]),
@@ -319,7 +320,7 @@ def test_commands_for_runs_name_a_missing_file_in_one_line(command, option, tmp_
     assert "typo.yaml: no such file" in done.stderr and "Traceback" not in done.stderr
 
 
-# Settings of models, by the first job.
+# Settings of models, when a run starts.
 
 
 @pytest.mark.parametrize(
@@ -340,37 +341,52 @@ def test_commands_for_runs_name_a_missing_file_in_one_line(command, option, tmp_
             {"disentangle": {"methods": ["factor"], "settings": {"weigth": 3}}},
             ["disentangle.settings", "factor", "weigth"],
         ),
-        ({"dataset": {"prior": "population"}, "edition": "adc2022"}, None),
         ({"dataset": {"prior": "matched"}, "edition": "wfc3"}, ["dataset.prior", "population"]),
     ],
 )
-def test_settings_of_every_part_are_checked_before_it_is_made(change, words) -> None:
-    config = merged(deepcopy(DEFAULT), change)
-    if words is None:
-        assert checked_settings(config)
-        return
-    with pytest.raises(ArielflowError) as caught:
-        checked_settings(config)
-    assert all(word in str(caught.value) for word in words), caught.value
+def test_settings_of_every_part_are_checked(change, words) -> None:
+    settings, (fault,) = checked_settings(merged(deepcopy(DEFAULT), change))
+    assert fault.startswith("config: ") and "\n" not in fault and len(fault) < 1000
+    assert all(word in fault for word in words), fault
+    assert settings["model_settings.mc_dropout.settings"]["training"]["batch_size"] == 32
 
 
-def test_no_costly_job_runs_before_the_settings_are_checked(tmp_path: Path) -> None:
+def test_good_settings_are_kept_with_their_defaults_and_checked_once(tmp_path: Path) -> None:
+    record = tmp_path / "run/settings.json"
+    assert settings_faults(DEFAULT, record, "code") == []
+    kept = json.loads(record.read_text())["settings"]
+    assert kept["importance.settings"]["most_draws"] == 10_000
+    before = record.stat().st_mtime_ns
+    assert settings_faults(DEFAULT, record, "code") == []
+    assert record.stat().st_mtime_ns == before
+    for damaged in ("", "[]", '{"digest": 1'):
+        record.write_text(damaged)
+        assert settings_faults(DEFAULT, record, "code") == []
+        assert json.loads(record.read_text())["settings"] == kept
+    slips = {name: {"settings": {"slip": 1}} for name in ("flow", "mc_dropout")}
+    faults = settings_faults(merged(DEFAULT, {"model_settings": slips}), record, "code")
+    assert len(faults) == 2 and all("slip" in fault for fault in faults)
+    assert json.loads(record.read_text())["settings"] == kept
+
+
+def test_no_job_runs_before_the_settings_are_checked(tmp_path: Path) -> None:
     folder = project(tmp_path)
     (folder / "slip.yaml").write_text("model_settings: {flow: {settings: {hiden: 3}}}\n")
     files = ("--configfile", "tests/config/tiny.yaml", "slip.yaml")
     done = snakemake(folder, "--cores", "2", "--keep-going", *files)
-    assert done.returncode != 0 and "hiden" in done.stderr
-    assert {path.name for path in (folder / "results/tiny/logs").iterdir()} == {
-        "check_settings.log"
-    }
+    assert done.returncode != 0 and "model_settings.flow.settings" in done.stderr
+    assert "hiden" in done.stderr and "Traceback" not in done.stderr
+    assert not (folder / "results/tiny").exists()
+    # Nothing is left locked either.
+    assert snakemake(folder, "--cores", "2", *files).stderr.count("hiden") == 1
 
 
-def test_other_settings_are_checked_and_rerun_what_they_shape_alone(tiny: Path) -> None:
+def test_other_settings_rerun_what_they_shape_alone(tiny: Path) -> None:
     (tiny / "change.yaml").write_text("model_settings: {flow: {settings: {hidden: 24}}}\n")
     done = run_tiny(tiny, "-n", "--configfile", "tests/config/tiny.yaml", "change.yaml")
     assert done.returncode == 0, done.stderr[-2000:]
-    jobs = set(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
-    assert {"check_settings", "train_model", "sample_posterior"} <= jobs
+    jobs = set(re.findall(r"^rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
+    assert {"train_model", "sample_posterior"} <= jobs
     assert not jobs & {"prepare_opacities", "simulate_dataset", "ingest", "train_representation"}
 
 

@@ -1,11 +1,13 @@
 """Every setting of a run, checked before anything is computed.
 
-Names and ranges of a model's settings stand beside the model, whose import takes seconds; the
-Snakefile, which every job parses, checks the rest (:mod:`arielflow.config`).
+Names and ranges of a model's settings stand beside the model, whose import takes seconds, so that
+the Snakefile asks a process of its own (:func:`arielflow.config_faults.settings_faults`).
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,40 +16,38 @@ from arielflow.chemistry.compressed import CompressionSettings
 from arielflow.chemistry.network import Conditions
 from arielflow.chemistry.solver import Times
 from arielflow.config import strict_settings
+from arielflow.config_faults import FAULTS
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.inference.importance import ImportanceSettings
 from arielflow.inference.variational import VariationalSettings
 from arielflow.models import FAMILIES, make_estimator, make_representation
 from arielflow.models.surrogate import Emulator
+from arielflow.provenance import write_json
 from arielflow.readers import listed
 from arielflow.retrieve_importance import Fallback
 
 
-def checked_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of everything that a run can be asked for, defaults included.
+def checked_settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The settings of everything that a run can be asked for, defaults included, and their faults.
 
     Parameters
     ----------
     config
-        The run's configuration; ``CHECKED_SECTIONS`` in common.smk are those that are read.
+        A configuration without other faults (:func:`arielflow.config_faults.config_faults`).
 
-    Raises
-    ------
-    ArielflowError
-        A setting is unknown, of the wrong type or out of range, or the edition has no such prior;
-        the message has every fault.
+    Returns
+    -------
+    settings : by their place in the configuration, those without a fault
+    faults : a line each: unknown settings, wrong types, values out of range, unknown priors
     """
-    faults = list(_prior_faults(config))
-    checked = {}
+    checked, faults = {}, list(_prior_faults(config))
     for where, make in _parts(config):
         try:
             checked[where] = make()
         except ArielflowError as error:
             faults.append(f"config: {where}: {error}")
-    if faults:
-        raise ArielflowError(". ".join(faults))
-    return checked
+    return checked, faults
 
 
 def _parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
@@ -107,3 +107,16 @@ def _prior_faults(config: Mapping[str, Any]) -> Iterator[str]:
                 f"config: {where}: edition {edition.name} has no prior {name!r}; choose "
                 f"{listed(known)}"
             )
+
+
+def _main(record: str, digest: str) -> None:
+    """Check the configuration on standard input; print its faults, or keep the settings."""
+    settings, faults = checked_settings(json.load(sys.stdin))
+    if faults:
+        print("\n".join(faults))
+        sys.exit(FAULTS)
+    write_json({"digest": digest, "settings": settings}, record)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,12 +1,16 @@
 """What is wrong with a run's configuration, found before anything is computed.
 
 Light on purpose: the Snakefile asks, and every job parses the Snakefile. Settings of models, whose
-ranges stand beside the models, are left to :mod:`arielflow.check_settings`.
+ranges stand beside the models, are asked of :mod:`arielflow.check_settings` when a run starts.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import islice
@@ -17,7 +21,11 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from arielflow.config_rules import cross_faults
-from arielflow.readers import listed, shown, unfolding_fault
+from arielflow.errors import ArielflowError
+from arielflow.readers import listed, read_json, shown, unfolding_fault
+
+FAULTS = 2
+"""Exit status of the process that checks settings, where it finds faults."""
 
 # Hundreds are many; what compares every item with every other must take no second.
 _MOST_ENTRIES, _MOST_ITEMS, _LONGEST_TEXT = 5_000, 300, 4_000
@@ -68,12 +76,49 @@ def config_faults(config: Mapping[str, Any], schema: str | Path) -> list[str]:
     return faults
 
 
+def settings_faults(config: Mapping[str, Any], record: str | Path, code: str) -> list[str]:
+    """What is wrong with the settings of models, one line a fault; takes seconds, once.
+
+    Parameters
+    ----------
+    config
+        A configuration without other faults.
+    record
+        Keeps what was checked, defaults included, so that only other settings or code are checked
+        again.
+    code
+        Digest of the code that says which settings there are.
+    """
+    text = json.dumps(config, sort_keys=True, default=str)
+    digest = hashlib.sha256(f"{code} {text}".encode()).hexdigest()
+    if _recorded(record) == digest:
+        return []
+    # The models bring hundreds of megabytes, which the head of a run has no other use for.
+    command = [sys.executable, "-m", "arielflow.check_settings", str(record), digest]
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    if done.returncode == FAULTS:
+        return done.stdout.splitlines()
+    if done.returncode:
+        reason = shown("".join(done.stderr.splitlines()[-1:]), 300)
+        return [f"config: the settings of models could not be checked ({reason})"]
+    return []
+
+
+def _recorded(record: str | Path) -> str | None:
+    try:
+        return read_json(record)["digest"]
+    except (ArielflowError, LookupError, TypeError):  # none yet, or another program's
+        return None
+
+
 def _value_faults(part: object, where: str) -> Iterator[str]:
     """Values that no entry may have, whatever its place."""
     start = f"config: {where or 'top level'}"
     if isinstance(part, Mapping):
         for key, value in part.items():
-            if isinstance(key, str) and not key.isprintable():
+            if not isinstance(key, str):
+                yield f"{start}: the key {shown(repr(key))} is no text; write it in quotes"
+            elif not key.isprintable():
                 yield f"{start}: the key {shown(ascii(key))} holds what does not print; mend it"
             else:
                 yield from _value_faults(value, f"{where}.{shown(key)}".lstrip("."))

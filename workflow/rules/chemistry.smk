@@ -7,8 +7,6 @@ rule chemistry:
 
 
 rule solve_clouds:
-    input:
-        checked=CHECKED,
     output:
         clouds=f"{CHEMISTRY}/clouds.nc",
     log:
@@ -33,7 +31,6 @@ rule solve_clouds:
 
 rule compress_network:
     input:
-        checked=CHECKED,
         clouds=f"{CHEMISTRY}/clouds.nc",
     output:
         model=directory(f"{CHEMISTRY}/model"),

@@ -23,10 +23,6 @@ DIMENSIONS = config["representation"]["dimensions"]
 DISENTANGLED = config["disentangle"]["methods"]
 DISENTANGLE_MODELS = ["variational_autoencoder"] + DISENTANGLED
 CHEMISTRY = f"{RUN}/chemistry"
-# What every costly job waits for; ancient, since another check makes no result older.
-CHECKED = ancient(f"{RUN}/settings.json")
-CHECKED_SECTIONS = ["edition", "dataset", "simulation", "model_settings", "representation"]
-CHECKED_SECTIONS += ["disentangle", "importance", "variational", "surrogate", "chemistry"]
 REFERENCES = ["prior"]
 SIMULATED = config["dataset"]["path"] is None
 TRAIN_FOLDER = f"{RUN}/dataset" if SIMULATED else config["dataset"]["path"]
@@ -145,7 +141,7 @@ def training_sources(family):
     return module_sources(*names)
 
 
-def settings_sources(wildcards):
+def settings_sources():
     """Digest of the code that says which settings there are."""
     folders = [PACKAGE / name for name in ("models", "inference", "chemistry", "editions")]
     names = sorted(path for folder in folders for path in folder.glob("*.py"))

@@ -27,7 +27,6 @@ rule explore:
 # One job a representation and dimension, like the members of an ensemble.
 rule train_representation:
     input:
-        checked=CHECKED,
         planets=f"{RUN}/ingested/train.nc",
         split=f"{RUN}/ingested/train_split.csv",
     output:

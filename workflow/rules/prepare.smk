@@ -1,34 +1,8 @@
-# Settings, opacities, simulated data in the official layout, and ingestion.
-
-
-# Here and not in a queue: it takes seconds, and all others wait for it.
-localrules:
-    check_settings,
-
-
-rule check_settings:
-    output:
-        settings=f"{RUN}/settings.json",
-    log:
-        f"{RUN}/logs/check_settings.log",
-    benchmark:
-        f"{RUN}/benchmarks/check_settings.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    params:
-        settings={name: config[name] for name in CHECKED_SECTIONS},
-        sources=settings_sources,
-    script:
-        "../scripts/check_settings.py"
+# Opacities, simulated data in the official layout, and ingestion.
 
 
 rule prepare_opacities:
     input:
-        checked=CHECKED,
         tables=[] if BUILTIN else opacity_files,
     output:
         record=f"{RUN}/opacities.json",
@@ -55,7 +29,6 @@ if FAST:
 
     rule build_nodes:
         input:
-            checked=CHECKED,
             opacities=f"{RUN}/opacities.json",
         output:
             nodes=PHYSICS["nodes"],
@@ -83,7 +56,6 @@ if SIMULATED:
 
     rule simulate_dataset:
         input:
-            checked=CHECKED,
             physics=PHYSICS_FILES,
             truth_library=config["simulation"]["truth_library"],
         output:
@@ -127,7 +99,6 @@ if SIMULATED:
 
 rule ingest:
     input:
-        checked=CHECKED,
         files=lambda w: dataset_files(w.split),
         ground_truth=lambda w: (
             f"{RUN}/dataset/TrainingData/Ground Truth Package"
@@ -191,7 +162,6 @@ if SCORED:
 # Training planets beyond the data set's, for the models that ask for planets: prior.
 rule simulate_prior_planets:
     input:
-        checked=CHECKED,
         physics=PHYSICS_FILES,
     output:
         planets=f"{RUN}/ingested/prior.nc",

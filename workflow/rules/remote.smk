@@ -4,8 +4,6 @@
 if DOWNLOADED:
 
     rule download:
-        input:
-            checked=CHECKED,
         output:
             file=f"{TRAIN_FOLDER}/{{file}}",
         log:
@@ -30,7 +28,6 @@ if STORED:
 
     rule fetch:
         input:
-            checked=CHECKED,
             file=lambda w: storage(SOURCES[w.file]["url"]),
         output:
             file=f"{TRAIN_FOLDER}/{{file}}",

@@ -59,7 +59,6 @@ rule sample_prior:
 # planet's fall-back on nested sampling runs inside its chunk's job.
 rule sample_importance:
     input:
-        checked=CHECKED,
         members=lambda w: members(w.model),
         posterior=f"{RUN}/posteriors/test/{{model}}.nc",
         planets=f"{RUN}/ingested/test.nc",
@@ -96,7 +95,6 @@ rule sample_importance:
 
 rule sample_variational:
     input:
-        checked=CHECKED,
         start=(
             [f"{RUN}/posteriors/test/{config['variational']['start']}.nc"]
             if config["variational"]["start"] in MODELS
@@ -156,7 +154,6 @@ rule gather_posterior:
 # Asked for by name, such as results/default/posteriors/nested/public1.nc; takes minutes a planet.
 rule retrieve_nested:
     input:
-        checked=CHECKED,
         planets=f"{RUN}/ingested/test.nc",
         physics=PHYSICS_FILES,
     output:

@@ -4,7 +4,6 @@
 
 rule train_model:
     input:
-        checked=CHECKED,
         planets=lambda w: f"{RUN}/ingested/{training_set(w.model)}.nc",
         split=lambda w: f"{RUN}/ingested/{training_set(w.model)}_split.csv",
         annotated=lambda w: annotated_files(w.model),
@@ -40,7 +39,6 @@ rule train_model:
 # Made on request alone: snakemake results/<run>/tuning/<model>.yaml
 rule tune_model:
     input:
-        checked=CHECKED,
         planets=lambda w: f"{RUN}/ingested/{training_set(w.model)}.nc",
         split=lambda w: f"{RUN}/ingested/{training_set(w.model)}_split.csv",
         annotated=lambda w: annotated_files(w.model),
@@ -73,7 +71,6 @@ rule tune_model:
 # Made on request alone: no rule of the default run needs a surrogate.
 rule train_surrogate:
     input:
-        checked=CHECKED,
         planets=f"{RUN}/ingested/train.nc",
         split=f"{RUN}/ingested/train_split.csv",
     output:
