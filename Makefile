@@ -13,10 +13,13 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/default --core
 
 COMPILE = $(BIN)/pip-compile --quiet --strip-extras --no-header --allow-unsafe \
   --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# A name may have blanks, so that the shell must see it as one word.
+CONFIGURED = $(BIN)/python workflow/scripts/configured.py "$$CONFIG"
 
 export PYTHONHASHSEED := 0
+export CONFIG
 
-.PHONY: help install run chemistry recover test test-cluster test-slow test-kills lint lock embedded-data benchmark clean distclean
+.PHONY: help install config-found run chemistry recover test test-cluster test-slow test-kills lint lock embedded-data benchmark clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,12 +41,17 @@ $(EQUIPPED): $(INSTALLED) requirements-test.lock
 	$(PIP) --require-hashes --no-deps -r requirements-test.lock
 	@touch $@
 
-run: $(INSTALLED)  ## run the workflow (CONFIG=config.yaml CORES=2) and say where the results are
-	@$(SNAKEMAKE) --configfile $(CONFIG)
-	@$(BIN)/python workflow/scripts/show_summary.py $(CONFIG)
+# Before an installation of minutes.
+config-found:
+	@[ -f "$$CONFIG" ] || { set -f; for file in $$CONFIG; do [ -f "$$file" ] \
+	  || { echo "arielflow: CONFIG: $$file: no such file; check the path" >&2; exit 1; }; done; }
 
-recover: $(INSTALLED)  ## pick up a killed run: end its leftover jobs, unlock, rerun (PROFILE=… CONFIG=…)
-	@$(BIN)/arielflow recover --workflow-profile $(PROFILE) --configfile $(CONFIG) \
+run: config-found $(INSTALLED)  ## run the workflow (CONFIG=config.yaml CORES=2) and say where the results are
+	@$(CONFIGURED) $(SNAKEMAKE)
+	@$(BIN)/python workflow/scripts/show_summary.py "$$CONFIG"
+
+recover: config-found $(INSTALLED)  ## pick up a killed run: end its leftover jobs, unlock, rerun (PROFILE=… CONFIG=…)
+	@$(CONFIGURED) $(BIN)/arielflow recover --workflow-profile "$(PROFILE)" \
 	  $(if $(findstring default,$(PROFILE)),--cores $(CORES))
 
 chemistry: $(INSTALLED)  ## compress a reaction network (docs/chemistry.md)

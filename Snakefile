@@ -1,4 +1,5 @@
-from arielflow.config import config_faults
+from arielflow import inputs
+from arielflow.config_faults import settings_faults
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -8,7 +9,8 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
-if faults := config_faults(config, workflow.source_path("workflow/schemas/config.schema.yaml")):
+schema = workflow.source_path("workflow/schemas/config.schema.yaml")
+if faults := inputs.run_faults(config, schema):
     raise WorkflowError("\n".join(faults))
 
 
@@ -27,6 +29,13 @@ include: "workflow/rules/chemistry.smk"
 include: "workflow/rules/retrieve.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/deliver.smk"
+
+
+# No rule: what waits for a rule's file, ancient or not, is not looked at for changes of its own when
+# that rule has to run.
+onstart:
+    if faults := settings_faults(config, f"{RUN}/settings.json", settings_sources()):
+        raise WorkflowError("\n".join(faults))
 
 
 report: "workflow/report/workflow.rst"

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from arielflow.chemistry.compressed import CompressedNetwork
-from arielflow.config import config_faults, merged, read_config
+from arielflow.config import merged, read_config
+from arielflow.config_faults import config_faults
 from arielflow.editions import NAMES, get_edition
 from arielflow.models import FAMILIES, make_estimator, make_representation
 from arielflow.models.surrogate import Emulator
@@ -23,7 +24,8 @@ SOURCE = ROOT / "src" / "arielflow"
 TIERS = [
     {
         *("schema", "errors", "readers", "hdf5", "provenance", "checksums", "benchmark_files"),
-        *("config", "__init__", "plausibility", "settings"),
+        *("config", "config_faults", "config_rules", "inputs", "__init__", "plausibility"),
+        "settings",
     },
     {"physics", "editions", "download", "transfer", "distributed"},
     {
@@ -35,6 +37,7 @@ TIERS = [
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
         *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
         *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
+        "check_settings",
     },
     {
         *("scoring", "submission", "submission_check", "submission_verdict"),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from arielflow.config import config_faults, merged, read_config
+from arielflow.config import merged, read_config
+from arielflow.config_faults import config_faults
 from arielflow.errors import ArielflowError
 from arielflow.models import flow, flow_matching, make_estimator
 from arielflow.tune import tune

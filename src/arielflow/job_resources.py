@@ -39,7 +39,7 @@ def resource_table(folder: Path, arguments: Sequence[str]) -> pd.DataFrame:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     said = done.stdout + done.stderr
     if done.returncode:
-        raise ArielflowError(f"snakemake --dry-run failed: {said.strip()[-500:]}")
+        raise ArielflowError(f"snakemake --dry-run failed: {last_words(said)}")
     jobs = [
         {
             "rule": rule,
@@ -62,13 +62,19 @@ def resource_table(folder: Path, arguments: Sequence[str]) -> pd.DataFrame:
     ).reset_index()
 
 
+def last_words(text: str) -> str:
+    """The end of what a program said, on one line."""
+    words = " ".join(text.split())
+    return words if len(words) <= 500 else f"…{words[-500:]}"
+
+
 def planned_jobs(plan: str) -> Iterator[tuple[str, str, int, int]]:
     """Rule, benchmark file, memory [MB] and run time [min] of every job of a dry run's text."""
-    for block in re.split(r"^ *(?=rule \w+:$)", plan, flags=re.MULTILINE)[1:]:
+    for block in re.split(r"^ *(?:local)?(?=rule \w+:$)", plan, flags=re.MULTILINE)[1:]:
         benchmark, memory, runtime = (
             re.search(pattern, block, re.MULTILINE)
             for pattern in (
-                r"^ *benchmark: (\S+)$",
+                r"^ *benchmark: (.+)$",
                 r"^ *resources: .*\bmem_mb=(\d+)",
                 r"^ *resources: .*\bruntime=(\d+)",
             )

@@ -151,11 +151,11 @@ def read_yaml(path: str | Path) -> Any:
     with guarded(path, "YAML file", "mend it"):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     if fault := unfolding_fault(content):
-        raise ArielflowError(f"{path}: {fault}; write it without aliases")
+        raise ArielflowError(f"{path}: {fault}; write it without aliases (&, *)")
     return content
 
 
-def unfolding_fault(content: object) -> str | None:
+def unfolding_fault(content: object, most: int = _MOST_YAML_NODES) -> str | None:
     """What is wrong with nested content that shares parts (YAML aliases), None if nothing is.
 
     Parts that hold one another unfold to exponentially many, or without end; any walk over them,
@@ -177,10 +177,11 @@ def unfolding_fault(content: object) -> str | None:
         return sizes[id(part)]
 
     count = size(content, 0)
-    if count <= _MOST_YAML_NODES:
+    if count <= most:
         return None
-    entries = "no end of" if math.isinf(count) else f"{count:.3g}"
-    return f"its aliases unfold to {entries} entries, expected at most {_MOST_YAML_NODES}"
+    if math.isinf(count):
+        return "its parts hold themselves, or lie more than 100 deep in one another"
+    return f"it unfolds to {count:.3g} entries, expected at most {most}"
 
 
 def read_csv(path: str | Path, remedy: str = "mend the table") -> pd.DataFrame:

@@ -17,9 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from arielflow.errors import ArielflowError
+from arielflow.readers import read_yaml
 
 JOB_PREFIX = "arielflow"
 _PROFILES = ("--profile", "--workflow-profile")
@@ -147,8 +146,8 @@ def _executor(arguments: Sequence[str]) -> str | None:
     for option in _PROFILES:
         file = Path(given[option], "config.yaml") if option in given else None
         if file and file.is_file():
-            profile: Mapping[str, str] = yaml.safe_load(file.read_text()) or {}
-            if "executor" in profile:
+            profile = read_yaml(file)
+            if isinstance(profile, Mapping) and "executor" in profile:
                 return profile["executor"]
     return None
 

@@ -90,6 +90,10 @@ SUBMISSION_FILES = (
     else []
 )
 
+# What may not be in a planet's name where that names a file: the shell, or Snakemake's own command
+# lines of its jobs, would read it otherwise. Blanks may, as in HD 209458 b; 7b to 7d are {|}.
+UNNAMABLE = r"\s/\\'\"`$,\x00-\x1f\x7b-\x7d\x7f"
+
 
 wildcard_constraints:
     split="train|test|observed",
@@ -99,7 +103,7 @@ wildcard_constraints:
     representation="|".join(set(REPRESENTATIONS + DISENTANGLE_MODELS)),
     dimension="[0-9]+",
     member="[0-9]+",
-    planet="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    planet=rf"[^.{UNNAMABLE}](?:[^{UNNAMABLE}]| )*",
 
 
 def growing(first):
@@ -184,6 +188,13 @@ def training_sources(family):
     return module_sources(*names)
 
 
+def settings_sources():
+    """Digest of the code that says which settings there are."""
+    folders = [PACKAGE / name for name in ("models", "inference", "chemistry", "editions")]
+    names = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return module_sources(*names, "check_settings.py", "settings.py", "training.py")
+
+
 def representation_sources():
     """Digest of the code behind the representations of the spectra."""
     names = ["models/disentangled.py", "models/pca.py", "models/scaled.py", "explore.py"]
@@ -220,17 +231,16 @@ def opacity_files(wildcards):
 
 def dataset_files(split):
     """The files that ingesting a split reads."""
-    if SOURCES and (split == "train" or TEST_FOLDER == TRAIN_FOLDER):
-        return [f"{TRAIN_FOLDER}/{name}" for name in SOURCES]
-    if EDITION == "wfc3":
-        names = ["testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy"]
-        return [f"{TRAIN_FOLDER}/{name}" for name in names]
-    folder = TRAIN_FOLDER if split == "train" else TEST_FOLDER
-    below = {"train": "TrainingData", "test": "TestData"}[split]
-    # Test data may also lie directly in the folder named.
-    real = folder != f"{RUN}/dataset" and not (Path(folder) / below).is_dir()
-    root = folder if real else f"{folder}/{below}"
-    return [f"{root}/AuxillaryTable.csv", f"{root}/SpectralData.hdf5"]
+    folder = TEST_FOLDER if split == "test" and not OBSERVED else TRAIN_FOLDER
+    brought = SOURCES if folder == TRAIN_FOLDER else []
+    simulated = folder == f"{RUN}/dataset"
+    return inputs.dataset_files(folder, EDITION, split, brought, simulated=simulated)
+
+
+def marks(paths):
+    """Size and time of files that the workflow does not make itself."""
+    made = {f"{TRAIN_FOLDER}/{name}" for name in SOURCES}
+    return inputs.file_marks([p for p in paths if p not in made and not p.startswith(f"{RUN}/")])
 
 
 def posterior_of(wildcards):

@@ -22,6 +22,7 @@ rule prepare_opacities:
         physics=PHYSICS,
         sources=code("physics"),
         builtin=BUILTIN,
+        marks=lambda w: [] if BUILTIN else marks(opacity_files(w)),
     script:
         "../scripts/prepare_opacities.py"
 
@@ -95,6 +96,7 @@ if SIMULATED:
             sizes={key: config["simulation"][key] for key in ("n_train", "n_traces")},
             n_test=config["simulation"]["n_test"] if SIMULATED_TEST else 0,
             folder=lambda w: f"{RUN}/dataset",
+            marks=lambda w: marks(config["simulation"]["truth_library"]),
         script:
             "../scripts/simulate_dataset.py"
 
@@ -135,6 +137,7 @@ rule ingest:
     params:
         edition=EDITION,
         folder=lambda w: TRAIN_FOLDER if w.split != "test" or OBSERVED else TEST_FOLDER,
+        marks=lambda w: marks(dataset_files(w.split)),
         prior=config["dataset"]["prior"],
         sources=code("ingestion"),
         limits=config["dataset"]["limits"],

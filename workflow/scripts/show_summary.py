@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-import yaml
-
 from arielflow.checksums import check_delivered
+from arielflow.config import config_files, read_config
 from arielflow.errors import ArielflowError
 
-folder = Path("results", yaml.safe_load(Path(sys.argv[1]).read_text())["run"])
+run = read_config("config.yaml", *config_files(sys.argv[1]))["run"]
+folder = Path("results", run)
 try:
     check_delivered(folder)
 except ArielflowError as error:

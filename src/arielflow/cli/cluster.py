@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from arielflow.cli.common import app, console
+from arielflow.config import read_config
 from arielflow.errors import ArielflowError
 
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -22,8 +24,10 @@ def recover(context: typer.Context) -> None:
     Takes Snakemake's own arguments, as the killed run had them:
     arielflow recover --profile workflow/profiles/slurm --configfile config.yaml
     """
+    from arielflow.job_resources import last_words
     from arielflow.recover import end_leftovers
 
+    _check_config_files(context.args)
     folder = Path.cwd()
     if not (folder / ".snakemake").is_dir():
         raise ArielflowError(f"{folder}: no run was started here; call it where Snakemake ran")
@@ -32,7 +36,7 @@ def recover(context: typer.Context) -> None:
     snakemake = [sys.executable, "-m", "snakemake", *context.args]
     done = subprocess.run([*snakemake, "--unlock"], capture_output=True, text=True)
     if done.returncode:
-        raise ArielflowError(f"snakemake --unlock failed: {done.stderr.strip()[-500:]}")
+        raise ArielflowError(f"snakemake --unlock failed: {last_words(done.stderr)}")
     sys.stdout.flush()
     # Becomes the new head itself, so that signals reach it.
     os.execv(sys.executable, snakemake)
@@ -49,6 +53,7 @@ def resources(context: typer.Context) -> None:
 
     from arielflow.job_resources import resource_table
 
+    _check_config_files(context.args)
     shown = Table(box=box.MARKDOWN)
     for title in ("rule", "jobs", "longest", "of the time", "peak memory", "of the memory"):
         shown.add_column(title, justify="left" if title == "rule" else "right", no_wrap=True)
@@ -62,3 +67,16 @@ def resources(context: typer.Context) -> None:
             f"{row.peak_mb / row.mem_mb:.0%} of {row.mem_mb} MB",
         )
     console.print(shown)
+
+
+def _check_config_files(arguments: Sequence[str]) -> None:
+    """Refuse what Snakemake, given such configuration files, would answer with a traceback."""
+    files, named = [], False
+    for word in arguments:
+        name, _, value = word.partition("=")
+        if word.startswith("-"):
+            named = name in ("--configfile", "--configfiles")
+            files += [value] if named and value else []
+        elif named:
+            files.append(word)
+    read_config(*files)

@@ -40,25 +40,6 @@ def make_estimator(family: str, settings: dict[str, Any] | None = None) -> Poste
     return _estimator_class(family).from_settings(settings or {})
 
 
-def check_settings(
-    family: str, settings: dict[str, Any], targets: Sequence[str], auxiliaries: Sequence[str]
-) -> None:
-    """Check a model's settings, and that they go with an edition's data.
-
-    Parameters
-    ----------
-    targets, auxiliaries
-        Quantities of the edition's targets and auxiliary columns.
-
-    Raises
-    ------
-    ArielflowError
-        The family or a setting is not known or out of range, or asks for what the data lack.
-    """
-    if fault := make_estimator(family, settings).misfit(targets, auxiliaries):
-        raise ArielflowError(fault)
-
-
 def load_estimator(directory: str | Path) -> PosteriorEstimator:
     """Load a trained estimator of whatever family.
 
