@@ -414,7 +414,9 @@ def test_a_trace_that_is_no_posterior_is_left_out_alone(copy, spoil, caplog) -> 
         (lambda g, v: g.create_dataset("tracedata", data=v[:, :-1]), r"expects \(n, [67]\)"),
         (lambda g, v: g.create_dataset("tracedata", data=v[:-1]), r"weights has shape \(40,\)"),
         (
-            lambda g, v: g.create_dataset("tracedata", (10**12, v.shape[1]), chunks=(1000, 1)),
+            lambda g, v: g.create_dataset(
+                "tracedata", (10**12, v.shape[1]), float, chunks=(1000, 1)
+            ),
             "at most 2000000 values",
         ),
         (lambda g, v: g.create_group("tracedata"), "is a group"),
