@@ -407,15 +407,32 @@ def test_a_trace_that_is_no_posterior_is_left_out_alone(copy, spoil, caplog) -> 
     assert is_usable(planets).all()
 
 
-def test_trace_of_words_is_one_line(copy) -> None:
-    def words(group: h5py.Group) -> None:
-        shape = group["tracedata"].shape
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda g, v: g.create_dataset("tracedata", data=np.full(v.shape, b"word")), "holds text"),
+        (lambda g, v: g.create_dataset("tracedata", data=v[:, :-1]), r"expects \(n, [67]\)"),
+        (lambda g, v: g.create_dataset("tracedata", data=v[:-1]), r"weights has shape \(40,\)"),
+        (
+            lambda g, v: g.create_dataset(
+                "tracedata", (10**12, v.shape[1]), float, chunks=(1000, 1)
+            ),
+            "at most 2000000 values",
+        ),
+        (lambda g, v: g.create_group("tracedata"), "is a group"),
+        (lambda g, v: None, "is missing"),
+    ],
+)
+def test_traces_of_another_shape_or_type_are_one_line(copy, make, says) -> None:
+    def spoil(group: h5py.Group) -> None:
+        values = group["tracedata"][:]
         del group["tracedata"]
-        group["tracedata"] = np.full(shape, b"word")
+        make(group, values)
 
-    _trace(copy, words)
-    with pytest.raises(ArielflowError, match=r"Tracedata\.hdf5.*holds text"):
+    _trace(copy, spoil)
+    with pytest.raises(ArielflowError, match=says) as caught:
         _read(copy, "train")
+    assert "Tracedata.hdf5" in str(caught.value) and len(str(caught.value)) < 400
 
 
 def test_training_planets_are_no_test_planets(copy, tmp_path) -> None:

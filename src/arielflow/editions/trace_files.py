@@ -75,23 +75,16 @@ def _read_trace(
             f"{path}: planet {shown(identifier)} is missing, expected its group {shown(group)}; "
             "the file must hold every planet, with NaN where there is no retrieval"
         )
-    names = [f"{group}/{name}" for name in ("tracedata", "weights")]
-    for name in names:
-        if (count := math.prod(file.shape(name))) > _MOST_VALUES:
-            raise ArielflowError(
-                f"{path}: {shown(name)} declares {count} values, expected at most "
-                f"{_MOST_VALUES}; fetch or make the file again"
-            )
-    theta, weight = (file.numbers(name) for name in names)
-    if np.ndim(theta) == 0 or np.size(theta) <= 1:
-        return np.empty((0, len(edition.targets))), np.empty(0)
-    if np.shape(theta) != (np.size(weight), len(edition.targets)):
+    n_targets = len(edition.targets)
+    shape = file.shape(f"{group}/tracedata")
+    if math.prod(shape) <= 1 and file.holds(group, "weights"):
+        return np.empty((0, n_targets)), np.empty(0)
+    if len(shape) != 2 or shape[1] != n_targets or math.prod(shape) > _MOST_VALUES:
         raise ArielflowError(
-            f"{path}: {shown(group)}/tracedata has shape {np.shape(theta)} beside "
-            f"{np.size(weight)} weights, edition {edition.name} expects "
-            f"(n, {len(edition.targets)}) beside n; check the edition"
+            f"{path}: {shown(group)}/tracedata has shape {shown(shape)}, edition {edition.name} "
+            f"expects (n, {n_targets}) of at most {_MOST_VALUES} values; check the edition"
         )
-    return theta, weight.ravel()
+    return file.numbers(f"{group}/tracedata"), file.numbers(f"{group}/weights", (shape[0],))
 
 
 def trace_fault(theta: np.ndarray, weight: np.ndarray, edition: Edition) -> str:
