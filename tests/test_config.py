@@ -348,7 +348,7 @@ def test_settings_of_every_part_are_checked(change, words) -> None:
     settings, (fault,) = checked_settings(merged(deepcopy(DEFAULT), change))
     assert fault.startswith("config: ") and "\n" not in fault and len(fault) < 1000
     assert all(word in fault for word in words), fault
-    assert settings["model_settings.mc_dropout.settings"]["training"]["batch_size"] == 32
+    assert settings["variational.settings"]["steps"] == 200
 
 
 def test_good_settings_are_kept_with_their_defaults_and_checked_once(tmp_path: Path) -> None:

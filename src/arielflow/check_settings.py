@@ -53,7 +53,7 @@ def checked_settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
 def _parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """Every part of the run by its place in the configuration, and what makes its settings."""
     edition = get_edition(config["edition"])
-    for name, spec in (dict.fromkeys(config["models"], {}) | config["model_settings"]).items():
+    for name, spec in ({key: {} for key in config["models"]} | config["model_settings"]).items():
         family = spec.get("family", name)
         if family in FAMILIES:  # the Snakefile refuses others, where they are models of the run
             data = edition if name in config["models"] else None
