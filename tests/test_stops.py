@@ -83,7 +83,9 @@ def gone(pid: int) -> bool:
 def assert_stopped(process: subprocess.Popen, stop: signal.Signals, folder: Path) -> None:
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + stop, said
-    (line,) = said.splitlines()
+    assert "Traceback" not in said and "Error" not in said, said
+    # A command's progress stands above it.
+    line = said.splitlines()[-1]
     name = "SIGTERM" if stop == signal.SIGTERM else "Ctrl-C"
     assert line.startswith(f"arielflow: stopped by {name}") and "resumes" in line
     assert not (folder / "out.nc").exists()
