@@ -185,4 +185,4 @@ def test_an_exchanged_source_reruns_what_was_made_of_it(tiny: Path) -> None:
     own.write_text("run: own\ndataset: {path: data/nowhere}\n")
     done = run_own(tiny, "-n")
     assert done.returncode != 0
-    assert "config: dataset.path: data/nowhere: no such folder" in done.stderr
+    assert "config: dataset.path: data/nowhere: no such folder" in done.stdout + done.stderr
