@@ -341,7 +341,10 @@ def test_commands_for_runs_name_a_missing_file_in_one_line(command, option, tmp_
             {"disentangle": {"methods": ["factor"], "settings": {"weigth": 3}}},
             ["disentangle.settings", "factor", "weigth"],
         ),
-        ({"dataset": {"prior": "matched"}, "edition": "wfc3"}, ["dataset.prior", "population"]),
+        (
+            {"dataset": {"prior": "matched", "path": "data"}, "edition": "wfc3"},
+            ["dataset.prior", "population"],
+        ),
     ],
 )
 def test_settings_of_every_part_are_checked(change, words) -> None:
