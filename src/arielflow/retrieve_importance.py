@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,12 @@ from arielflow.inference.nested import (
 from arielflow.models.ensemble import Ensemble
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.provenance import derived_seed
-from arielflow.retrieve import data_fault, planet_seed, retrieved_posterior
+from arielflow.retrieve import (
+    data_fault,
+    planet_seed,
+    retrieval_attributes,
+    retrieved_posterior,
+)
 from arielflow.schema import describe
 
 log = logging.getLogger(__name__)
@@ -113,13 +118,13 @@ def importance_posteriors(
         raise ArielflowError(
             "importance sampling needs the proposal's density; choose a model that has one, a flow"
         )
-    fallback = fallback or Fallback()
+    settings, fallback = settings or ImportanceSettings(), fallback or Fallback()
     model = edition_model(edition, physics)
     weighted: list[ImportanceResult | str] = []
     final: list[ImportanceResult | NestedResult | str] = []
     for position in range(planets.sizes["planet"]):
         planet = planets.isel(planet=[position])
-        result = _one(ensemble, model, planet, seed, settings or ImportanceSettings())
+        result = _one(ensemble, model, planet, seed, settings)
         weighted.append(result)
         if fallback.needed(result) and not data_fault(planet):
             result = _nested(model, planet, seed, state_folder)
@@ -131,6 +136,11 @@ def importance_posteriors(
         retrieved_posterior(planets, results, n_samples, seed, extras=_EXTRAS)
         for results in (weighted, final)
     )
+    own = {f"fallback_{name}": value for name, value in asdict(fallback).items()}
+    for posterior in (first, second):
+        posterior.attrs |= retrieval_attributes(
+            edition, planets, physics, seed, asdict(settings) | own
+        )
     return first, describe(second.assign(fallen_back=("planet", np.array(fallen, dtype=np.int8))))
 
 

@@ -107,6 +107,7 @@ _LONG_NAMES = {
     "seconds": ("wall-clock time of the retrieval", "s"),
     "retrieved": ("1 where theta was retrieved, 0 where it is drawn from the prior", "1"),
     "fault": ("why the planet was not retrieved; empty where it was", "1"),
+    "warning": ("what speaks against the planet's retrieval; empty if nothing does", "1"),
 }
 
 
