@@ -20,9 +20,8 @@ from arielflow.inference.nested import sampling_box
 from arielflow.physics.forward import ForwardModel
 from arielflow.schema import target_index
 
-LARGEST_PROBIT = 5.0
-"""Beyond it the prior has less than 6e-7 of its mass, and theta no slope left."""
-
+# Beyond it the prior has less than 6e-7 of its mass, and theta no slope left.
+_LARGEST_PROBIT = 5.0
 _SCREENED, _STARTS, _STEPS = 64, 4, 25
 _FIRST_DAMPING, _DAMPING_DOWN, _DAMPING_UP, _HOPELESS_DAMPING = 1e-2, 5.0, 4.0, 1e4
 _TOLERANCE = 1e-3
@@ -104,7 +103,7 @@ class ProbitPosterior:
     def theta(self, z: Tensor) -> Tensor:
         """Targets (n, target) of coordinates; -inf for absent molecules."""
         low, high = self.box[:, self._free]
-        share = torch.special.ndtr(z.clamp(-LARGEST_PROBIT, LARGEST_PROBIT))
+        share = torch.special.ndtr(z.clamp(-_LARGEST_PROBIT, _LARGEST_PROBIT))
         full = torch.full((len(z), self.box.shape[1]), -torch.inf, dtype=torch.float64)
         columns = torch.as_tensor(self._free)
         return full.index_copy(1, columns, low + (high - low) * share)
@@ -113,7 +112,7 @@ class ProbitPosterior:
         """Coordinates (n, dimension) of targets (n, target)."""
         low, high = self.box[:, self._free]
         share = (torch.as_tensor(theta)[:, self._free] - low) / (high - low)
-        edge = torch.special.ndtr(torch.tensor(-LARGEST_PROBIT, dtype=torch.float64))
+        edge = torch.special.ndtr(torch.tensor(-_LARGEST_PROBIT, dtype=torch.float64))
         return torch.special.ndtri(share.clamp(edge, 1 - edge))
 
     def residuals(self, z: Tensor) -> Tensor:
@@ -193,7 +192,7 @@ def _levenberg_marquardt(posterior: ProbitPosterior, z: Tensor, residual: Tensor
         scale = torch.diag_embed(normal.diagonal(dim1=1, dim2=2))
         step = torch.linalg.solve(normal + damping[rows, None, None] * scale, slope)
         trial = z[rows] - step.clamp(-_LONGEST_STEP, _LONGEST_STEP)
-        trial = trial.clamp(-LARGEST_PROBIT, LARGEST_PROBIT)
+        trial = trial.clamp(-_LARGEST_PROBIT, _LARGEST_PROBIT)
         trial_residual = _residuals(posterior, trial)
         decrease = cost[rows] - _cost(trial, trial_residual)
         better = decrease > 0

@@ -24,7 +24,7 @@ from torch.func import functional_call
 from arielflow.errors import ArielflowError
 from arielflow.inference.nested import touches_cut
 from arielflow.inference.posterior_flow import PosteriorFlow
-from arielflow.inference.probit import LARGEST_PROBIT, ProbitPosterior, laplace
+from arielflow.inference.probit import ProbitPosterior, laplace
 from arielflow.inference.variational_check import check_warning, weighted_draws
 from arielflow.physics.forward import ForwardModel
 
@@ -34,8 +34,6 @@ _LARGEST_GRADIENT = 10.0
 # Averaging the parameters over the last steps removes the optimiser's jitter (Polyak 1992).
 _AVERAGING = 0.98
 _START_STEPS, _START_BATCH, _START_RATE = 300, 256, 5e-3
-# Share of the start samples that must lie within the prior for the others to be left out.
-_LEAST_INSIDE = 0.2
 # Keeps the covariance of start samples invertible where they sit on a few points.
 _LEAST_VARIANCE = 1e-8
 
@@ -169,7 +167,7 @@ def _fit(
         if start is None:
             flow = PosteriorFlow(*laplace(posterior, seed), _shape(settings))
         else:
-            flow = _started(_inside(posterior.coordinates(start)), _shape(settings), generator)
+            flow = _started(posterior.coordinates(start), _shape(settings), generator)
     history = _maximise(flow, posterior, settings, generator)
     return _checked(flow, posterior, seed, settings, generator, history)
 
@@ -217,16 +215,6 @@ def _shape(settings: VariationalSettings) -> dict[str, int]:
 
 def _normal(n: int, posterior: ProbitPosterior, generator: torch.Generator) -> Tensor:
     return torch.randn(n, posterior.dimension, generator=generator, dtype=torch.float64)
-
-
-def _inside(z: Tensor) -> Tensor:
-    """Start samples without those on the prior's edge, unless too few are left.
-
-    Amortised samples beyond the prior have been cut to its edge, which in these coordinates is a
-    spike far out in the tail: a flow that begins with it does not get rid of it in time.
-    """
-    inside = z[(z.abs() < LARGEST_PROBIT).all(dim=1)]
-    return inside if len(inside) > _LEAST_INSIDE * len(z) else z
 
 
 def _started(z: Tensor, shape: dict[str, int], generator: torch.Generator) -> PosteriorFlow:
