@@ -187,7 +187,7 @@ def _checked(
         log_weight = (log_likelihood + posterior.log_prior(draws) - flow(draws))[good]
     elbo_error = float(log_weight.std() / np.sqrt(len(log_weight)))
     # Draws without a spectrum are cut out of the flow, which makes the rest denser.
-    elbo = float(log_weight.mean()) + np.log(good.double().mean().item()) + posterior.log_share
+    elbo = float(log_weight.mean() + good.double().mean().log()) + posterior.log_share
     log_likelihood = torch.where(good, log_likelihood, -torch.inf).numpy()
     found = weighted_draws(
         flow, posterior, draws, log_likelihood, n_check=settings.n_check, seed=seed
