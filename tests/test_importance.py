@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal, norm, truncnorm
 from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.inference.importance import ImportanceSettings, importance_sampling
+from arielflow.inference.proposals import Box, RedrawnMixture, fit_mixture
 from arielflow.models import make_estimator
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.posterior import weighted_ks
@@ -168,6 +169,11 @@ def test_planets_through_the_forward_model(
     xr.testing.assert_equal(
         gathered.drop_vars("seconds"), whole.drop_vars("seconds").sel(planet=gathered["planet"])
     )
+    names = ("seed", "prior", "mode", "collision_induced_absorption", "n_proposal")
+    for posterior in (whole, fallback, gathered):
+        kept = [posterior.attrs[name] for name in names]
+        assert kept == [5, planets.attrs["prior"], "reference", 0, 500]
+        assert posterior.attrs["fallback_efficiency"] == 0.0
     assert list(whole["retrieved"].values) == [1, 1, 0, 1]
     assert "non finite spectrum" in whole["fault"].values[2]
     assert np.isnan(whole["sampling_efficiency"].values[2])
@@ -219,3 +225,44 @@ def test_fall_back_and_agreement_with_nested_sampling(physics: PhysicsSettings, 
     ks = weighted_ks(first["theta"].values[0], weight, second["theta"].values[0], weight)
     assert ks.max() < 0.06
     assert first["likelihood_calls"].item() < 0.4 * second["likelihood_calls"].item()
+
+
+def test_redrawn_proposals_have_the_density_that_they_are_drawn_from() -> None:
+    rng, box = np.random.default_rng(1), Box(np.array([-1.0, 2.0]), np.array([3.0, 2.5]))
+    theta = box.theta(rng.normal((0.5, -0.4), (0.1, 0.3), (500, 2)))
+    proposal = RedrawnMixture(fit_mixture(box, theta, np.zeros(500), 3, rng))
+    steps = (np.arange(400) + 0.5) / 400
+    grid = box.low + box.width * np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    weight = np.exp(proposal.log_prob(grid)) * box.width.prod() / len(grid)
+    assert weight.sum() == pytest.approx(1, abs=2e-3)
+    draws = proposal.draw(20_000, rng)
+    for power in (1, 2):
+        scale = box.width**power
+        expected = weight @ (grid - box.low) ** power / scale
+        np.testing.assert_allclose(
+            np.mean((draws - box.low) ** power / scale, axis=0), expected, atol=0.01
+        )
+
+
+def test_targets_drawn_anew_find_what_all_other_proposals_miss() -> None:
+    low, high = np.full(3, -10.0), np.full(3, 10.0)
+    width = np.array([0.1, 0.2])
+
+    def log_likelihood(theta: np.ndarray) -> np.ndarray:
+        # A peak in all targets, and e^-4.6 of it wherever the third one is below -1.
+        peak = norm.logpdf(theta[:, 2], 0.0, 0.1) - norm.logpdf(0.0, 0.0, 0.1)
+        third = np.logaddexp(peak, np.where(theta[:, 2] < -1, -4.6, -np.inf))
+        return norm.logpdf(theta[:, :2], 0.0, width).sum(axis=1) + third
+
+    peak = multivariate_normal(np.zeros(3), np.diag([*width, 0.1]) ** 2)
+    proposal = peak.rvs(600, random_state=1)
+    expected = np.log((0.1 * np.sqrt(2 * np.pi) + 9 * np.exp(-4.6)) / 20**3)
+    found = {}
+    for n_redrawn in (0, 200):
+        settings = ImportanceSettings(n_refined=400, n_redrawn=n_redrawn, rounds=3)
+        found[n_redrawn] = importance_sampling(
+            log_likelihood, proposal, peak.logpdf, low, high, seed=1, settings=settings
+        )
+    assert found[0].log_evidence < expected - 5 * found[0].log_evidence_error
+    assert found[200].log_evidence == pytest.approx(expected, abs=3 * found[200].log_evidence_error)
+    assert found[200].log_evidence_error < 0.05

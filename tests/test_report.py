@@ -117,11 +117,19 @@ def test_importance_sampling_counts_planets_that_cannot_be_trusted(content, tmp_
     section = importance_section(replace(content, posteriors=rows, config=config))
     assert "0.04" in section.intro and "0.6" in section.intro
     table, figure = section.blocks
-    ((name, median, low, smallest, shape, fallen, calls, seconds),) = table.rows
+    ((name, median, low, smallest, shape, fallen, warned, calls, seconds),) = table.rows
     assert name == "flow_importance" and float(low) < float(median)
     assert smallest.startswith("0.012<") and "public4" in smallest
-    assert (shape, fallen, calls, seconds) == ("1", "2", "7,100", "12.5")
+    assert (shape, fallen, warned, calls, seconds) == ("1", "2", "0", "7,100", "12.5")
     assert figure.name == "importance_sampling"
+    fitted = rows["flow_importance"].drop_vars("effective_samples", errors="ignore")
+    warning = np.array(["", "the flow misses up to 40 %"] + [""] * (len(fitted["planet"]) - 2))
+    fitted = fitted.assign(warning=("planet", warning.astype(object)))
+    section = importance_section(replace(content, posteriors={"flow_variational": fitted}))
+    assert section.blocks[0].rows[0][0] == "flow_variational"
+    assert section.blocks[0].rows[0][section.blocks[0].header.index("warned [planets]")] == "1"
+    named = [["flow_variational", str(fitted["planet"].values[1]), "the flow misses up to 40 %"]]
+    assert section.blocks[-1].rows == named
     assert 'id="figure-importance_sampling"' in build(
         replace(content, posteriors=rows, exploration=None, train=None), tmp_path
     )

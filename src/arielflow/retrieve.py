@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,18 +116,37 @@ def retrieve_planets(
         results = _in_processes(shared, parts, workers, progress)
     posterior = retrieved_posterior(chosen, results, n_samples, seed)
     posterior = with_fit_check(posterior, chosen, forward)
-    posterior.attrs |= {
+    posterior.attrs |= retrieval_attributes(edition, planets, physics, seed, asdict(settings))
+    write_dataset(posterior, output)
+    shutil.rmtree(state, ignore_errors=True)
+    return posterior
+
+
+def retrieval_attributes(
+    edition: Edition,
+    planets: xr.Dataset,
+    physics: PhysicsSettings,
+    seed: int,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Attributes of a posterior dataset that tell what it was retrieved with.
+
+    Parameters
+    ----------
+    edition, planets, physics, seed
+        Of the retrieval.
+    settings
+        Its method's own, by name.
+    """
+    return {
         "edition": edition.name,
         "prior": planets.attrs.get("prior", ""),
         "seed": seed,
         "mode": "fast" if physics.nodes else "reference",
         "opacities": physics.opacities,
         "collision_induced_absorption": int(physics.cia),
-        **asdict(settings),
+        **settings,
     }
-    write_dataset(posterior, output)
-    shutil.rmtree(state, ignore_errors=True)
-    return posterior
 
 
 def choose_planets(planets: xr.Dataset, identifiers: Sequence[str]) -> xr.Dataset:

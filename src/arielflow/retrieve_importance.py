@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from arielflow.retrieve import (
     checkpoint_folder,
     data_fault,
     planet_seed,
+    retrieval_attributes,
     retrieved_posterior,
 )
 from arielflow.schema import describe
@@ -113,7 +114,7 @@ def importance_posteriors(
         raise ArielflowError(
             "importance sampling needs the proposal's density; choose a model that has one, a flow"
         )
-    fallback = fallback or Fallback()
+    settings, fallback = settings or ImportanceSettings(), fallback or Fallback()
     model = edition_model(edition, physics)
     checkpoints = None
     if state_folder is not None:
@@ -122,7 +123,7 @@ def importance_posteriors(
     final: list[ImportanceResult | NestedResult | str] = []
     for position in range(planets.sizes["planet"]):
         planet = planets.isel(planet=[position])
-        result = _one(ensemble, model, planet, seed, settings or ImportanceSettings())
+        result = _one(ensemble, model, planet, seed, settings)
         weighted.append(result)
         if fallback.needed(result) and not data_fault(planet):
             result = _nested(ForwardModel(model, planet), planet, seed, checkpoints)
@@ -134,6 +135,11 @@ def importance_posteriors(
         retrieved_posterior(planets, results, n_samples, seed, extras=_EXTRAS)
         for results in (weighted, final)
     )
+    own = {f"fallback_{name}": value for name, value in asdict(fallback).items()}
+    for posterior in (first, second):
+        posterior.attrs |= retrieval_attributes(
+            edition, planets, physics, seed, asdict(settings) | own
+        )
     return first, describe(second.assign(fallen_back=("planet", np.array(fallen, dtype=np.int8))))
 
 

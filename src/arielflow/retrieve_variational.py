@@ -19,7 +19,7 @@ from arielflow.inference.variational import (
 from arielflow.models.ensemble import prior_samples
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.provenance import derived_seed
-from arielflow.retrieve import data_fault, planet_seed
+from arielflow.retrieve import data_fault, planet_seed, retrieval_attributes
 from arielflow.schema import describe, posterior_dataset
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 _COSTS = {
     "elbo": "elbo",
     "elbo_error": "elbo_error",
-    "sampling_efficiency": "efficiency",
+    "log_evidence": "log_evidence",
+    "log_evidence_error": "log_evidence_error",
+    "sampling_efficiency": "sampling_efficiency",
+    "pareto_shape": "pareto_shape",
     "likelihood_calls": "forward_calls",
     "seconds": "seconds",
 }
@@ -64,9 +67,9 @@ def variational_posteriors(
     Returns
     -------
     xarray.Dataset
-        Posterior dataset with ``elbo``, ``elbo_error``, ``sampling_efficiency`` (NaN without a
-        retrieval), ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``,
-        each (planet,).
+        Posterior dataset with ``elbo``, ``log_evidence``, their errors, ``sampling_efficiency``,
+        ``pareto_shape`` (NaN without a retrieval), ``likelihood_calls``, ``seconds`` [s],
+        ``retrieved`` (0 or 1), ``fault`` and ``warning`` (empty if there is none), each (planet,).
 
     Raises
     ------
@@ -83,7 +86,7 @@ def variational_posteriors(
     forward = ForwardModel(edition_model(edition, physics), planets)
     theta = np.empty((len(names), n_samples, planets.sizes["target"]))
     by_planet = {name: np.full(len(names), np.nan) for name in _COSTS}
-    faults = np.full(len(names), "", dtype=object)
+    faults, warned = (np.full(len(names), "", dtype=object) for _ in range(2))
     for row, name in enumerate(names):
         samples = None if start is None else start["theta"].values[row]
         found = _fit_one(forward, planets, row, planet_seed(seed, name), settings, samples)
@@ -97,21 +100,20 @@ def variational_posteriors(
         theta[row] = found.theta
         for variable, attribute in _COSTS.items():
             by_planet[variable][row] = getattr(found, attribute)
-        log.info("%s: ELBO %.2f, %d forward calls", name, found.elbo, found.forward_calls)
+        warned[row] = found.warning
+        log.info(
+            "%s: log-evidence %.2f +- %.2f, ELBO %.2f, %d forward calls",
+            *(name, found.log_evidence, found.log_evidence_error, found.elbo, found.forward_calls),
+        )
+        if found.warning:
+            log.warning("%s: %s", name, found.warning)
     by_planet["likelihood_calls"] = by_planet["likelihood_calls"].astype(np.int64)
     by_planet |= {"retrieved": (faults == "").astype(np.int8), "fault": faults}
+    by_planet["warning"] = warned
     posterior = posterior_dataset(planets, theta)
     posterior = describe(posterior.assign({k: ("planet", v) for k, v in by_planet.items()}))
-    posterior.attrs |= {
-        "edition": edition.name,
-        "prior": planets.attrs.get("prior", ""),
-        "seed": seed,
-        "mode": "fast" if physics.nodes else "reference",
-        "opacities": physics.opacities,
-        "collision_induced_absorption": int(physics.cia),
-        "started_from": "laplace" if start is None else "samples",
-        **asdict(settings),
-    }
+    own = {"started_from": "laplace" if start is None else "samples", **asdict(settings)}
+    posterior.attrs |= retrieval_attributes(edition, planets, physics, seed, own)
     return posterior
 
 

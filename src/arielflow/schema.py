@@ -126,6 +126,7 @@ _LONG_NAMES = {
     "at_prior_edge": ("1 where the samples pile up at an edge of the prior", "1"),
     "retrieved": ("1 where theta was retrieved, 0 where it is drawn from the prior", "1"),
     "fault": ("why the planet was not retrieved; empty where it was", "1"),
+    "warning": ("what speaks against the planet's retrieval; empty if nothing does", "1"),
 }
 
 

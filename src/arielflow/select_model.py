@@ -100,19 +100,24 @@ def select_models(
 
 
 def rich_tables(table: pd.DataFrame) -> list[Table]:
-    """The table for people, one a planet; the selected model is marked."""
+    """The table for people, one a planet; the selected model is marked, warnings stand below."""
+    headings = ("model", "log evidence", "ELBO", "log Bayes factor", "forward calls", "")
     tables = []
     for name, part in table.groupby("planet", sort=False):
         shown = Table(title=Text(printable(str(name))))
-        for heading in ("model", "ELBO", "log Bayes factor", "forward calls", ""):
+        for heading in headings:
             shown.add_column(heading, justify="left" if heading == "model" else "right")
         for row in part.itertuples():
             shown.add_row(
                 row.model,
+                f"{row.log_evidence:.2f} ± {row.log_evidence_error:.2f}",
                 f"{row.elbo:.2f} ± {row.elbo_error:.2f}",
                 f"{row.log_bayes_factor:.2f}",
                 str(row.forward_calls),
                 "selected" if row.selected else "",
             )
+        warned = part[part["warning"] != ""]
+        lines = [f"{row.model}: warning: {row.warning}" for row in warned.itertuples()]
+        shown.caption = Text("\n".join(lines)) if lines else None
         tables.append(shown)
     return tables

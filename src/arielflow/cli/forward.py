@@ -175,7 +175,7 @@ def select_model(
     opacities: Opacities = "builtin",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the fits.")] = 2026,
 ) -> None:
-    """Compare a flat line and sets of molecules by the evidence lower bound."""
+    """Compare a flat line and sets of molecules by their evidence."""
     from rich.progress import Progress
 
     from arielflow.ingest import ingest as ingest_split

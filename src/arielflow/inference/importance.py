@@ -21,25 +21,16 @@ from time import perf_counter
 
 import numpy as np
 from arviz_stats.base import array_stats
-from scipy.linalg import solve_triangular
-from scipy.special import gammaln, logsumexp, ndtr, ndtri
-from sklearn.mixture import GaussianMixture
+from scipy.special import logsumexp
 
 from arielflow.errors import ArielflowError
-from arielflow.posterior import effective_sample_size, resample, systematic_indices
+from arielflow.inference.proposals import Box, RedrawnMixture, fit_mixture
+from arielflow.posterior import effective_sample_size, resample
 
 LogDensity = Callable[[np.ndarray], np.ndarray]
 """Points (n, target) to natural log-densities (n,)."""
 
-_EDGE = 1e-9
 _LOG_ZERO = -1e90
-# Fewer effective draws than this a mixture component cannot be fitted to.
-_LEAST_EFFECTIVE = 40.0
-_TEMPERING_STEPS = 40
-# Factor on the variances of a refined proposal that is fitted to tempered weights.
-_WIDEN_HOT = 1.4
-# Degrees of freedom of the refined proposals.
-_FREEDOM = 8.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +41,8 @@ class ImportanceSettings:
     ----------
     n_proposal : draws of the amortised posterior
     n_refined : draws of a refined proposal; a quarter as many while fitted to tempered weights
+    n_redrawn : further draws of it, of which one target each is drawn anew from the prior: they
+        find what a proposal misses of targets that the data do not constrain
     rounds : refined proposals, one fitted after the other; 0 for the amortised one alone
     efficiency_aim : sampling efficiency below which more refined proposals follow
     most_draws : of all proposals together, beyond which no more follow
@@ -59,6 +52,7 @@ class ImportanceSettings:
 
     n_proposal: int = 1500
     n_refined: int = 800
+    n_redrawn: int = 0
     rounds: int = 7
     efficiency_aim: float = 0.2
     most_draws: int = 10_000
@@ -100,36 +94,6 @@ class ImportanceResult:
         return rng.permutation(resample(self.theta, self.weight, n_samples, rng))
 
 
-class _Box:
-    """A uniform prior, and coordinates in which it is a standard normal."""
-
-    def __init__(self, low: np.ndarray, high: np.ndarray) -> None:
-        self.low, self.width = low, high - low
-        self.log_volume = float(np.sum(np.log(self.width)))
-
-    def log_prior(self, theta: np.ndarray) -> np.ndarray:
-        inside = ((theta >= self.low) & (theta <= self.low + self.width)).all(axis=1)
-        return np.where(inside, -self.log_volume, -np.inf)
-
-    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        return self.low + self.width * rng.random((n, len(self.low)))
-
-    def coordinates(self, theta: np.ndarray) -> np.ndarray:
-        return ndtri(np.clip((theta - self.low) / self.width, _EDGE, 1 - _EDGE))
-
-    def theta(self, coordinates: np.ndarray) -> np.ndarray:
-        return self.low + self.width * ndtr(coordinates)
-
-    def log_slope(self, coordinates: np.ndarray) -> np.ndarray:
-        """log |d coordinates / d theta| (n,)."""
-        size = coordinates.shape[1]
-        return (
-            0.5 * np.sum(coordinates**2, axis=1)
-            + 0.5 * size * np.log(2 * np.pi)
-            - (self.log_volume)
-        )
-
-
 def importance_sampling(
     log_likelihood: LogDensity,
     proposal: np.ndarray,
@@ -139,6 +103,7 @@ def importance_sampling(
     *,
     seed: int,
     settings: ImportanceSettings | None = None,
+    proposal_log_likelihood: np.ndarray | None = None,
 ) -> ImportanceResult:
     """Sample a posterior under a uniform prior on a box by importance sampling.
 
@@ -156,6 +121,8 @@ def importance_sampling(
         Of the prior's and the refined proposals' draws.
     settings
         How many draws of what.
+    proposal_log_likelihood
+        Natural log-likelihoods (n,) of ``proposal`` where they are known already.
 
     Raises
     ------
@@ -163,28 +130,36 @@ def importance_sampling(
         No draw has a likelihood.
     """
     settings = settings or ImportanceSettings()
-    started, rng, box = perf_counter(), np.random.default_rng(seed), _Box(low, high)
+    started, rng, box = perf_counter(), np.random.default_rng(seed), Box(low, high)
     defensive = box.draw(round(settings.defensive_share * len(proposal)), rng)
     halves = [_Draws(box, log_likelihood) for _ in range(2)]
     for number, half in enumerate(halves):
-        half.add(proposal[number::2], proposal_log_prob)
+        own = slice(number, None, 2)
+        known = None if proposal_log_likelihood is None else proposal_log_likelihood[own]
+        half.add(proposal[own], proposal_log_prob, known)
         if len(defensive):
             half.add(defensive[number::2], box.log_prior)
     done = 0
     while settings.rounds and (done < settings.rounds or not _enough(halves, settings)):
         done += 1
-        fitted = [_fit_mixture(box, half, settings.components, rng) for half in halves]
+        fitted = [
+            fit_mixture(box, half.theta, half.log_weight(), settings.components, rng)
+            for half in halves
+        ]
         # On the way to a posterior that the amortised draws miss, steps count, not draws.
-        n_half = settings.n_refined // (8 if any(mixture.hot for mixture in fitted) else 2)
+        share = 8 if any(mixture.hot for mixture in fitted) else 2
         for half, mixture in zip(halves, reversed(fitted), strict=True):
-            half.add(mixture.draw(n_half, rng), mixture.log_prob)
+            half.add(mixture.draw(settings.n_refined // share, rng), mixture.log_prob)
+            if settings.n_redrawn:
+                redrawn = RedrawnMixture(mixture)
+                half.add(redrawn.draw(settings.n_redrawn // share, rng), redrawn.log_prob)
     return _result(halves, box, started)
 
 
 class _Draws:
     """All draws so far, with what their weights need."""
 
-    def __init__(self, box: _Box, log_likelihood: LogDensity) -> None:
+    def __init__(self, box: Box, log_likelihood: LogDensity) -> None:
         self._box, self._log_likelihood = box, log_likelihood
         self.theta = np.empty((0, len(box.low)))
         self.calls = 0
@@ -194,12 +169,20 @@ class _Draws:
         # One row a proposal: its log-density at every draw.
         self._table = np.empty((0, 0))
 
-    def add(self, theta: np.ndarray, log_density: LogDensity) -> None:
-        """Draws (n, target) of a further proposal."""
+    def add(
+        self,
+        theta: np.ndarray,
+        log_density: LogDensity,
+        log_likelihood: np.ndarray | None = None,
+    ) -> None:
+        """Draws (n, target) of a further proposal, with their log-likelihoods (n,) if known."""
         log_joint = self._box.log_prior(theta)
         inside = np.isfinite(log_joint)
-        log_joint[inside] += self._log_likelihood(theta[inside])
-        self.calls += int(inside.sum())
+        if log_likelihood is None:
+            log_joint[inside] += self._log_likelihood(theta[inside])
+            self.calls += int(inside.sum())
+        else:
+            log_joint += log_likelihood
         # What the forward model has no spectrum for has no posterior either.
         log_joint[log_joint < _LOG_ZERO] = -np.inf
         old = [density(theta) for density in self._densities]
@@ -231,7 +214,8 @@ def _enough(halves: list[_Draws], settings: ImportanceSettings) -> bool:
     """Whether the draws are efficient enough, or no more are allowed."""
     n_draws = sum(len(half.theta) for half in halves)
     aim = settings.efficiency_aim * n_draws
-    return n_draws + settings.n_refined > settings.most_draws or _effective_draws(halves) >= aim
+    more = settings.n_refined + settings.n_redrawn
+    return n_draws + more > settings.most_draws or _effective_draws(halves) >= aim
 
 
 def _effective_draws(halves: list[_Draws]) -> float:
@@ -239,7 +223,7 @@ def _effective_draws(halves: list[_Draws]) -> float:
     return effective_sample_size(np.exp(log_weight - log_weight.max()))
 
 
-def _result(halves: list[_Draws], box: _Box, started: float) -> ImportanceResult:
+def _result(halves: list[_Draws], box: Box, started: float) -> ImportanceResult:
     """The weighted draws of both halves and their diagnostics."""
     theta = np.concatenate([half.theta for half in halves])
     parts = [half.log_weight() for half in halves]
@@ -266,87 +250,9 @@ def _result(halves: list[_Draws], box: _Box, started: float) -> ImportanceResult
     )
 
 
-class _StudentMixture:
-    """A mixture of Student densities in the box's coordinates, a proposal with heavy tails.
-
-    Where the posterior runs into the prior's edge its tail in these coordinates is the prior's own,
-    which a Gaussian narrower than the prior would not cover.
-    """
-
-    def __init__(self, box: _Box, gaussians: GaussianMixture, *, hot: bool) -> None:
-        self.hot = hot
-        self._box, self._shares, self._means = box, gaussians.weights_, gaussians.means_
-        # A proposal should look further where it has yet to find its target.
-        widen = _WIDEN_HOT if hot else 1.0
-        self._half = np.linalg.cholesky(widen * gaussians.covariances_)
-
-    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Theta (n, target)."""
-        component = rng.choice(len(self._shares), n, p=self._shares)
-        normal = rng.standard_normal((n, self._means.shape[1], 1))
-        stretch = np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, (n, 1)))
-        steps = (self._half[component] @ normal)[:, :, 0] * stretch
-        return self._box.theta(self._means[component] + steps)
-
-    def log_prob(self, theta: np.ndarray) -> np.ndarray:
-        """Natural log-density (n,) at theta (n, target)."""
-        coordinates, size = self._box.coordinates(theta), self._means.shape[1]
-        constant = gammaln((_FREEDOM + size) / 2) - gammaln(_FREEDOM / 2)
-        constant -= size / 2 * np.log(_FREEDOM * np.pi)
-        parts = []
-        for share, mean, half in zip(self._shares, self._means, self._half, strict=True):
-            scaled = solve_triangular(half, (coordinates - mean).T, lower=True)
-            tail = np.log1p(np.sum(scaled**2, axis=0) / _FREEDOM)
-            volume = np.sum(np.log(np.diag(half)))
-            parts.append(np.log(share) + constant - volume - (_FREEDOM + size) / 2 * tail)
-        return logsumexp(parts, axis=0) + self._box.log_slope(coordinates)
-
-
 def _log_evidence_error(parts: list[np.ndarray], effective: float) -> float:
     """From the weights' scatter, or from the halves' disagreement where that is larger."""
     count = sum(map(len, parts))
     scatter = np.sqrt(max(1 / effective - 1 / count, 0.0))
     first, second = (logsumexp(part) - np.log(len(part)) for part in parts)
     return float(max(scatter, abs(first - second) / 2))
-
-
-def _fit_mixture(
-    box: _Box, draws: _Draws, components: int, rng: np.random.Generator
-) -> _StudentMixture:
-    """A mixture like the weighted draws.
-
-    Where few draws carry the weight, it is fitted to the weights at a higher temperature.
-    """
-    size = len(box.low)
-    wanted = max(_LEAST_EFFECTIVE, 4.0 * size)
-    log_weight = draws.log_weight()
-    weight, hot = _tempered(log_weight - log_weight.max(), wanted)
-    effective = effective_sample_size(weight)
-    index = systematic_indices(weight, 2000, rng)
-    seed = int(rng.integers(2**31))
-    # Every component has a covariance of its own to find.
-    count = int(np.clip(effective / (3 * size), 1, components))
-    mixture = GaussianMixture(count, reg_covar=1e-6, random_state=seed, max_iter=60, tol=1e-2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # more iterations would not make a better proposal
-        mixture.fit(box.coordinates(draws.theta[index]))
-    return _StudentMixture(box, mixture, hot=hot)
-
-
-def _tempered(log_weight: np.ndarray, wanted: float) -> tuple[np.ndarray, bool]:
-    """Weights to the largest power up to one that leaves ``wanted`` of them effective.
-
-    The second result tells whether the power is below one.
-    """
-
-    def powered(power: float) -> np.ndarray:
-        return np.exp(power * log_weight)
-
-    if effective_sample_size(powered(1.0)) >= wanted:
-        return powered(1.0), False
-    low, high = 0.0, 1.0
-    for _ in range(_TEMPERING_STEPS):
-        middle = 0.5 * (low + high)
-        enough = effective_sample_size(powered(middle)) >= wanted
-        low, high = (middle, high) if enough else (low, middle)
-    return powered(low), True

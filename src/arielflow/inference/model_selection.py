@@ -1,7 +1,9 @@
-"""Which molecules a spectrum shows: models compared by their evidence lower bound.
+"""Which molecules a spectrum shows: models compared by their evidence.
 
 After Yip et al. 2022 (arXiv:2205.07037): a flat line, all molecules, each left out, and the search
-from all of them downwards for the set that is enough. Evidence under uniform priors punishes a
+from all of them downwards for the set that is enough. The evidence is not a flow's lower bound, as
+there, but that of the weighted draws of its check: a bound falls short by what the flow misses,
+which differs from model to model. Evidence under uniform priors punishes a
 molecule that is not needed, but only by the share of its prior that the data exclude.
 """
 
@@ -31,15 +33,18 @@ log = logging.getLogger(__name__)
 MODERATE = 2.5
 """Log Bayes factor from which evidence is called moderate, some 2.7 sigma (Trotta 2008)."""
 
-SELECTION_SETTINGS = VariationalSettings(steps=100, batch=16, layers=2, n_elbo=256, n_samples=500)
-"""Fewer and smaller steps than for a posterior: about 2,500 forward calls a model."""
+SELECTION_SETTINGS = VariationalSettings(
+    steps=100, batch=16, layers=2, n_elbo=256, n_check=1500, n_samples=500
+)
+"""Fewer and smaller steps than for a posterior: about 3,700 forward calls a model."""
 
 FLAT_LINE, ALL = "flat line", "all molecules"
-# A molecule without which the bound falls by this much is not tried again: fewer molecules leave
+# A molecule without which the evidence falls by this much is not tried again: fewer molecules leave
 # less that could stand in for it.
 _DECISIVE = 10.0
 _LARGEST_HEIGHT = 15
 _GRID, _GRID_SIGMA = 2001, 8.0
+_RESULTS = ("log_evidence", "log_evidence_error", "elbo", "elbo_error", "forward_calls", "seconds")
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,10 @@ class Selection:
     Attributes
     ----------
     molecules : the set selected; empty for a flat line or an atmosphere without absorbers
-    table : one row a model: ``model``, ``molecules`` (joined by +), ``elbo``, ``elbo_error``,
-        ``log_bayes_factor`` (against the highest bound), ``forward_calls``, ``seconds`` and
-        ``selected``; natural logarithms
+    table : one row a model: ``model``, ``molecules`` (joined by +), ``log_evidence``,
+        ``log_bayes_factor`` (against the highest evidence), ``log_evidence_error``, ``elbo``,
+        ``elbo_error``, ``forward_calls``, ``seconds``, ``warning`` (what speaks against the
+        evidence, empty if nothing does) and ``selected``; natural logarithms
     """
 
     molecules: tuple[str, ...]
@@ -70,7 +76,7 @@ def select_molecules(
     """Compare a flat line and sets of the forward model's molecules on one spectrum.
 
     From all molecules on, the one whose removal costs least is left out, as long as that lowers the
-    bound by less than ``threshold``. Where what is left is no better than a flat line by
+    log-evidence by less than ``threshold``. Where what is left is no better than a flat line by
     ``threshold``, the flat line is selected.
 
     Parameters
@@ -88,28 +94,32 @@ def select_molecules(
     everything = tuple(forward.transmission.molecules)
     rows: dict[tuple[str, ...], dict[str, object]] = {}
 
-    def bound(molecules: tuple[str, ...]) -> float:
+    def evidence(molecules: tuple[str, ...]) -> float:
         if molecules not in rows:
             absent = [name for name in everything if name not in molecules]
             rows[molecules] = _fitted(forward, planets, planet, seed, settings, absent)
-        return rows[molecules]["elbo"]
+        return rows[molecules]["log_evidence"]
 
-    bound(everything)
+    evidence(everything)
     current, decided = everything, set()
     while undecided := [name for name in current if name not in decided]:
-        loss = {name: bound(current) - bound(_without(current, name)) for name in undecided}
+        loss = {name: evidence(current) - evidence(_without(current, name)) for name in undecided}
         decided |= {name for name, value in loss.items() if value > _DECISIVE}
         cheapest = min(loss, key=loss.get)
         if loss[cheapest] > threshold:
             break
         current = _without(current, cheapest)
     flat = flat_line_log_evidence(planets, planet)
-    selected = None if bound(current) - flat < threshold else current
+    selected = None if evidence(current) - flat < threshold else current
     return Selection(selected or (), _table(everything, rows, flat, selected))
 
 
 def _without(molecules: Sequence[str], name: str) -> tuple[str, ...]:
     return tuple(molecule for molecule in molecules if molecule != name)
+
+
+def _name(absent: Sequence[str]) -> str:
+    return f"without {', '.join(absent)}" if absent else ALL
 
 
 def _fitted(
@@ -120,7 +130,7 @@ def _fitted(
     settings: VariationalSettings,
     absent: Sequence[str],
 ) -> dict[str, object]:
-    """The row of one model; a bound of -inf where a reduced one cannot be fitted."""
+    """The row of one model; an evidence of zero where a reduced one cannot be fitted."""
     try:
         found = fit_variational(
             forward, planets, planet, seed=seed, settings=settings, absent=absent
@@ -128,10 +138,13 @@ def _fitted(
     except ArielflowError as error:
         if not absent:
             raise
-        log.warning("without %s: %s", ", ".join(absent), error)
-        return {"elbo": -np.inf, "elbo_error": np.nan, "forward_calls": 0, "seconds": 0.0}
-    names = ("elbo", "elbo_error", "forward_calls", "seconds")
-    return {name: getattr(found, name) for name in names}
+        log.warning("%s: %s", _name(absent), error)
+        return dict(zip(_RESULTS, (-np.inf, np.nan) * 2 + (0, 0.0), strict=True)) | {
+            "warning": f"not fitted: {error}"
+        }
+    if found.warning:
+        log.warning("%s: %s", _name(absent), found.warning)
+    return {name: getattr(found, name) for name in (*_RESULTS, "warning")}
 
 
 def _table(
@@ -141,15 +154,15 @@ def _table(
     selected: tuple[str, ...] | None,
 ) -> pd.DataFrame:
     """The models in the order in which they were asked for, the flat line first."""
-    exact = {"elbo": flat, "elbo_error": 0.0, "forward_calls": 0, "seconds": 0.0}
+    exact = dict(zip(_RESULTS, (flat, 0.0) * 2 + (0, 0.0), strict=True)) | {"warning": ""}
     records = [{"model": FLAT_LINE, "molecules": ""} | exact | {"selected": selected is None}]
     for molecules, row in rows.items():
         left_out = [name for name in everything if name not in molecules]
-        name = f"without {', '.join(left_out)}" if left_out else ALL
-        which = {"model": name, "molecules": "+".join(molecules)}
+        which = {"model": _name(left_out), "molecules": "+".join(molecules)}
         records.append(which | row | {"selected": molecules == selected})
     table = pd.DataFrame(records)
-    table.insert(4, "log_bayes_factor", table["elbo"] - table["elbo"].max())
+    best = table["log_evidence"].max()
+    table.insert(3, "log_bayes_factor", table["log_evidence"] - best)
     return table
 
 

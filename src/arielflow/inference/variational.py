@@ -4,7 +4,8 @@ After Yip et al. 2022 (arXiv:2205.07037): the evidence lower bound (ELBO) is max
 flow's parameters. The flow lives in coordinates in which the prior is a standard normal, and starts
 from the posterior's Laplace approximation or from samples of an amortised flow. Its gradient is the
 path derivative (Roeder, Wu & Duvenaud 2017, "Sticking the landing"), whose variance vanishes as the
-flow approaches the posterior: some thirty spectra a step are enough.
+flow approaches the posterior: some thirty spectra a step are enough. What the flow misses is found
+by :mod:`arielflow.inference.variational_check`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from time import perf_counter
 import numpy as np
 import torch
 import xarray as xr
+from scipy.special import ndtri
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -23,8 +25,8 @@ from arielflow.errors import ArielflowError
 from arielflow.inference.likelihood import touches_cut
 from arielflow.inference.posterior_flow import PosteriorFlow
 from arielflow.inference.probit import ProbitPosterior, laplace
+from arielflow.inference.variational_check import check_warning, weighted_draws
 from arielflow.physics.forward import ForwardModel
-from arielflow.posterior import effective_sample_size
 
 _MAX_ATTEMPTS = 3
 _LAST_RATE = 0.02
@@ -38,7 +40,10 @@ _LEAST_VARIANCE = 1e-8
 
 @dataclass(frozen=True)
 class VariationalSettings:
-    """Settings of the fit; ``steps * batch + n_elbo`` and some 300 spectra are computed.
+    """Settings of the fit and its check.
+
+    ``steps * batch + n_elbo + n_check`` and some 300 spectra are computed, somewhat fewer where
+    the check does not need all of its own.
 
     Attributes
     ----------
@@ -47,8 +52,9 @@ class VariationalSettings:
     annealed_share : the likelihood's power rises to one over this share of the steps
     first_power : from this value, so that the flow spreads before it settles
     layers, bins, hidden : coupling layers, bins of every spline, width of the layers' networks
-    n_elbo : spectra from which the ELBO is estimated at the end
-    n_samples : samples drawn, which costs no spectra
+    n_elbo : draws of the fitted flow, from which the ELBO is estimated
+    n_check : draws of other proposals, which find what the flow misses
+    n_samples : samples kept of the weighted draws
     """
 
     steps: int = 200
@@ -60,20 +66,26 @@ class VariationalSettings:
     bins: int = 8
     hidden: int = 32
     n_elbo: int = 512
+    n_check: int = 3600
     n_samples: int = 4000
 
 
 @dataclass(frozen=True)
 class VariationalResult:
-    """A fitted posterior and what it cost.
+    """A fitted and checked posterior and what it cost.
 
     Attributes
     ----------
-    theta : equally weighted samples (n_samples, target); -inf for absent molecules
-    elbo : evidence lower bound, a natural logarithm, under the whole retrieval prior
-    elbo_error : its Monte-Carlo error
-    efficiency : effective share of the flow's samples were they importance-weighted, 0 to 1; near
-        one the flow is the posterior
+    theta : equally weighted samples (n_samples, target), resampled from all weighted draws, the
+        flow's and the check's; -inf for absent molecules
+    elbo, elbo_error : evidence lower bound of the flow, a natural logarithm, under the whole
+        retrieval prior, and its Monte-Carlo error
+    log_evidence, log_evidence_error : natural logarithm of the evidence under that prior from all
+        weighted draws, and its standard error
+    sampling_efficiency : effective share of all weighted draws, 0 to 1
+    pareto_shape : of their weights' tail
+    warning : what speaks against the fit, see
+        :func:`arielflow.inference.variational_check.check_warning`; empty if nothing does
     forward_calls : spectra computed; one with its derivative counts as one
     seconds : wall-clock time
     history : the bound at every step (steps,), of the tempered posterior while annealed
@@ -82,7 +94,11 @@ class VariationalResult:
     theta: np.ndarray
     elbo: float
     elbo_error: float
-    efficiency: float
+    log_evidence: float
+    log_evidence_error: float
+    sampling_efficiency: float
+    pareto_shape: float
+    warning: str
     forward_calls: int
     seconds: float
     history: np.ndarray
@@ -153,16 +169,40 @@ def _fit(
         else:
             flow = _started(posterior.coordinates(start), _shape(settings), generator)
     history = _maximise(flow, posterior, settings, generator)
+    return _checked(flow, posterior, seed, settings, generator, history)
+
+
+def _checked(
+    flow: PosteriorFlow,
+    posterior: ProbitPosterior,
+    seed: int,
+    settings: VariationalSettings,
+    generator: torch.Generator,
+    history: np.ndarray,
+) -> VariationalResult:
+    """The fitted flow's bound, and the posterior from its draws and others."""
     with torch.no_grad():
-        log_weight, lost = _log_weights(flow, posterior, settings.n_elbo, generator)
-        theta = posterior.theta(flow.push(_normal(settings.n_samples, posterior, generator)))
-    weight = torch.exp(log_weight - log_weight.max()).numpy()
+        draws = flow.push(_normal(settings.n_elbo, posterior, generator))
+        log_likelihood, good = _known(posterior, draws)
+        log_weight = (log_likelihood + posterior.log_prior(draws) - flow(draws))[good]
+    elbo_error = float(log_weight.std() / np.sqrt(len(log_weight)))
+    # Draws without a spectrum are cut out of the flow, which makes the rest denser.
+    elbo = float(log_weight.mean() + good.double().mean().log()) + posterior.log_share
+    log_likelihood = torch.where(good, log_likelihood, -torch.inf).numpy()
+    found = weighted_draws(
+        flow, posterior, draws, log_likelihood, n_check=settings.n_check, seed=seed
+    )
+    log_evidence = found.log_evidence + posterior.log_share
+    shares = found.equal_weight_samples(settings.n_samples, seed)
     return VariationalResult(
-        theta=theta.numpy(),
-        # Draws without a spectrum are cut out of the flow, which makes the rest denser.
-        elbo=float(log_weight.mean()) + np.log1p(-lost) + posterior.log_share,
-        elbo_error=float(log_weight.std() / np.sqrt(len(log_weight))),
-        efficiency=effective_sample_size(weight) / settings.n_elbo,
+        theta=posterior.theta(torch.as_tensor(ndtri(shares))).numpy(),
+        elbo=elbo,
+        elbo_error=elbo_error,
+        log_evidence=log_evidence,
+        log_evidence_error=found.log_evidence_error,
+        sampling_efficiency=found.sampling_efficiency,
+        pareto_shape=found.pareto_shape,
+        warning=check_warning(found, log_evidence, elbo, elbo_error),
         forward_calls=posterior.calls,
         seconds=0.0,
         history=history,
@@ -242,23 +282,18 @@ def _bound(flow: PosteriorFlow, posterior: ProbitPosterior, base: Tensor, power:
     return torch.where(good, terms, 0.0).sum() / good.sum().clamp(min=1)
 
 
-def _log_weights(
-    flow: PosteriorFlow, posterior: ProbitPosterior, n: int, generator: torch.Generator
-) -> tuple[Tensor, float]:
-    """Log of likelihood times prior over density at draws of the flow, and the share of draws
-    without a spectrum, which are left out.
+def _known(posterior: ProbitPosterior, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """Natural log-likelihoods (n,) of draws of the flow, and which of them have a spectrum.
 
     Raises
     ------
     ArielflowError
         Fewer than two draws have a spectrum.
     """
-    z = flow.push(_normal(n, posterior, generator))
-    log_likelihood, good = posterior.log_likelihood(z)
+    log_likelihood, good = posterior.log_likelihood(draws)
     if good.sum() < 2:
         raise ArielflowError(
-            f"the forward model has a spectrum for {int(good.sum())} of {n} draws of the fitted "
-            "flow, expected nearly all; check the planet's mass and its prior box"
+            f"the forward model has a spectrum for {int(good.sum())} of {len(draws)} draws of the "
+            "fitted flow, expected nearly all; check the planet's mass and its prior box"
         )
-    log_weight = log_likelihood + posterior.log_prior(z) - flow(z)
-    return log_weight[good], 1 - float(good.double().mean())
+    return log_likelihood, good
