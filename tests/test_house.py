@@ -37,7 +37,7 @@ TIERS = [
         *("inference", "models", "simulate", "truth", "truth_library", "ingest", "explore"),
         *("spectrum", "retrieve", "retrieve_importance", "retrieve_variational", "select_model"),
         *("embedded_truth", "train_member", "tune", "represent", "disentangle", "chemistry"),
-        "check_settings",
+        *("check_settings", "retrieval_summary"),
     },
     {
         *("scoring", "submission", "submission_check", "submission_verdict"),

@@ -18,7 +18,8 @@ from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
 from arielflow.inference.nested import NestedSettings, nested_sampling, retrieve
 from arielflow.inference.variational import fit_variational
 from arielflow.physics.forward import ForwardModel
-from arielflow.retrieve import retrieve_planets, summarise, summary_lines
+from arielflow.retrieval_summary import summarise, summary_lines
+from arielflow.retrieve import retrieve_planets
 from arielflow.schema import auxiliary_values, posterior_dataset, target_index
 
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)

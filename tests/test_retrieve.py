@@ -26,7 +26,8 @@ from arielflow.inference.nested import NestedSettings, nested_sampling, retrieve
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.nodes import NodeRange, NodeSet, write_nodes
 from arielflow.posterior import weighted_quantiles
-from arielflow.retrieve import retrieve_planets, summarise
+from arielflow.retrieval_summary import summarise
+from arielflow.retrieve import retrieve_planets
 from arielflow.schema import Quality, open_dataset, validate_posterior
 
 # Without the networks of nautilus' bounds, whose training is most of a small run's time.

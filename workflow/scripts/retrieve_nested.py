@@ -3,7 +3,8 @@ import logging
 from arielflow.editions import get_edition
 from arielflow.jobs import job
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.retrieve import retrieve_planets, summarise, summary_lines
+from arielflow.retrieval_summary import summarise, summary_lines
+from arielflow.retrieve import retrieve_planets
 from arielflow.schema import open_dataset
 
 with job(snakemake):

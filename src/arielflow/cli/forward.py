@@ -119,7 +119,8 @@ def retrieve(
     from arielflow.edition_physics import fast_physics
     from arielflow.inference.nested import NestedProgress, NestedSettings
     from arielflow.ingest import ingest as ingest_split
-    from arielflow.retrieve import choose_planets, retrieve_planets, summarise, summary_lines
+    from arielflow.retrieval_summary import summarise, summary_lines
+    from arielflow.retrieve import choose_planets, retrieve_planets
 
     chosen = get_edition(edition)
     planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)
