@@ -79,6 +79,7 @@ NUMBERS = [
     ({"dataset": {"validation_fraction": 0.9}}, ["validation_fraction", "at most 0.5"]),
     ({"explore": {"clusters": [2, 30]}, "simulation": {"n_train": 25}}, ["clusters", "30", "25"]),
     ({"explore": {"n_components": 30}, "simulation": {"n_train": 30}}, ["n_components", "30"]),
+    ({"dataset": {"limits": {"star_radius_m": [1e9, 1e6]}}}, ["limits.star_radius_m", "below"]),
     ({"chemistry": {"times": {"first_yr": 10, "last_yr": 1}}}, ["chemistry.times", "10", "1"]),
     (
         merged(WHOLE, {"posterior": {"chunks": 2000}, "model_settings": {"flow": {"members": 999}}})
