@@ -201,6 +201,8 @@ def test_a_huge_or_endless_configuration_is_refused_at_once(content: dict[str, A
         ("- seed\n- 7\n", "holds list"),
         ("seed\n", "holds str"),
         ("seed: [7\n", "not a readable YAML file"),
+        ("seed: 1\nrun: a\nseed: 2\n", "key 'seed' occurs more than once, last in line 3"),
+        ("dataset: {path: a, path: b}\n", "key 'path' occurs more than once"),
         ("seed: 7\n\tindented: by a tab\n", "not a readable YAML file"),
         ("seed: !!python/object/apply:os.system [true]\n", "not a readable YAML file"),
         ("a: &a [x]\n" + "".join(f"a{n}: &a{n} [*{m}, *{m}]\n" for n, m in CHAIN), "unfolds to"),
