@@ -25,7 +25,7 @@ TIERS = [
     {
         *("schema", "errors", "readers", "hdf5", "provenance", "checksums", "benchmark_files"),
         *("config", "config_faults", "config_rules", "inputs", "__init__", "plausibility"),
-        "settings",
+        *("settings", "array_files"),
     },
     {"physics", "editions", "download", "transfer", "distributed"},
     {

@@ -191,7 +191,7 @@ def _npy(path: Path, rng: np.random.Generator) -> str:
         with path.open("wb") as stream:
             np.savez(stream, values=values)
     elif kind == "object":
-        np.save(path, values.astype(object), allow_pickle=True)
+        np.save(path, values.astype(object))
     elif kind == "structured":
         np.save(path, np.array([(1.0, 2)], dtype=[("a", "f8"), ("b", "i4")]))
     elif kind == "declared":
