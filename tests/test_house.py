@@ -25,7 +25,7 @@ TIERS = [
     {
         *("schema", "errors", "readers", "hdf5", "provenance", "checksums", "benchmark_files"),
         *("config", "config_faults", "config_rules", "inputs", "__init__", "plausibility"),
-        *("settings", "array_files"),
+        *("settings", "array_files", "hdf5_heaps"),
     },
     {"physics", "editions", "download", "transfer", "distributed"},
     {

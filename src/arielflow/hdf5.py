@@ -19,6 +19,7 @@ import xarray as xr
 from h5py import h5a, h5d, h5f, h5g, h5i, h5l, h5s, h5t
 
 from arielflow.errors import ArielflowError
+from arielflow.hdf5_heaps import check_heaps
 from arielflow.readers import guarded, regular_file, shown
 
 _MOST_VALUES = 50_000_000
@@ -153,6 +154,8 @@ class PlainFile:
             self._check_shape(dataset, name, None, most, dataset.shape)
             if dataset.get_type().get_size() > _LONGEST_TEXT:
                 raise self._fault(name, f"holds over {_LONGEST_TEXT} characters, expected a name")
+            if dataset.get_type().is_variable_str():
+                check_heaps(self.path, _REMEDY)
             found = np.ravel(h5py.Dataset(dataset).asstr(errors="replace")[()])
             return [str(text) for text in found]
 
@@ -164,6 +167,7 @@ class PlainFile:
                 return None
             if math.prod(h5a.open(dataset, attribute.encode()).shape or ()) != 1:
                 raise self._fault(name, f"attribute {attribute} holds more or less than one text")
+            check_heaps(self.path, _REMEDY)
             found = np.ravel(h5py.Dataset(dataset).attrs[attribute])[0]
             return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
 
@@ -308,6 +312,8 @@ def _described(attribute: h5a.AttrID) -> str:
         return "holds nothing"
     if kind != "text" or attribute.get_storage_size() > _LONGEST_TEXT:
         return f"holds {kind}"
+    if attribute.get_type().is_variable_str():
+        return "is text"
     text = np.empty((), dtype=attribute.dtype)
     attribute.read(text)
     value = text[()]
@@ -360,6 +366,7 @@ def check_plain(path: str | Path, what: str = "HDF5 file", remedy: str = _REMEDY
         The file is missing or damaged, or is such a one.
     """
     path = regular_file(path, remedy)
+    check_heaps(path, remedy)
     with guarded(path, what, remedy), h5py.File(path, "r") as file:
         _check_plain(path, h5g.open(file.id, b"/"))
 

@@ -20,8 +20,12 @@ from arielflow.hdf5 import PlainFile, open_plain
 from arielflow.provenance import atomic_path, sha256
 from arielflow.readers import read_json_object, regular_file
 
-_INPUTS = ("transit_depth", "transit_depth_error", "prior_low", "prior_high")
-_COSTS = ("log_evidence", "effective_samples", "likelihood_calls", "seconds")
+INPUTS = ("transit_depth", "transit_depth_error", "prior_low", "prior_high")
+"""What an entry was made from."""
+
+COSTS = ("log_evidence", "effective_samples", "likelihood_calls", "seconds")
+"""What an entry took, and how good it is."""
+
 _MAX_SPECTRUM_DIFFERENCE_SIGMA = 0.01
 _REMEDY = (
     "make it with arielflow embedded-truth, or leave it out of simulation.truth_library to sample "
@@ -50,7 +54,7 @@ def pack(files: dict[str, list[Path]], planet_ids: dict[str, list[str]], path: P
             group.create_dataset(
                 "theta", data=theta, compression="gzip", shuffle=True, chunks=(1, *theta.shape[1:])
             )
-            for key in (*_INPUTS, *_COSTS):
+            for key in (*INPUTS, *COSTS):
                 group[key] = np.stack([entry[key] for entry in entries])
 
 
@@ -100,16 +104,16 @@ class TruthLibrary:
 
     @staticmethod
     def _same_inputs(library: PlainFile, group: str, row: int, planet: xr.Dataset) -> bool:
-        stored = {name: library.numbers(f"{group}/{name}", row=row) for name in _INPUTS}
-        given = {name: planet[name].values[0] for name in _INPUTS}
-        if any(stored[name].shape != given[name].shape for name in _INPUTS):
+        stored = {name: library.numbers(f"{group}/{name}", row=row) for name in INPUTS}
+        given = {name: planet[name].values[0] for name in INPUTS}
+        if any(stored[name].shape != given[name].shape for name in INPUTS):
             return False
         error = given["transit_depth_error"]
         difference = np.abs(stored["transit_depth"] - given["transit_depth"]) / error
         return bool(
             np.all(difference < _MAX_SPECTRUM_DIFFERENCE_SIGMA)
             and all(
-                np.allclose(stored[name], given[name], rtol=1e-6, atol=0) for name in _INPUTS[1:]
+                np.allclose(stored[name], given[name], rtol=1e-6, atol=0) for name in INPUTS[1:]
             )
         )
 
@@ -127,7 +131,7 @@ class TruthLibrary:
                     group = f"{split}/{run}"
                     names = library.texts(f"{group}/planet_ID")
                     shape = (len(names),)
-                    columns = {k: library.numbers(f"{group}/{k}", shape) for k in _COSTS}
+                    columns = {k: library.numbers(f"{group}/{k}", shape) for k in COSTS}
                     for row, identifier in enumerate(names):
                         cost = {name: float(column[row]) for name, column in columns.items()}
                         yield {"split": split, "run": run, "planet_ID": identifier} | cost
