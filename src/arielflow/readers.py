@@ -294,7 +294,7 @@ def numeric_column(
     if words.any():
         row = table[words].iloc[0]
         raise ArielflowError(
-            f"{path}: planet {shown(row[key])}, column {name} holds {shown(repr(row[name]))}, "
+            f"{path}: planet {shown(row[key])}, column {shown(name)} holds {shown(repr(row[name]))}, "
             f"expected a number ({int(words.sum())} such cells); {remedy}"
         )
     return values
