@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from skops.io import dump
 from test_models import SETTINGS
 
+from arielflow.array_files import read_safetensors
 from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.errors import ArielflowError
 from arielflow.models import (
@@ -31,7 +32,6 @@ from arielflow.models import (
 )
 from arielflow.models.random_forest import read_importances
 from arielflow.models.surrogate import Emulator
-from arielflow.readers import read_safetensors
 
 SHORT = {"epochs": 1, "batch_size": 32}
 REPRESENTATIONS = ("pca", "variational_autoencoder", "factor", "poly")

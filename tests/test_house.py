@@ -34,7 +34,7 @@ TIERS = [
             "benchmark_files",
         ),
         *("config", "config_faults", "config_rules", "inputs", "__init__", "plausibility"),
-        "settings",
+        *("settings", "array_files", "hdf5_heaps"),
     },
     {"physics", "editions", "download", "transfer", "distributed"},
     {

@@ -504,7 +504,7 @@ def _huge(path: Path) -> None:
         lambda path: np.save(path, np.full((1, 13), 1.4j)),
         lambda path: np.save(path, np.full((1, 13), True)),
         lambda path: np.save(path, np.zeros((1, 13), dtype=[("a", float)])),
-        lambda path: np.save(path, np.full((1, 13), None), allow_pickle=True),
+        lambda path: np.save(path, np.full((1, 13), None)),
         lambda path: np.save(path, np.full((13, 1), 1.4)),
         lambda path: path.write_bytes(b""),
         lambda path: path.unlink(),

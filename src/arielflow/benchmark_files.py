@@ -6,10 +6,11 @@ import ast
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from arielflow.readers import guarded, read_results
 
 # What a job can ask a scheduler for besides threads, and the number of the attempt that asked.
 _REQUESTS = ("attempt", "gpu", "mem_mb", "nodes", "runtime", "tasks")
+_WHAT, _REMEDY = "benchmark file of Snakemake's", "take it away"
 
 
 def measured_jobs(folder: str | Path) -> dict[str, dict[str, Any]]:
@@ -37,15 +38,18 @@ def measured_jobs(folder: str | Path) -> dict[str, dict[str, Any]]:
 
 def _requested(benchmark: Path) -> dict[str, Any]:
     """Rule and requests of a job whose benchmark file is an extended one; else nothing."""
-    job = pd.read_csv(benchmark, sep="\t").iloc[-1]
-    if "resources" not in job:
+    table = read_results(benchmark, "\t")
+    if "resources" not in table:
         return {}
-    asked = ast.literal_eval(job["resources"])
-    asked = {name: asked[name] for name in _REQUESTS if name in asked}
-    return {"rule": job["rule_name"], "requested": asked | {"threads": int(job["threads"])}}
+    with guarded(benchmark, _WHAT, _REMEDY):
+        job = table.iloc[-1]
+        asked = ast.literal_eval(job["resources"])
+        asked = {name: asked[name] for name in _REQUESTS if name in asked}
+        return {"rule": job["rule_name"], "requested": asked | {"threads": int(job["threads"])}}
 
 
 def read_benchmark(path: str | Path) -> dict[str, float]:
     """Wall time ``seconds`` and peak memory ``memory_mb`` of a job, from Snakemake's file on it."""
-    table = pd.read_csv(path, sep="\t", na_values="-")
-    return {"seconds": table["s"].mean(), "memory_mb": table["max_rss"].max()}
+    table = read_results(path, "\t", missing="-")
+    with guarded(path, _WHAT, _REMEDY):
+        return {"seconds": table["s"].mean(), "memory_mb": table["max_rss"].max()}

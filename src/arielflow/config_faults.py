@@ -64,7 +64,8 @@ def config_faults(config: Mapping[str, Any], schema: str | Path) -> list[str]:
     faults = list(_value_faults(config, ""))
     if not faults:
         # The loader in C is seven times as fast; the file is the project's own.
-        rules = yaml.load(Path(schema).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        rules = loader(Path(schema).read_text()).get_single_data()
         known = list(_key_paths(rules))
         errors = _Validator(rules).iter_errors(config)
         faults = sorted({line for error in errors for line in _lines(error, known)})

@@ -6,7 +6,6 @@ workflow is the main entity, one ``CreateAction`` says what it read and what it 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -17,6 +16,7 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from arielflow.provenance import atomic_path
+from arielflow.readers import read_json_object
 
 _PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -52,7 +52,7 @@ def write_crate(
         The ``.zip`` to write.
     """
     manifest_file = Path(manifest_file)
-    manifest = json.loads(manifest_file.read_text())
+    manifest = read_json_object(manifest_file, ["config"], "run the rule manifest again")
     config = manifest["config"]
     crate = ROCrate()
     crate.name = f"arielflow run {config['run']}"

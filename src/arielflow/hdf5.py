@@ -19,12 +19,13 @@ import xarray as xr
 from h5py import h5a, h5d, h5f, h5g, h5i, h5l, h5s, h5t
 
 from arielflow.errors import ArielflowError
+from arielflow.hdf5_heaps import check_heaps
 from arielflow.readers import guarded, regular_file, shown
 
 _MOST_VALUES = 50_000_000
 _MOST_VALUE_BYTES = 16
 _MOST_CHUNK_BYTES = 1 << 26
-_MOST_TEXTS = 100
+_MOST_TEXTS, _MOST_NAMES = 100, 50_000
 _LONGEST_TEXT = 1_000
 _MOST_INFLATION = 100
 _SMALL_BYTES = 1 << 26
@@ -70,6 +71,7 @@ class PlainFile:
         *,
         most: int = _MOST_VALUES,
         single: bool = False,
+        row: int | None = None,
     ) -> np.ndarray:
         """Values of a dataset in double precision.
 
@@ -83,6 +85,8 @@ class PlainFile:
             Values that it may hold.
         single
             Leave values in single precision where they are stored so.
+        row
+            Read this one along the first dimension alone; ``shape`` and ``most`` are its own.
 
         Raises
         ------
@@ -92,11 +96,20 @@ class PlainFile:
         """
         with guarded(self.path, f"HDF5 file at {name}"):
             dataset = self._numeric(name)
-            self._check_shape(dataset, name, shape, most)
+            found = dataset.shape
+            if row is not None:
+                if not found or not 0 <= row < found[0]:
+                    raise self._fault(name, f"has shape {shown(found)}, expected a row {row}")
+                found = found[1:]
+            self._check_shape(dataset, name, shape, most, found)
             kind = dataset.get_type()
             stored_single = kind.get_class() == h5t.FLOAT and kind.get_size() == 4
-            values = np.empty(dataset.shape, dtype="f4" if single and stored_single else "f8")
-            dataset.read(h5s.ALL, h5s.ALL, values)
+            values = np.empty(found, dtype="f4" if single and stored_single else "f8")
+            inside, here = h5s.ALL, h5s.ALL
+            if row is not None:
+                inside, here = dataset.get_space(), h5s.create_simple(found)
+                inside.select_hyperslab((row, *([0] * len(found))), (1, *found))
+            dataset.read(here, inside, values)
             return values
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -121,17 +134,30 @@ class PlainFile:
         ArielflowError
             The dataset is missing or holds something else.
         """
+        found = self.texts(name, most=_MOST_TEXTS)
+        if not found:
+            raise self._fault(name, "holds nothing, expected a text")
+        return found[0]
+
+    def texts(self, name: str, *, most: int = _MOST_NAMES) -> list[str]:
+        """Short texts, such as names of planets, of a dataset of strings.
+
+        Raises
+        ------
+        ArielflowError
+            The dataset is missing, holds something else, or more than ``most``.
+        """
         with guarded(self.path, f"HDF5 file at {name}"):
             dataset = self._dataset(name)
             if dataset.get_type().get_class() != h5t.STRING:
                 raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected a text")
-            self._check_shape(dataset, name, None, _MOST_TEXTS)
+            self._check_shape(dataset, name, None, most, dataset.shape)
             if dataset.get_type().get_size() > _LONGEST_TEXT:
                 raise self._fault(name, f"holds over {_LONGEST_TEXT} characters, expected a name")
+            if dataset.get_type().is_variable_str():
+                check_heaps(self.path, _REMEDY)
             found = np.ravel(h5py.Dataset(dataset).asstr(errors="replace")[()])
-            if not found.size:
-                raise self._fault(name, "holds nothing, expected a text")
-            return str(found[0])
+            return [str(text) for text in found]
 
     def attribute(self, name: str, attribute: str) -> str | None:
         """A dataset's attribute as text, None where it is not there."""
@@ -141,6 +167,7 @@ class PlainFile:
                 return None
             if math.prod(h5a.open(dataset, attribute.encode()).shape or ()) != 1:
                 raise self._fault(name, f"attribute {attribute} holds more or less than one text")
+            check_heaps(self.path, _REMEDY)
             found = np.ravel(h5py.Dataset(dataset).attrs[attribute])[0]
             return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
 
@@ -229,9 +256,14 @@ class PlainFile:
         return dataset
 
     def _check_shape(
-        self, dataset: h5d.DatasetID, name: str, shape: tuple[int | None, ...] | None, most: int
+        self,
+        dataset: h5d.DatasetID,
+        name: str,
+        shape: tuple[int | None, ...] | None,
+        most: int,
+        found: tuple[int, ...] | None,
     ) -> None:
-        found = dataset.shape
+        """Refuse what is to be read, of shape ``found``, if it is not ``shape`` or too much."""
         if found is None:
             raise self._fault(name, "holds nothing, expected numbers")
         if shape is not None and (
@@ -243,8 +275,9 @@ class PlainFile:
         count = math.prod(found)
         if count > most:
             raise self._fault(name, f"declares {count} values, expected at most {most}")
-        if count and not _written(dataset, count):
-            raise self._fault(name, f"declares {count} values that were never written")
+        declared = math.prod(dataset.shape)
+        if count and not _written(dataset, declared):
+            raise self._fault(name, f"declares {declared} values that were never written")
 
     def _fault(self, name: str, what: str) -> ArielflowError:
         return ArielflowError(f"{self.path}: {shown(name)} {what}; {_REMEDY}")
@@ -279,6 +312,8 @@ def _described(attribute: h5a.AttrID) -> str:
         return "holds nothing"
     if kind != "text" or attribute.get_storage_size() > _LONGEST_TEXT:
         return f"holds {kind}"
+    if attribute.get_type().is_variable_str():
+        return "is text"
     text = np.empty((), dtype=attribute.dtype)
     attribute.read(text)
     value = text[()]
@@ -311,22 +346,28 @@ def read_netcdf(path: str | Path, remedy: str = "make it again") -> xr.Dataset:
     """
     path = regular_file(path, remedy)
     with guarded(path, "NetCDF file", remedy):
-        check_plain(path)
+        check_plain(path, "NetCDF file", remedy)
         return xr.load_dataset(path, engine="h5netcdf")
 
 
-def check_plain(path: str | Path) -> None:
+def check_plain(path: str | Path, what: str = "HDF5 file", remedy: str = _REMEDY) -> None:
     """Refuse an HDF5 file that points to other files, or declares far more than it holds.
 
     For files that a library reads by itself, such as NetCDF and a sampler's checkpoints.
+
+    Parameters
+    ----------
+    path, what, remedy
+        As for :func:`arielflow.readers.guarded`.
 
     Raises
     ------
     ArielflowError
         The file is missing or damaged, or is such a one.
     """
-    path = regular_file(path)
-    with guarded(path, "HDF5 file"), h5py.File(path, "r") as file:
+    path = regular_file(path, remedy)
+    check_heaps(path, remedy)
+    with guarded(path, what, remedy), h5py.File(path, "r") as file:
         _check_plain(path, h5g.open(file.id, b"/"))
 
 

@@ -2,7 +2,8 @@
 
 A file from elsewhere may be damaged, may be no file at all (a pipe never ends), or may declare
 more than a machine can hold. Whatever such a file brings about becomes one
-:class:`~arielflow.errors.ArielflowError`. HDF5 and NetCDF are in :mod:`arielflow.hdf5`.
+:class:`~arielflow.errors.ArielflowError`. HDF5 and NetCDF are in :mod:`arielflow.hdf5`, arrays in
+:mod:`arielflow.array_files`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,13 @@ import json
 import math
 import re
 import stat
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
 
 from arielflow.errors import ArielflowError
 from arielflow.yaml_keys import UniqueKeyLoader
@@ -31,9 +29,6 @@ _LONGEST_HEADER = 1 << 20
 _MOST_YAML_BYTES = 1 << 20
 _MOST_YAML_NODES = 100_000
 _MOST_JSON_BYTES = 1 << 28
-# Deflate cannot do better than 1,032; what people compress comes nowhere near.
-_MOST_INFLATION = 200
-_SMALL_BYTES = 1 << 26
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?"
 _MISSING = ("", "na", "n/a", "nan", "null", "none")
 
@@ -244,6 +239,38 @@ def _header(path: Path, stream: IO[str], remedy: str) -> list[str]:
     return [name or f"unnamed {number}" for number, name in enumerate(names)]
 
 
+def read_results(path: str | Path, separator: str = ",", missing: str = "") -> pd.DataFrame:
+    """A table that a step of a run wrote, with the types that its numbers have.
+
+    Parameters
+    ----------
+    path
+        Of the table; one that was made from nothing holds nothing.
+    separator
+        Between cells.
+    missing
+        Stands for no value, beside what pandas knows.
+
+    Raises
+    ------
+    ArielflowError
+        There is no such file, or it is no such table.
+    """
+    remedy = "run the step that makes it"
+    path = regular_file(path, remedy)
+    with guarded(path, "table", remedy), path.open(encoding="utf-8", newline="") as stream:
+        if not path.stat().st_size:
+            raise ValueError("it is empty")
+        if len(stream.readline(_LONGEST_HEADER)) >= _LONGEST_HEADER:
+            raise ValueError(f"its first line has over {_LONGEST_HEADER} characters")
+        stream.seek(0)
+        names = {"planet": str, "planet_ID": str}
+        try:
+            return pd.read_csv(stream, sep=separator, dtype=names, na_values=missing)
+        except pd.errors.EmptyDataError:
+            return pd.DataFrame()
+
+
 def numeric_column(
     path: str | Path, table: pd.DataFrame, name: str, key: str, remedy: str = "mend the table"
 ) -> np.ndarray:
@@ -267,8 +294,8 @@ def numeric_column(
     if words.any():
         row = table[words].iloc[0]
         raise ArielflowError(
-            f"{path}: planet {shown(row[key])}, column {name} holds {shown(repr(row[name]))}, "
-            f"expected a number ({int(words.sum())} such cells); {remedy}"
+            f"{path}: planet {shown(row[key])}, column {shown(name)} holds "
+            f"{shown(repr(row[name]))}, expected a number ({int(words.sum())} such cells); {remedy}"
         )
     return values
 
@@ -287,127 +314,6 @@ def cell_numbers(cells: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     words = ~(text.str.fullmatch(_NUMBER, case=False) | missing)
     values = text.where(~(missing | words), "nan").to_numpy(dtype=str).astype(float)
     return values, words.to_numpy(dtype=bool)
-
-
-def read_npy(
-    path: str | Path, shape: tuple[int, ...], remedy: str = "fetch it again"
-) -> np.ndarray:
-    """Numbers of a NumPy file in double precision, of this very shape.
-
-    Raises
-    ------
-    ArielflowError
-        The file is missing or damaged, declares another shape, or holds no real numbers.
-    """
-    path = regular_file(path, remedy)
-    with guarded(path, "NumPy file", remedy), path.open("rb") as stream:
-        declared, dtype = _npy_header(stream)
-        _check_npy(path, declared, dtype, path.stat().st_size - stream.tell(), remedy)
-        if declared != shape:
-            raise ArielflowError(f"{path}: shape {declared}, expected {shape}; {remedy}")
-        stream.seek(0)
-        return np.lib.format.read_array(stream, allow_pickle=False).astype(float)
-
-
-def mapped_npy(path: str | Path, remedy: str = "make it again") -> np.ndarray:
-    """Numbers of a NumPy file, mapped into memory instead of read.
-
-    Raises
-    ------
-    ArielflowError
-        The file is missing or damaged, or holds no real numbers.
-    """
-    path = regular_file(path, remedy)
-    with guarded(path, "NumPy file", remedy):
-        with path.open("rb") as stream:
-            shape, dtype = _npy_header(stream)
-            _check_npy(path, shape, dtype, path.stat().st_size - stream.tell(), remedy)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def read_npz(path: str | Path, remedy: str = "make it again") -> dict[str, np.ndarray]:
-    """Arrays of numbers or text of a NumPy archive, by name.
-
-    Raises
-    ------
-    ArielflowError
-        The file is missing or damaged, or an array declares more than the archive holds.
-    """
-    path = regular_file(path, remedy)
-    check_zip(path, remedy)
-    arrays = {}
-    with guarded(path, "NumPy archive", remedy), zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            stream = BytesIO(archive.read(entry))  # its checksum is verified on the way
-            shape, dtype = _npy_header(stream)
-            left = entry.file_size - stream.tell()
-            _check_npy(path, shape, dtype, left, remedy, kinds="fiuUSb")
-            stream.seek(0)
-            arrays[entry.filename.removesuffix(".npy")] = np.lib.format.read_array(
-                stream, allow_pickle=False
-            )
-    return arrays
-
-
-def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in read:
-        raise ValueError(f"version {version} of the format")
-    shape, _, dtype = read[version](stream)
-    return shape, dtype
-
-
-def _check_npy(
-    path: Path,
-    shape: tuple[int, ...],
-    dtype: np.dtype,
-    n_bytes: int,
-    remedy: str,
-    kinds: str = "fiu",
-) -> None:
-    if dtype.kind not in kinds:
-        raise ArielflowError(f"{path}: holds values of type {dtype}, expected numbers; {remedy}")
-    if math.prod(shape) * dtype.itemsize != n_bytes:
-        raise ArielflowError(
-            f"{path}: declares shape {shown(shape)} of {dtype}, but holds {n_bytes} bytes; {remedy}"
-        )
-
-
-def read_safetensors(
-    path: str | Path, remedy: str = "make it again"
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors of a safetensors file by name, as arrays of its own types, and its metadata.
-
-    Raises
-    ------
-    ArielflowError
-        The file is missing or damaged; its format declares no more than the file holds.
-    """
-    path = regular_file(path, remedy)
-    with guarded(path, "safetensors file", remedy), safe_open(path, "np") as file:
-        names = file.keys()
-        return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-
-
-def check_zip(path: str | Path, remedy: str = "make it again") -> None:
-    """Refuse an archive whose members unfold to far more than it holds.
-
-    Raises
-    ------
-    ArielflowError
-        It is missing, no archive, or such a one.
-    """
-    path = regular_file(path, remedy)
-    with guarded(path, "archive", remedy), zipfile.ZipFile(path) as archive:
-        unfolded = sum(entry.file_size for entry in archive.infolist())
-    if unfolded > max(_SMALL_BYTES, _MOST_INFLATION * path.stat().st_size):
-        raise ArielflowError(
-            f"{path}: {path.stat().st_size} bytes that declare {unfolded} bytes; {remedy}"
-        )
 
 
 def _check_size(path: Path, most: int, what: str) -> None:

@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
+from arielflow.array_files import read_npy, read_npz
 from arielflow.edition_physics import Progress, edition_model, log_limits, model_fingerprint
 from arielflow.editions import Edition
 from arielflow.editions.official_files import (
@@ -32,7 +33,6 @@ from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
 from arielflow.priors import SIMULATION_RECORD, prior_box
 from arielflow.provenance import atomic_path, drop_stale, write_json
-from arielflow.readers import read_npy, read_npz
 from arielflow.schema import (
     TARGET_COORDINATES,
     Quality,

@@ -18,9 +18,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
+from arielflow.array_files import check_zip
 from arielflow.errors import Stopped
 from arielflow.provenance import atomic_path
-from arielflow.readers import check_zip, shown
+from arielflow.readers import shown
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,23 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import forked
-import h5py
 import mutations
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official, write_traces
-from arielflow.ingest import ingest, read_split
-from arielflow.models import load_estimator, make_estimator
-from arielflow.physics.cia import read_hitran_cia
-from arielflow.physics.nodes import read_nodes
-from arielflow.physics.opacity_files import read_opacity
-from arielflow.provenance import write_dataset
-from arielflow.schema import open_dataset
+from arielflow.errors import ArielflowError
+from arielflow.ingest import ingest
 from arielflow.submission import check_submission, score_submission, write_submission
-from arielflow.truth_library import TruthLibrary
 
 Judge = Callable[[Any, Any], str | None]
 """What a reader made of the valid and of the spoilt input, to what is wrong with that."""
@@ -88,6 +79,11 @@ def noticed(valid: dict[str, Any], found: dict[str, Any]) -> str | None:
 def refused(valid: Any, found: Any) -> str | None:
     """Only faults will do."""
     return None if found.get("faults") else f"silent: taken as {str(found)[:80]}"
+
+
+def agreed(valid: dict[str, Any], found: dict[str, Any]) -> str | None:
+    """What the validator refuses gets no score."""
+    return "silent: scored, but not valid" if found["scored"] and found["faults"] else None
 
 
 # Data sets.
@@ -191,7 +187,7 @@ def _npy(path: Path, rng: np.random.Generator) -> str:
         with path.open("wb") as stream:
             np.savez(stream, values=values)
     elif kind == "object":
-        np.save(path, values.astype(object), allow_pickle=True)
+        np.save(path, values.astype(object))
     elif kind == "structured":
         np.save(path, np.array([(1.0, 2)], dtype=[("a", "f8"), ("b", "i4")]))
     elif kind == "declared":
@@ -240,123 +236,18 @@ def submissions(folder: Path, planets: xr.Dataset) -> list[Kind]:
     def score(path: Path) -> dict[str, Any]:
         return score_submission(path / "submission.hdf5", edition, path / "Tracedata.hdf5", 0)
 
+    def judge(path: Path) -> dict[str, Any]:
+        try:
+            score(path)
+        except ArielflowError:
+            return validate(path) | {"scored": False}
+        return validate(path) | {"scored": True}
+
     structural = [mutations.form, mutations.identifiers]
     return [
         Kind("submission, bytes", folder, files, mutations.BYTES, validate),
         Kind("submission, validated", folder, files, structural, validate, refused),
         Kind("submission, scored", folder, files, structural, score, refused),
+        Kind("submission, judged", folder, files, [mutations.structure], judge, agreed),
         Kind("submission, truth", folder, ["Tracedata.hdf5"], mutations.BYTES, score),
     ]
-
-
-# What runs keep.
-
-
-def intermediates(folder: Path, planets: xr.Dataset, library: Path) -> list[Kind]:
-    """NetCDF, splits, nodes and shipped truth."""
-    folder.mkdir(parents=True)
-    write_dataset(planets, folder / "planets.nc")
-    names = planets["planet"].values
-    split = pd.DataFrame({"planet_ID": names, "subset": "train"})
-    split.to_csv(folder / "split.csv", index=False)
-    shutil.copy(library, folder / "truth.h5")
-
-    def dataset(path: Path) -> str:
-        found = open_dataset(path / "planets.nc")
-        return forked.digest(*(found[n].values for n in sorted(found.data_vars)))
-
-    def truth(path: Path) -> str:
-        found = list(TruthLibrary(path / "truth.h5").costs())
-        return forked.digest(json.dumps(found))
-
-    return [
-        Kind("NetCDF", folder, ["planets.nc"], mutations.BYTES, dataset, same),
-        Kind("NetCDF, structure", folder, ["planets.nc"], [mutations.structure], dataset),
-        Kind(
-            "split",
-            folder,
-            ["split.csv"],
-            [mutations.layout, mutations.replace],
-            lambda path: len(read_split(path / "split.csv")),
-        ),
-        Kind("shipped truth", folder, ["truth.h5"], [*mutations.BYTES, mutations.structure], truth),
-    ]
-
-
-def opacities(folder: Path, table: Path) -> list[Kind]:
-    """Tables of cross-sections, of collision-induced absorption, and nodes."""
-    folder.mkdir(parents=True)
-    shutil.copy(table, folder / "H2O.h5")
-    rows = "".join(f"{wavenumber} 1e-45\n" for wavenumber in range(100, 300))
-    header = "H2-H2 100.0 299.0 200 {t} 1.0e-45 -.999 ref 0\n"
-    (folder / "H2-H2.cia").write_text("".join(header.format(t=t) + rows for t in (300, 1000)))
-    meta = {"fingerprint": "x", "range": {}, "validation": {}}
-    np.savez(
-        folder / "nodes.npz",
-        index=np.arange(60),
-        matrix=np.ones((52, 60)),
-        meta=np.array(json.dumps(meta)),
-    )
-
-    def cross_sections(path: Path) -> str:
-        found = read_opacity(path / "H2O.h5")
-        return forked.digest(np.asarray(found.cross_section_cm2).ravel()[::1000], found.molecule)
-
-    def cia(path: Path) -> str:
-        return forked.digest(read_hitran_cia(path / "H2-H2.cia").cross_section_cm5)
-
-    def nodes(path: Path) -> str:
-        return forked.digest(read_nodes(path / "nodes.npz").matrix)
-
-    return [
-        Kind(
-            "opacity", folder, ["H2O.h5"], [*mutations.BYTES, mutations.structure], cross_sections
-        ),
-        Kind("cia", folder, ["H2-H2.cia"], mutations.BYTES, cia),
-        Kind("nodes", folder, ["nodes.npz"], [*mutations.BYTES, _npy_member], nodes),
-    ]
-
-
-def _npy_member(path: Path, rng: np.random.Generator) -> str:
-    """An archive one of whose arrays declares what it does not hold."""
-    content = dict(np.load(path))
-    name = str(rng.choice(list(content)))
-    content[name] = rng.choice(["no array", "text"], size=3)
-    np.savez(path, **content)
-    return f"{name} is text"
-
-
-def models(folder: Path, planets: xr.Dataset) -> list[Kind]:
-    """Folders of a trained forest and of a trained flow."""
-    training = {"epochs": 1, "batch_size": 64}
-    flow = {"layer_pairs": 1, "hidden": 16, "context_width": 16, "embedding": 8}
-    settings = {
-        "random_forest": {"trees": 5, "importance_trees": 2, "n_rows": 200},
-        "flow": flow | {"training": training},
-    }
-    few = planets.isel(planet=slice(0, 2))
-    kinds = []
-    for family, options in settings.items():
-        estimator = make_estimator(family, options)
-        estimator.fit(planets, planets.isel(planet=slice(0, 40)), seed=1, device="cpu")
-        estimator.save(folder / family)
-        files = sorted(p.name for p in (folder / family).iterdir() if p.is_file())
-
-        def sample(path: Path) -> str:
-            found = load_estimator(path).sample(few, 50, seed=1, device="cpu")
-            return forked.digest(found["theta"].values)
-
-        ways = [*mutations.BYTES, _gone]
-        kinds.append(Kind(f"model {family}", folder / family, files, ways, sample, same))
-    return kinds
-
-
-def _gone(path: Path, rng: np.random.Generator) -> str:
-    path.unlink()
-    return "removed"
-
-
-def hdf5_bomb(path: Path) -> None:
-    """A few kilobytes that unfold to hundreds of megabytes."""
-    with h5py.File(path, "w") as file:
-        file.create_dataset("x", data=np.zeros(40_000_000), compression="gzip")

@@ -26,6 +26,7 @@ WORDS = (
     "µ",
 )
 IMPLAUSIBLE = ("-1", "0", "1e300", "inf", "-inf", "1e-300")
+IMPLAUSIBLE_LOG = ("-300", "40", "1e300", "inf", "-inf")
 
 
 # Bytes: whatever the format is.
@@ -139,18 +140,20 @@ _IN_PLACE: dict[str, Callable[[h5py.File, str, np.ndarray, str, Path], object]] 
 
 
 _IMPLAUSIBLE = ("negative", "1e300")
+_OF_NUMBERS = ("complex", "booleans", "NaN", "infinity", *_IMPLAUSIBLE)
 
 
 def structure(path: Path, rng: np.random.Generator, ways: Sequence[str] = tuple(_IN_PLACE)) -> str:
     """One dataset replaced by something that is not its plain, plausible numbers."""
-    names = [name for name in _datasets(path)]
+    names = _datasets(path)
     copy = path.with_suffix(".copy")
     copy.write_bytes(path.read_bytes())
     with h5py.File(path, "r+") as file:
         sized = [name for name in names if file[name].ndim and file[name].size > 1]
         name, other = (str(n) for n in rng.choice(sized, 2, replace=False))
         values = file[name][()]
-        how = str(rng.choice(list(ways)))
+        numbers = values.dtype.kind in "fiu"
+        how = str(rng.choice([way for way in ways if numbers or way not in _OF_NUMBERS]))
         if how == "its group in itself":
             parent = file[name].parent
             del file[name]
@@ -188,7 +191,8 @@ def cells(path: Path, rng: np.random.Generator) -> str:
     row = int(rng.integers(1, len(lines)))
     parts = lines[row].split(",")
     column = int(rng.integers(1, len(parts)))
-    value = str(rng.choice([*WORDS, *IMPLAUSIBLE]))
+    logarithm = lines[0].split(",")[column].startswith("log_")
+    value = str(rng.choice([*WORDS, *(IMPLAUSIBLE_LOG if logarithm else IMPLAUSIBLE)]))
     parts[column] = f'"{value}"' if "," in value else value
     lines[row] = ",".join(parts)
     path.write_text("\n".join(lines) + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import kept_kinds
 import kinds
 import pytest
 import torch
@@ -31,9 +32,9 @@ def groups(simulated: xr.Dataset, opacities: Path, tmp_path_factory) -> dict[str
         lambda: kinds.data_sets(folder / "data", few),
         lambda: kinds.wfc3(folder / "wfc3"),
         lambda: kinds.submissions(folder / "submission", few),
-        lambda: kinds.intermediates(folder / "kept", few, library),
-        lambda: kinds.opacities(folder / "opacities", opacities / "H2O.h5"),
-        lambda: kinds.models(folder / "models", simulated),
+        lambda: kept_kinds.intermediates(folder / "kept", few, library),
+        lambda: kept_kinds.opacities(folder / "opacities", opacities / "H2O.h5"),
+        lambda: kept_kinds.models(folder / "models", simulated),
     ]
     return {kind.name: kind for make in makers for kind in make()}
 
@@ -41,8 +42,9 @@ def groups(simulated: xr.Dataset, opacities: Path, tmp_path_factory) -> dict[str
 NAMES = (
     *("data set, bytes", "data set, structure", "data set, tables", "data set, harmless", "wfc3"),
     *("submission, bytes", "submission, validated", "submission, scored", "submission, truth"),
-    *("NetCDF", "NetCDF, structure", "split", "shipped truth", "opacity", "cia", "nodes"),
-    *("model random_forest", "model flow"),
+    "submission, judged",
+    *("NetCDF", "NetCDF, structure", "split", "shipped truth", "own truth"),
+    *("results", "records", "opacity", "cia", "nodes", "model random_forest", "model flow"),
 )
 
 

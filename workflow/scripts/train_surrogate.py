@@ -1,6 +1,4 @@
-import pandas as pd
-
-from arielflow.ingest import subset
+from arielflow.ingest import read_split, subset
 from arielflow.jobs import job
 from arielflow.models.surrogate import Emulator
 from arielflow.provenance import derived_seed, write_table
@@ -8,7 +6,7 @@ from arielflow.schema import open_dataset
 
 with job(snakemake):
     planets = open_dataset(snakemake.input.planets)
-    split = pd.read_csv(snakemake.input.split, dtype=str)
+    split = read_split(snakemake.input.split)
     emulator = Emulator.from_settings(snakemake.params.settings)
     history = emulator.fit(
         subset(planets, split, "train"),

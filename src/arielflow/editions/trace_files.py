@@ -92,8 +92,11 @@ def trace_fault(theta: np.ndarray, weight: np.ndarray, edition: Edition) -> str:
     if not len(theta):
         return ""
     low, high = np.array([target.plausible for target in edition.targets]).T
-    # A sampler may leave the priors a little; what lies a whole range outside is no sample.
-    outside = ~((theta >= 2 * low - high) & (theta <= 2 * high - low))
+    least, most = np.array([target.limits for target in edition.targets]).T
+    # A sampler may leave the priors a little; what lies a whole range outside is no sample, nor is
+    # what nature does not allow, such as a negative radius.
+    least, most = np.maximum(least, 2 * low - high), np.minimum(most, 2 * high - low)
+    outside = ~((theta >= least) & (theta <= most))
     if outside.any():
         row, column = np.argwhere(outside)[0]
         return (

@@ -14,8 +14,9 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from skops.io import dumps, load
 
+from arielflow.array_files import check_zip
 from arielflow.models.description import REMEDY
-from arielflow.readers import check_zip, guarded, listed
+from arielflow.readers import guarded, listed
 
 # The one type of a forest that skops does not know by itself.
 _TRUSTED = ["sklearn.tree._tree.Tree"]

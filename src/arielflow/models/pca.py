@@ -12,10 +12,11 @@ from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
+from arielflow.array_files import read_safetensors
 from arielflow.models.base import EstimatorConfig
 from arielflow.models.description import REMEDY
 from arielflow.models.scaled import ScaledRepresentation, Scaling
-from arielflow.readers import listed, read_safetensors
+from arielflow.readers import listed
 from arielflow.settings import Latent
 
 

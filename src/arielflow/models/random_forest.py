@@ -17,6 +17,7 @@ from pydantic import Field
 from safetensors.numpy import save_file
 from sklearn.ensemble import RandomForestRegressor
 
+from arielflow.array_files import read_safetensors
 from arielflow.features import (
     PlanetTensors,
     context_feature_names,
@@ -27,7 +28,6 @@ from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.models.description import REMEDY
 from arielflow.models.forest_file import leaves_fault, load_forest, save_forest
 from arielflow.models.importances import IMPORTANCES, read_importances
-from arielflow.readers import read_safetensors
 from arielflow.schema import posterior_dataset
 from arielflow.settings import Rows
 

@@ -234,5 +234,5 @@ def _version_of(path: Path) -> str | None:
     try:
         with h5py.File(path) as file:
             return json.loads(file.attrs["arielflow_builtin"])["version"]
-    except (OSError, KeyError, ValueError):
+    except Exception:  # a damaged table is made again
         return None

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arielflow.array_files import read_npz
 from arielflow.errors import ArielflowError
 from arielflow.physics.cia import CollisionInducedAbsorption
 from arielflow.physics.opacity import OpacityTable
@@ -28,7 +29,7 @@ from arielflow.physics.system import (
 )
 from arielflow.physics.transmission import Bins, Planets, TransmissionModel
 from arielflow.provenance import atomic_path
-from arielflow.readers import guarded, read_npz
+from arielflow.readers import guarded
 
 log = logging.getLogger(__name__)
 

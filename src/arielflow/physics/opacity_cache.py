@@ -17,6 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
+from arielflow.array_files import mapped_npy, read_npz
 from arielflow.errors import ArielflowError
 from arielflow.physics.opacity import (
     OpacityTable,
@@ -27,7 +28,7 @@ from arielflow.physics.opacity import (
 )
 from arielflow.physics.opacity_files import check_on_disk, read_opacity, scan_opacities, select
 from arielflow.provenance import code_digest, partial_path, remove_leftovers, sha256
-from arielflow.readers import mapped_npy, read_npz, regular_file
+from arielflow.readers import regular_file
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +13,26 @@ import xarray as xr
 
 from arielflow.benchmark_files import measured_jobs
 from arielflow.errors import ArielflowError
-from arielflow.models.description import REMEDY
+from arielflow.hdf5 import check_plain
 from arielflow.models.importances import read_importances
 from arielflow.posterior import WeightedSamples
 from arielflow.provenance import sha256
-from arielflow.readers import guarded, listed, numeric_column, read_csv, regular_file, shown
+from arielflow.readers import (
+    guarded,
+    listed,
+    numeric_column,
+    read_csv,
+    read_json_object,
+    read_results,
+    regular_file,
+    shown,
+)
 from arielflow.schema import is_usable, open_dataset
 
 MAIN_SCORES = ("final_score", "posterior_score", "r2_mean")
 """Scores that may rank the models, the most telling first."""
 
+REMEDY = "run the step that makes it"
 _HISTORY = ("epoch", "train_loss", "valid_loss")
 
 
@@ -152,15 +161,6 @@ def typical_planets(planets: xr.Dataset, number: int) -> list[str]:
     return [str(name) for name in usable["planet"].values[inner[rows]]]
 
 
-def _table(path: str | Path) -> pd.DataFrame:
-    path = regular_file(path, "run the step that makes it first")
-    with guarded(path, "CSV table", "remake it"):
-        try:
-            return pd.read_csv(path, dtype={"planet": str, "planet_ID": str})
-        except pd.errors.EmptyDataError:
-            return pd.DataFrame()
-
-
 def _history(path: str | Path) -> pd.DataFrame:
     """Losses by epoch, as :meth:`arielflow.models.base.TrainedModel.fit` returns them."""
     table = read_csv(path, REMEDY)
@@ -174,12 +174,10 @@ def _history(path: str | Path) -> pd.DataFrame:
 
 def _lazily(path: str | Path) -> xr.Dataset:
     """Open without reading: the posteriors of all models together may not fit into memory."""
-    try:
+    path = regular_file(path, REMEDY)
+    with guarded(path, "NetCDF file", REMEDY):
+        check_plain(path, "NetCDF file", REMEDY)
         return xr.open_dataset(path, engine="h5netcdf", cache=False)
-    except FileNotFoundError:
-        raise ArielflowError(f"{path}: no such file; run the step that makes it first") from None
-    except (OSError, ValueError) as error:
-        raise ArielflowError(f"{path}: not a readable NetCDF file ({error}); remake it") from None
 
 
 def _faults(posteriors: Mapping[str, str | Path]) -> list[tuple[str, str]]:
@@ -281,7 +279,7 @@ def load_content(
     def one(path: str | Path | None, load: Any) -> Any:
         return None if path is None else load(path)
 
-    suspects = [table for table in map(_table, quality) if len(table)]
+    suspects = [table for table in map(read_results, quality) if len(table)]
     empty = pd.DataFrame() if quality else None
     return ReportContent(
         title=title,
@@ -298,11 +296,11 @@ def load_content(
         representation=one(representation, open_dataset),
         disentangled=one(disentangled, open_dataset),
         histories=each(histories, _history),
-        leaderboard=one(leaderboard, _table),
+        leaderboard=one(leaderboard, read_results),
         published=published,
-        per_target=one(per_target, _table),
-        calibration=each(calibration, _table),
-        coverage=each(coverage, _table),
+        per_target=one(per_target, read_results),
+        calibration=each(calibration, read_results),
+        coverage=each(coverage, read_results),
         posteriors=each(posteriors, _lazily),
         observed_posteriors=each(observed_posteriors, _lazily),
         truth=one(truth, _lazily),
@@ -315,5 +313,5 @@ def load_content(
             ),
         ),
         benchmarks=one(benchmarks, benchmark_table),
-        manifest=one(manifest, lambda path: json.loads(Path(path).read_text())),
+        manifest=one(manifest, lambda path: read_json_object(path, [], REMEDY)),
     )

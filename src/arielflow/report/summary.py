@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from arielflow.readers import read_json_object
+from arielflow.readers import read_json_object, read_results
 
 
 def run_summary(
@@ -37,7 +37,7 @@ def run_summary(
             verdict += f", {n_warnings} warnings in {check}"
         lines += [f"submission   {path}  ({verdict})" for path in submission]
     if leaderboard is not None:
-        table = pd.read_csv(leaderboard).set_index("model")
+        table = read_results(leaderboard).set_index("model")
         for key in ("final_score", "posterior_score", "spectral_score", "r2_mean"):
             if key in table and pd.notna(table.loc[model, key]):
                 value, low, high = table.loc[model, [key, f"{key}_low", f"{key}_high"]]
