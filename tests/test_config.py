@@ -79,6 +79,7 @@ NUMBERS = [
     ({"dataset": {"validation_fraction": 0.9}}, ["validation_fraction", "at most 0.5"]),
     ({"explore": {"clusters": [2, 30]}, "simulation": {"n_train": 25}}, ["clusters", "30", "25"]),
     ({"explore": {"n_components": 30}, "simulation": {"n_train": 30}}, ["n_components", "30"]),
+    ({"dataset": {"limits": {"star_radius_m": [1e9, 1e6]}}}, ["limits.star_radius_m", "below"]),
     ({"chemistry": {"times": {"first_yr": 10, "last_yr": 1}}}, ["chemistry.times", "10", "1"]),
     (
         merged(WHOLE, {"posterior": {"chunks": 2000}, "model_settings": {"flow": {"members": 999}}})
@@ -200,6 +201,8 @@ def test_a_huge_or_endless_configuration_is_refused_at_once(content: dict[str, A
         ("- seed\n- 7\n", "holds list"),
         ("seed\n", "holds str"),
         ("seed: [7\n", "not a readable YAML file"),
+        ("seed: 1\nrun: a\nseed: 2\n", "key 'seed' occurs more than once, last in line 3"),
+        ("dataset: {path: a, path: b}\n", "key 'path' occurs more than once"),
         ("seed: 7\n\tindented: by a tab\n", "not a readable YAML file"),
         ("seed: !!python/object/apply:os.system [true]\n", "not a readable YAML file"),
         ("a: &a [x]\n" + "".join(f"a{n}: &a{n} [*{m}, *{m}]\n" for n, m in CHAIN), "unfolds to"),

@@ -23,7 +23,16 @@ SOURCE = ROOT / "src" / "arielflow"
 # A module may import modules of its own tier or of a lower one; everyone may import `common`.
 TIERS = [
     {
-        *("schema", "errors", "readers", "hdf5", "provenance", "checksums", "benchmark_files"),
+        *(
+            "schema",
+            "errors",
+            "yaml_keys",
+            "readers",
+            "hdf5",
+            "provenance",
+            "checksums",
+            "benchmark_files",
+        ),
         *("config", "config_faults", "config_rules", "inputs", "__init__", "plausibility"),
         *("settings", "array_files", "hdf5_heaps"),
     },

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+import tracemalloc
+import warnings
 from pathlib import Path
 
 import h5py
@@ -13,7 +16,13 @@ import pytest
 import xarray as xr
 
 from arielflow.editions import get_edition
-from arielflow.editions.official_files import read_official, write_official
+from arielflow.editions.official_files import (
+    AUXILIARY_TABLE,
+    GROUND_TRUTH,
+    PARAMETER_TABLE,
+    read_official,
+    write_official,
+)
 from arielflow.editions.wfc3 import FILES, N_ROWS, WAVELENGTH_UM
 from arielflow.errors import ArielflowError
 from arielflow.ingest import (
@@ -512,6 +521,53 @@ def test_wfc3_files_hold_plain_numbers(tmp_path, spoil) -> None:
     with pytest.raises(ArielflowError, match=r"WASP12b\.npy") as caught:
         ingest(folder, edition, "observed")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("testing.npy", 0.01),
+        ("WASP12b.npy", 1e4),
+        ("error_bars.npy", 0.01),
+        ("error_bars.npy", 1e4),
+    ],
+)
+def test_wfc3_files_in_another_unit_than_percent_are_refused(tmp_path, name, factor) -> None:
+    folder = _wfc3_folder(tmp_path)
+    np.save(folder / name, factor * np.load(folder / name))
+    with pytest.raises(ArielflowError, match=rf"{name}: median .* percent"):
+        ingest(folder, get_edition("wfc3"), "train" if name == "testing.npy" else "observed")
+
+
+@pytest.mark.parametrize("table", [AUXILIARY_TABLE, f"{GROUND_TRUTH}/{PARAMETER_TABLE}"])
+def test_a_table_of_many_more_rows_than_planets_is_not_read(copy, table) -> None:
+    path = copy[1] / "TrainingData" / table
+    row = path.read_text().splitlines()[1]
+    with path.open("a") as stream:
+        stream.writelines(f"{row}\n" for _ in range(300_000))
+    tracemalloc.start()
+    with pytest.raises(ArielflowError, match="lines, expected one a planet"):
+        _read(copy, "train")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_thousands_of_faulty_planets_are_told_fast_and_counted(tmp_path, caplog) -> None:
+    folder = _wfc3_folder(tmp_path)
+    table = np.load(folder / "testing.npy")
+    table[:] = 1.4
+    table[:, 13:] = 600, -1, -1, -1, 0
+    table[:15_000, 14] = 5  # more than all of the atmosphere
+    table[15_000, 0] = 1e300
+    np.save(folder / "testing.npy", table)
+    start = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        planets, _, quality = ingest(folder, get_edition("wfc3"), "train")
+        refuse_shared_planets(planets, planets.isel(planet=[]))
+    assert time.process_time() - start < 3
+    assert f"and {len(quality) - 5} more" in caplog.text
+    assert len(quality) > 10_000 and set(quality["flags"]) >= {"implausible theta"}
 
 
 def test_split_is_seeded_disjoint_and_leaves_unusable_planets_out(simulated) -> None:

@@ -14,13 +14,18 @@ from arielflow.editions import get_edition
 from arielflow.errors import ArielflowError
 from arielflow.inference import nested
 from arielflow.inference.fit_check import POOR_FIT, with_fit_check
+from arielflow.inference.importance import ImportanceSettings
 from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
 from arielflow.inference.nested import NestedSettings, nested_sampling, retrieve
-from arielflow.inference.variational import fit_variational
+from arielflow.inference.variational import VariationalSettings, fit_variational
+from arielflow.models import make_estimator
+from arielflow.models.ensemble import sample_ensemble
 from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval_summary import summarise, summary_lines
 from arielflow.retrieve import retrieve_planets
-from arielflow.schema import auxiliary_values, posterior_dataset, target_index
+from arielflow.retrieve_importance import Fallback, importance_posteriors
+from arielflow.retrieve_variational import variational_posteriors
+from arielflow.schema import Quality, auxiliary_values, posterior_dataset, target_index
 
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)
 
@@ -92,6 +97,35 @@ def test_bins_without_a_value_are_left_out(planet, forward) -> None:
     found = gaussian_log_likelihood(forward, holed, 0)(theta)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     np.testing.assert_allclose(sampling_box(holed, 0), sampling_box(shorter, 0))
+
+
+def test_a_missing_bin_costs_a_planet_no_retrieval(simulated, physics, tmp_path) -> None:
+    planets = simulated.isel(planet=slice(0, 3)).copy(deep=True)
+    planets["transit_depth_error"] *= 20
+    for name, row in (("transit_depth", 1), ("transit_depth_error", 2)):
+        planets[name].values[row, 7] = np.nan
+        planets["quality"].values[row] = int(Quality.NON_FINITE_SPECTRUM)
+    edition, shape = get_edition("adc2023"), {"hidden": 16, "context_width": 16, "embedding": 8}
+    flow = make_estimator("flow", shape | {"training": {"epochs": 1}})
+    flow.fit(simulated, simulated.isel(planet=slice(0, 20)), seed=1, device="cpu")
+    flow.save(tmp_path / "flow")
+    amortised = sample_ensemble([tmp_path / "flow"], planets, 200, seed=1, device="cpu")
+    assert amortised["retrieved"].values.tolist() == [1, 0, 0]
+    assert "non finite spectrum" in str(amortised["fault"].values[1])
+    options = {"physics": physics, "seed": 3, "n_samples": 200}
+    few = ImportanceSettings(n_proposal=200, n_refined=200, rounds=1, most_draws=600)
+    weighted, _ = importance_posteriors(
+        *(edition, planets, [tmp_path / "flow"]),
+        **options,
+        settings=few,
+        fallback=Fallback(efficiency=0.0, pareto_shape=1e9),
+        device="cpu",
+    )
+    quick = VariationalSettings(steps=5, batch=8, n_elbo=64, n_check=120, layers=1, hidden=8)
+    fitted = variational_posteriors(edition, planets, **options, settings=quick, start=amortised)
+    for found in (weighted, fitted):
+        assert found["retrieved"].values.tolist() == [1, 1, 1], found["fault"].values
+        assert np.isfinite(found["log_evidence"].values).all()
 
 
 class _Cut:

@@ -71,6 +71,7 @@ MISTAKES = {
     "depth, percent": (_depth(lambda depth: 100 * depth), "percent"),
     "depth, ppm": (_depth(lambda depth: 1e6 * depth), "ppm"),
     "depth, R_p/R_*": (_depth(np.sqrt), "R_p/R_*"),
+    "depth, flux": (_depth(lambda depth: 1 - depth), "relative flux"),
     "error, percent": (_error(100), "percent"),
     "error, ppm": (_error(1e6), "ppm"),
     "label radius, Earth": (_theta("planet_radius", lambda r: 11.21 * r), "Earth radii"),

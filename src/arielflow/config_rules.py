@@ -136,6 +136,9 @@ def _data_faults(config: Mapping[str, Any]) -> Iterator[str]:
             "config: dataset.test_path: edition wfc3 has its test planets in dataset.path; write "
             "null"
         )
+    for name, (low, high) in dataset["limits"].items():
+        if low >= high:
+            yield f"config: dataset.limits.{name}: {low} is not below {high}; swap them"
     explore, n_bins = config["explore"], _N_BINS[edition]
     for where, number in (
         ("explore.n_components", explore["n_components"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ def ingest(
             "the data, or allow legitimate extremes in dataset.limits"
         )
     if len(quality):
-        named = listed([f"{row.planet_ID} ({row.flags})" for row in quality[:6].itertuples()])
+        named = listed([f"{row.planet_ID} ({row.flags})" for row in quality.itertuples()])
         log.warning(
             "%s: %d of %d planets are flagged, of which %d are not given to a model: %s",
             *(place, len(quality), len(usable), int((~usable).sum()), named),
@@ -118,17 +118,13 @@ def refuse_shared_planets(train: xr.Dataset, test: xr.Dataset) -> None:
         A test spectrum is a training spectrum, in single precision.
     """
     known = {
-        spectrum.tobytes(): str(name)
-        for name, spectrum in zip(
-            train["planet"].values, train["transit_depth"].values.astype(np.float32), strict=True
-        )
+        spectrum.tobytes(): name
+        for name, spectrum in _spectra(train)
         if np.isfinite(spectrum).all()
     }
     shared = [
-        (str(name), known[spectrum.tobytes()])
-        for name, spectrum in zip(
-            test["planet"].values, test["transit_depth"].values.astype(np.float32), strict=True
-        )
+        (name, known[spectrum.tobytes()])
+        for name, spectrum in _spectra(test)
         if spectrum.tobytes() in known
     ]
     if shared:
@@ -137,6 +133,13 @@ def refuse_shared_planets(train: xr.Dataset, test: xr.Dataset) -> None:
             f"{shown(shared[0][1])} ({len(shared)} of {test.sizes['planet']} test planets are "
             "training planets); give other test data, or remove the planets from one of the two"
         )
+
+
+def _spectra(planets: xr.Dataset) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and spectrum in single precision of each planet."""
+    with np.errstate(over="ignore"):  # what is beyond it has been flagged
+        depth = planets["transit_depth"].values.astype(np.float32)
+    return zip(map(str, planets["planet"].values), depth, strict=True)
 
 
 def _split_faults(
@@ -165,26 +168,34 @@ def empty_traces(planets: xr.Dataset) -> xr.Dataset:
 
 def quality_table(planets: xr.Dataset, reasons: Sequence[str]) -> pd.DataFrame:
     """The flagged planets, in words; ``reasons`` of every planet, see :func:`flag_quality`."""
-    rows, usable = [], is_usable(planets)
-    for position in np.flatnonzero(planets["quality"].values):
-        planet = planets.isel(planet=int(position))
-        flags = Quality(int(planet["quality"]))
-        names = [flag.name.lower().replace("_", " ") for flag in Quality if flag and flag in flags]
-        depth, error = planet["transit_depth"].values, planet["transit_depth_error"].values
-        spectrum = (
-            f"depth {np.nanmin(depth, initial=np.inf):.3g} to "
-            f"{np.nanmax(depth, initial=-np.inf):.3g}, error "
-            f"{np.nanmin(error, initial=np.inf):.3g} to {np.nanmax(error, initial=-np.inf):.3g}"
-        )
-        rows.append(
-            {
-                "planet_ID": str(planet["planet"].item()),
-                "flags": ", ".join(names),
-                "usable": bool(usable[position]),
-                "found": "; ".join(filter(None, (reasons[position], spectrum))),
-            }
-        )
-    return pd.DataFrame(rows, columns=["planet_ID", "flags", "usable", "found"])
+    quality = planets["quality"].values.astype(np.int64)
+    words = {value: _flag_words(Quality(value)) for value in np.unique(quality).tolist()}
+    # All planets at once: thousands may be flagged.
+    spans = [
+        reduce(planets[name].values, axis=1)
+        for name in ("transit_depth", "transit_depth_error")
+        for reduce in (np.fmin.reduce, np.fmax.reduce)
+    ]
+    rows = np.flatnonzero(quality)
+    spectra = [
+        "depth {:.3g} to {:.3g}, error {:.3g} to {:.3g}".format(*(span[row] for span in spans))
+        for row in rows
+    ]
+    return pd.DataFrame(
+        {
+            "planet_ID": [str(name) for name in planets["planet"].values[rows]],
+            "flags": [words[value] for value in quality[rows].tolist()],
+            "usable": is_usable(planets)[rows],
+            "found": [
+                "; ".join(filter(None, (reasons[row], spectrum)))
+                for row, spectrum in zip(rows, spectra, strict=True)
+            ],
+        }
+    )
+
+
+def _flag_words(flags: Quality) -> str:
+    return ", ".join(f.name.lower().replace("_", " ") for f in Quality if f and f in flags)
 
 
 def hide_truth(planets: xr.Dataset) -> xr.Dataset:

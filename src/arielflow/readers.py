@@ -20,9 +20,9 @@ from typing import IO, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from arielflow.errors import ArielflowError
+from arielflow.yaml_keys import UniqueKeyLoader
 
 _MOST_COLUMNS = 2_000
 _LONGEST_HEADER = 1 << 20
@@ -138,13 +138,13 @@ def read_yaml(path: str | Path) -> Any:
     Raises
     ------
     ArielflowError
-        There is no such file, it is no YAML, or its aliases unfold to more than a configuration
-        holds.
+        There is no such file, it is no YAML, has a key twice, or its aliases unfold to more than a
+        configuration holds.
     """
     path = regular_file(path)
     _check_size(path, _MOST_YAML_BYTES, "configuration")
     with guarded(path, "YAML file", "mend it"):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = UniqueKeyLoader(path.read_text(encoding="utf-8")).get_single_data()
     if fault := unfolding_fault(content):
         raise ArielflowError(f"{path}: {fault}; write it without aliases (&, *)")
     return content
@@ -294,8 +294,8 @@ def numeric_column(
     if words.any():
         row = table[words].iloc[0]
         raise ArielflowError(
-            f"{path}: planet {shown(row[key])}, column {shown(name)} holds {shown(repr(row[name]))}, "
-            f"expected a number ({int(words.sum())} such cells); {remedy}"
+            f"{path}: planet {shown(row[key])}, column {shown(name)} holds "
+            f"{shown(repr(row[name]))}, expected a number ({int(words.sum())} such cells); {remedy}"
         )
     return values
 

@@ -21,7 +21,7 @@ from arielflow.inference.nested import NestedProgress, NestedResult, NestedSetti
 from arielflow.models.ensemble import prior_samples
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.provenance import code_digest, derived_seed, drop_stale, write_dataset
-from arielflow.schema import data_faults, describe, posterior_dataset
+from arielflow.schema import describe, posterior_dataset, retrieval_faults
 from arielflow.training import fingerprint
 from arielflow.worker_pool import message_queue, worker_pool
 
@@ -211,7 +211,7 @@ def _retrieve_one(
 
 def data_fault(part: xr.Dataset) -> str | None:
     """Why the dataset's only planet cannot be retrieved, None if it can."""
-    return data_faults(part)[0] or None
+    return str(retrieval_faults(part)[0]) or None
 
 
 def planet_seed(seed: int, name: str) -> int:

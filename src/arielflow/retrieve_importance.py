@@ -30,7 +30,7 @@ from arielflow.retrieve import (
     retrieval_attributes,
     retrieved_posterior,
 )
-from arielflow.schema import describe
+from arielflow.schema import Quality, describe, valid_bins
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,8 @@ def _one(
     if fault := data_fault(planet):
         return fault
     own_seed = planet_seed(seed, str(planet["planet"].values[0]))
-    drawn = ensemble.mixture(planet, settings.n_proposal, seed=derived_seed(own_seed, "proposal"))
+    seen = _bridged(planet)
+    drawn = ensemble.mixture(seen, settings.n_proposal, seed=derived_seed(own_seed, "proposal"))
     if drawn.faults[0]:
         return f"the model gives no proposal: {drawn.faults[0]}"
     proposal = drawn.theta[0]
@@ -161,7 +162,7 @@ def _one(
             result = importance_sampling(
                 log_likelihood,
                 proposal,
-                lambda theta: ensemble.log_prob(planet, theta[None])[0],
+                lambda theta: ensemble.log_prob(seen, theta[None])[0],
                 *box,
                 seed=own_seed,
                 settings=settings,
@@ -171,6 +172,26 @@ def _one(
         if not touches_cut(result.theta, result.weight, box, planet, 0):
             return result
     return "the posterior touches the edge of the radius box even when widened"
+
+
+def _bridged(planet: xr.Dataset) -> xr.Dataset:
+    """The dataset's only planet as a network takes it: bins without a value from their neighbours.
+
+    That shapes the proposal alone; the likelihood leaves these bins out.
+    """
+    valid = valid_bins(planet)[0]
+    if valid.all():
+        return planet
+    wavelength = planet["wavelength"].values
+    bridged = {
+        name: (
+            ("planet", "wavelength"),
+            np.interp(wavelength, wavelength[valid], planet[name].values[0, valid])[None],
+        )
+        for name in ("transit_depth", "transit_depth_error")
+    }
+    flags = planet["quality"].values & ~int(Quality.NON_FINITE_SPECTRUM)
+    return planet.assign(bridged | {"quality": ("planet", flags)})
 
 
 def _words(result: ImportanceResult | NestedResult | str) -> str:

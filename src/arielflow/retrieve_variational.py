@@ -88,7 +88,9 @@ def variational_posteriors(
     by_planet = {name: np.full(len(names), np.nan) for name in _COSTS}
     faults, warned = (np.full(len(names), "", dtype=object) for _ in range(2))
     for row, name in enumerate(names):
-        samples = None if start is None else start["theta"].values[row]
+        # What stands in for a planet that the model could not see is no place to start from.
+        seen = start is not None and start["retrieved"].values[row]
+        samples = start["theta"].values[row] if seen else None
         found = _fit_one(forward, planets, row, planet_seed(seed, name), settings, samples)
         if isinstance(found, str):
             log.warning("%s: not retrieved: %s", name, found)

@@ -73,7 +73,7 @@ UNUSABLE = (
 
 A doubtful auxiliary is one that nothing uses; a planet with a bad trace has no trace."""
 
-_FEWEST_VALID_BINS = 0.75
+FEWEST_VALID_BINS = 0.75
 
 _PLANETS = {
     "transit_depth": ("planet", "wavelength"),
@@ -265,6 +265,14 @@ def data_faults(planets: xr.Dataset) -> np.ndarray:
     )
 
 
+def retrieval_faults(planets: xr.Dataset) -> np.ndarray:
+    """Why spectra cannot be retrieved by their likelihood (planet,); empty where they can.
+
+    A few bins that are not numbers are left out of a likelihood, but no network takes the others.
+    """
+    return np.where(is_retrievable(planets), "", data_faults(planets))
+
+
 def valid_bins(planets: xr.Dataset) -> np.ndarray:
     """Boolean (planet, wavelength): depth and error of the bin are numbers."""
     return np.isfinite(planets["transit_depth"].values) & np.isfinite(
@@ -278,7 +286,7 @@ def is_retrievable(planets: xr.Dataset) -> np.ndarray:
     Networks see all bins or none; for a likelihood :func:`valid_bins` tells which to leave out.
     """
     sound = (planets["quality"].values & int(UNUSABLE & ~Quality.NON_FINITE_SPECTRUM)) == 0
-    return is_usable(planets) | (sound & (valid_bins(planets).mean(axis=1) >= _FEWEST_VALID_BINS))
+    return is_usable(planets) | (sound & (valid_bins(planets).mean(axis=1) >= FEWEST_VALID_BINS))
 
 
 def target_index(dataset: xr.Dataset, quantity: str) -> int | None:

@@ -20,7 +20,7 @@ from arielflow.editions.trace_files import read_traces
 from arielflow.errors import ArielflowError
 from arielflow.hdf5 import PlainFile, open_plain
 from arielflow.provenance import atomic_path, write_table
-from arielflow.readers import listed, numeric_column, read_csv, shown
+from arielflow.readers import listed, numeric_column, read_csv, regular_file, shown
 from arielflow.schema import Quality, trace_of
 
 SPLIT_FOLDERS = {"train": "TrainingData", "test": "TestData"}
@@ -38,6 +38,10 @@ _ERROR, _WIDTH = "instrument_noise", "instrument_width"
 _GRID_TOLERANCE = 1e-3
 _LAYOUT = "check the data set's path and layout"
 _LONGEST_IDENTIFIER = 100
+# Four datasets in a group of their own take more, however few values they have.
+_LEAST_PLANET_BYTES = 500
+# Lines beyond two a planet: a few rows too many are named one by one.
+_STRAY_LINES = 1_000
 
 
 def split_folder(folder: str | Path, split: str) -> Path:
@@ -81,14 +85,28 @@ def check_split_folder(folder: str | Path, split: str) -> None:
         )
 
 
-def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
+def read_table(
+    path: Path, required: Sequence[str], most_planets: int | None = None
+) -> pd.DataFrame:
     """Read a CSV table indexed by planet_ID, its ``required`` columns numeric.
+
+    Parameters
+    ----------
+    path
+        The table.
+    required
+        Its columns.
+    most_planets
+        A table with many times as many lines is not read.
 
     Raises
     ------
     ArielflowError
-        The file or a column is missing, a planet_ID is none or repeats, or a cell is not a number.
+        The file or a column is missing, a planet_ID is none or repeats, a cell is not a number, or
+        the table is far too long.
     """
+    if most_planets is not None:
+        _check_length(path, most_planets)
     table = read_csv(path)
     missing = [name for name in ("planet_ID", *required) if name not in table]
     if missing:
@@ -100,6 +118,17 @@ def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
     _check_identifiers(path, list(table["planet_ID"]))
     numbers = {name: numeric_column(path, table, name, "planet_ID") for name in required}
     return pd.DataFrame(numbers, index=pd.Index(table["planet_ID"], name="planet_ID", dtype=object))
+
+
+def _check_length(path: Path, most_planets: int) -> None:
+    """Refuse a table that would fill the memory with rows of no planet."""
+    with regular_file(path).open("rb") as stream:
+        lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+    if lines > 2 * most_planets + _STRAY_LINES:
+        raise ArielflowError(
+            f"{path}: has {lines} lines, expected one a planet, of which there are at most "
+            f"{most_planets}; remove the surplus rows"
+        )
 
 
 def _check_identifiers(path: Path, identifiers: list[str]) -> None:
@@ -143,13 +172,15 @@ def read_official(
     """
     folder = split_folder(folder, split)
     columns = [column.name for column in edition.auxiliary]
-    auxiliary = read_table(folder / AUXILIARY_TABLE, columns)
+    spectra_path = folder / SPECTRAL_DATA
+    fit = spectra_path.stat().st_size // _LEAST_PLANET_BYTES if spectra_path.is_file() else None
+    auxiliary = read_table(folder / AUXILIARY_TABLE, columns, fit)
     identifiers = list(auxiliary.index)
-    spectra, quality = _read_spectra(folder / SPECTRAL_DATA, edition, identifiers)
+    spectra, quality = _read_spectra(spectra_path, edition, identifiers)
     theta = np.full((len(identifiers), len(edition.targets)), np.nan)
     truth, traces = folder / GROUND_TRUTH, None
     if (truth / PARAMETER_TABLE).is_file():
-        parameters = read_table(truth / PARAMETER_TABLE, edition.target_names)
+        parameters = read_table(truth / PARAMETER_TABLE, edition.target_names, len(identifiers))
         theta = _aligned(parameters, identifiers, truth / PARAMETER_TABLE)
     trace_file = next((truth / n for n in TRACE_DATA if (truth / n).is_file()), None)
     if trace_file is not None:

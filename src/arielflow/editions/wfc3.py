@@ -32,6 +32,8 @@ WAVELENGTH_UM = np.array(
     dtype=float,
 )
 PERCENT = 0.01
+# Depth and error have 1.47 and 0.005 in the published set.
+_DEPTHS_PERCENT, _ERRORS_PERCENT = (0.3, 8.0), (5e-4, 0.3)
 _REMEDY = f"edition wfc3 expects {', '.join(FILES)} of HELA's example_dataset in the folder"
 
 
@@ -45,7 +47,8 @@ def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, N
     Raises
     ------
     ArielflowError
-        A file is missing, unreadable or of another shape, or the wavelengths differ.
+        A file is missing, unreadable, of another shape or in another unit than percent, or the
+        wavelengths differ.
     """
     n_bins, n_targets = len(WAVELENGTH_UM), len(edition.targets)
 
@@ -57,12 +60,16 @@ def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, N
         raise ArielflowError(
             f"{Path(folder) / 'wavelength.npy'}: another grid than the 13 WFC3 bins; check the file"
         )
-    error = load("error_bars.npy", n_bins) * PERCENT
+    error = load("error_bars.npy", n_bins)
+    _check_percent(Path(folder) / "error_bars.npy", error, _ERRORS_PERCENT)
+    error *= PERCENT
     if split == "observed":
         depth = load("WASP12b.npy", 1, n_bins)
+        _check_percent(Path(folder) / "WASP12b.npy", depth, _DEPTHS_PERCENT)
         theta, names = np.full((1, n_targets), np.nan), ["WASP-12b"]
     else:
         table = load("testing.npy", N_ROWS, n_bins + n_targets)
+        _check_percent(Path(folder) / "testing.npy", table[:, :n_bins], _DEPTHS_PERCENT)
         order = np.random.default_rng(SPLIT_SEED).permutation(N_ROWS)
         rows = order[:N_TRAIN] if split == "train" else order[N_TRAIN:]
         depth, theta = table[rows, :n_bins], table[rows, n_bins:]
@@ -78,6 +85,16 @@ def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, N
         coords=edition.coordinates() | {"planet": names},
     )
     return planets, None
+
+
+def _check_percent(path: Path, values: np.ndarray, span: tuple[float, float]) -> None:
+    """Refuse positive values whose median is no depth or error around WASP-12b in percent."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    median = float(np.median(positive)) if positive.size else None
+    if median is not None and not span[0] <= median <= span[1]:
+        raise ArielflowError(
+            f"{path}: median {median:.3g}, expected {span[0]:g} to {span[1]:g} percent; convert it"
+        )
 
 
 def _parameter(

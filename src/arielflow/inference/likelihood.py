@@ -58,8 +58,8 @@ def _radius_edges_m(planets: xr.Dataset, planet: int, box: np.ndarray, widen: fl
     star_radius, mass = (
         auxiliary_values(planets, name)[planet] for name in ("star_radius_m", "planet_mass_kg")
     )
-    depth = planets["transit_depth"].values[planet]
     error = planets["transit_depth_error"].values[planet]
+    depth = np.where(np.isfinite(error), planets["transit_depth"].values[planet], np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         smallest = int(np.nanargmin(depth)) if np.isfinite(depth).any() else 0
         seen = star_radius * np.sqrt(depth[smallest])

@@ -180,6 +180,8 @@ def flat_line_log_evidence(planets: xr.Dataset, planet: int) -> float:
     star_radius = auxiliary_values(planets, "star_radius_m")[planet]
     depth = planets["transit_depth"].values[planet].astype(float)
     error = planets["transit_depth_error"].values[planet].astype(float)
+    used = np.isfinite(depth) & np.isfinite(error)
+    depth, error = depth[used], error[used]
     low, high = _radius_range_m(planets, planet)
     precision = np.sum(error**-2)
     mean = np.sum(depth / error**2) / precision

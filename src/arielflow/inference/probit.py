@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from arielflow.errors import ArielflowError
 from arielflow.inference.likelihood import sampling_box
 from arielflow.physics.forward import ForwardModel
-from arielflow.schema import target_index
+from arielflow.schema import FEWEST_VALID_BINS, target_index
 
 # Beyond it the prior has less than 6e-7 of its mass, and theta no slope left.
 _LARGEST_PROBIT = 5.0
@@ -53,8 +53,8 @@ class ProbitPosterior:
     Raises
     ------
     ArielflowError
-        The spectrum is not finite, an absent molecule is no target, or nothing is left to
-        retrieve.
+        The spectrum is not finite in too many bins, an absent molecule is no target, or nothing is
+        left to retrieve.
     """
 
     def __init__(
@@ -71,12 +71,15 @@ class ProbitPosterior:
             planets[name].values[planet].astype(float)
             for name in ("transit_depth", "transit_depth_error")
         ]
-        if not np.isfinite(spectrum).all():
+        used = np.isfinite(spectrum).all(axis=0)
+        if used.mean() < FEWEST_VALID_BINS:
             raise ArielflowError(
                 f"planet {planets['planet'].values[planet]}: its spectrum or errors are not "
-                "finite; leave it out or mend its data"
+                f"finite in {(~used).sum()} of {len(used)} bins; leave it out or mend its data"
             )
-        self._depth, self._error = map(torch.as_tensor, spectrum)
+        # Bins without a value are left out of the likelihood.
+        self._used = None if used.all() else torch.as_tensor(used)
+        self._depth, self._error = (torch.as_tensor(values[used]) for values in spectrum)
         self._constant = -float(torch.log(self._error * np.sqrt(2 * np.pi)).sum())
         self.box = torch.as_tensor(sampling_box(planets, planet, widen))
         fixed = [self._column(planets, molecule) for molecule in absent]
@@ -119,6 +122,8 @@ class ProbitPosterior:
         """Model less data in error bars (n, wavelength); NaN where the model has no spectrum."""
         self.calls += len(z)
         depths = self._forward.depths(np.array(self._planet), self.theta(z)).cpu()
+        if self._used is not None:
+            depths = depths[:, self._used]
         return (depths - self._depth) / self._error
 
     @staticmethod

@@ -257,6 +257,8 @@ def depth_findings(system: System) -> list[Finding]:
     ratio = np.where(possible, system.depth_ratio, np.nan)
     alternatives = {unit: ratio * size for unit, size in FRACTION_UNITS.items()}
     alternatives["R_p/R_*"] = np.where(system.depth <= 1, ratio * system.depth, np.nan)
+    flux = np.where(system.depth > 0.5, system.depth, np.nan)
+    alternatives["relative flux, 1 - depth"] = ratio * (1 - flux) / flux
     # In its own unit a depth is that of the planet and more.
     alternatives = {u: np.where(v > _SMALLEST_DEPTH, v, np.nan) for u, v in alternatives.items()}
     density = np.where(
