@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 import yaml
 
 from arielflow.editions import get_edition
+from arielflow.errors import ArielflowError
 from arielflow.posterior import weighted_ks
 from arielflow.provenance import sha256
 from arielflow.simulate import N_TRACE_SAMPLES, TruthJob, sample_truth, simulate_planets
@@ -67,6 +70,30 @@ def test_runs_have_enough_samples_and_agree_on_the_evidence() -> None:
     names = {c["planet_ID"] for c in costs if c["run"] == "rerun"}
     difference = [evidence["test", "truth", n] - evidence["test", "rerun", n] for n in names]
     assert np.abs(difference).max() < 0.3
+
+
+def test_a_changed_library_is_refused(tmp_path) -> None:
+    path, manifest = tmp_path / "truth.h5", tmp_path / "truth.json"
+    shutil.copy(LIBRARY.with_suffix(".json"), manifest)
+    content = bytearray(LIBRARY.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArielflowError, match=r"another SHA-256 than in truth\.json"):
+        TruthLibrary(path)
+    manifest.write_text("{}")
+    with pytest.raises(ArielflowError, match="sha256 is missing"):
+        TruthLibrary(path)
+
+
+def test_samples_that_are_not_finite_are_refused(planets, tmp_path) -> None:
+    path = shutil.copy(LIBRARY, tmp_path)
+    with h5py.File(path, "r+") as file:
+        theta = file["test/truth/theta"]
+        theta[3, 5, 1] = np.nan
+    library = TruthLibrary(path)
+    assert library.look_up(planets["test"].isel(planet=[2]), "test", "truth") is not None
+    with pytest.raises(ArielflowError, match="not finite"):
+        library.look_up(planets["test"].isel(planet=[3]), "test", "truth")
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def _traces(planets: xr.Dataset, annotated: int) -> xr.Dataset:
     sizes = np.where(np.arange(planets.sizes["planet"]) < annotated, 40, 0)
     weight = rng.random(sizes.sum())
     trace = np.repeat(planets["theta"].values, sizes, axis=0)
-    trace = trace + rng.normal(size=trace.shape)
+    trace = trace + 0.01 * np.abs(trace) * rng.normal(size=trace.shape)
     return describe(
         xr.Dataset(
             {
@@ -400,6 +400,9 @@ def _trace(copy, spoil) -> None:
         lambda g: g["tracedata"].__setitem__((3, 1), np.inf),
         lambda g: g["tracedata"].__setitem__((3, 1), 1e300),
         lambda g: g["tracedata"].__setitem__((3, slice(None)), 1e6),
+        lambda g: g["tracedata"].__setitem__((3, 0), -1.0),  # a radius
+        lambda g: g["tracedata"].__setitem__((3, 1), -600.0),  # a temperature
+        lambda g: g["tracedata"].__setitem__((3, 2), 0.5),  # more than all of the gas
         lambda g: g["weights"].__setitem__(3, -0.1),
         lambda g: g["weights"].__setitem__(3, np.nan),
         lambda g: g["weights"].__setitem__(3, np.inf),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import kept_kinds
 import kinds
 import pytest
@@ -65,6 +66,19 @@ def test_damaged_files_are_refused_or_flagged(name, groups, tmp_path) -> None:
 def test_many_damaged_files_are_refused_or_flagged(name, groups, tmp_path) -> None:
     faults = _faults(groups[name], range(FEW, FEW + MANY), tmp_path)
     assert not faults, f"{len(faults)} of {MANY}:\n" + "\n".join(faults[:10])
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x41, 0xFF])
+def test_overwritten_texts_are_refused_at_once(byte, groups, tmp_path) -> None:
+    """libhdf5 would walk them for ever."""
+    kind = groups["NetCDF"]
+    content = (kind.source / "planets.nc").read_bytes()
+    place = content.index(b"GCOL") + 2952
+    for start in (place, place + 40):
+        damaged = content[:start] + bytes([byte]) * 512 + content[start + 512 :]
+        (tmp_path / "planets.nc").write_bytes(damaged)
+        found = forked.outcome(lambda: kind.read(tmp_path))
+        assert found["kind"] == "fault" and "texts at byte" in found["text"], found
 
 
 def test_all_kinds_are_read(groups) -> None:
