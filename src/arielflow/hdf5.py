@@ -47,6 +47,7 @@ class PlainFile:
         self.path, self._file = path, file
         # The group asked for last: a planet's datasets are read one after the other.
         self._last: tuple[str, h5g.GroupID] | None = None
+        self._sound_heaps = False
 
     def names(self, group: str = "") -> list[str]:
         """Names of whatever a group holds, the root's by default, sorted."""
@@ -155,7 +156,7 @@ class PlainFile:
             if dataset.get_type().get_size() > _LONGEST_TEXT:
                 raise self._fault(name, f"holds over {_LONGEST_TEXT} characters, expected a name")
             if dataset.get_type().is_variable_str():
-                check_heaps(self.path, _REMEDY)
+                self._check_heaps()
             found = np.ravel(h5py.Dataset(dataset).asstr(errors="replace")[()])
             return [str(text) for text in found]
 
@@ -167,7 +168,7 @@ class PlainFile:
                 return None
             if math.prod(h5a.open(dataset, attribute.encode()).shape or ()) != 1:
                 raise self._fault(name, f"attribute {attribute} holds more or less than one text")
-            check_heaps(self.path, _REMEDY)
+            self._check_heaps()
             found = np.ravel(h5py.Dataset(dataset).attrs[attribute])[0]
             return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
 
@@ -194,10 +195,18 @@ class PlainFile:
                 return None
             found = h5a.open(owner, attribute.encode())
             if found.shape != () or found.get_type().get_class() != h5t.INTEGER:
+                if found.get_type().get_class() == h5t.STRING:
+                    self._check_heaps()
                 raise self._fault(group, f"attribute {attribute} {_described(found)}, {expected}")
             value = np.empty((), dtype=np.int64)
             found.read(value)
             return int(value)
+
+    def _check_heaps(self) -> None:
+        """Once a file, before the first text of variable length is read."""
+        if not self._sound_heaps:
+            check_heaps(self.path, _REMEDY)
+            self._sound_heaps = True
 
     def _group(self, name: str) -> h5g.GroupID:
         if self._last is not None and self._last[0] == name:
@@ -312,8 +321,6 @@ def _described(attribute: h5a.AttrID) -> str:
         return "holds nothing"
     if kind != "text" or attribute.get_storage_size() > _LONGEST_TEXT:
         return f"holds {kind}"
-    if attribute.get_type().is_variable_str():
-        return "is text"
     text = np.empty((), dtype=attribute.dtype)
     attribute.read(text)
     value = text[()]

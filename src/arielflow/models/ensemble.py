@@ -27,6 +27,7 @@ from arielflow.schema import (
     posterior_dataset,
     validate_posterior,
 )
+from arielflow.training import resolve_device
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Ensemble:
     Raises
     ------
     ArielflowError
-        The shares are not one a member, or no member is left.
+        The device is not there, the shares are not one a member, or no member is left.
     """
 
     def __init__(
@@ -122,7 +123,8 @@ class Ensemble:
         device: str = "auto",
     ) -> None:
         self.estimators = load_members(members)
-        self.device = device
+        # A device that is not there is no planet's fault: told here, outside the guards.
+        self.device = resolve_device(device)
         equal = np.full(len(self.estimators), 1 / len(self.estimators))
         self.shares = equal if shares is None else np.atleast_1d(shares)
         if self.shares.shape != equal.shape or not np.isclose(self.shares.sum(), 1):
