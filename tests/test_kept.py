@@ -20,7 +20,7 @@ from arielflow.editions import get_edition
 from arielflow.errors import Stopped
 from arielflow.inference.nested import NestedResult, NestedSettings
 from arielflow.models import density, make_estimator
-from arielflow.physics import forward, opacity_cache
+from arielflow.physics import forward
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.provenance import code_digest
 from arielflow.retrieve import checkpoint_folder
@@ -243,20 +243,6 @@ def test_nodes_belong_to_their_seed_and_spectra_to_their_nodes(physics, tmp_path
         fast = replace(physics, nodes=str(tmp_path / "nodes.npz"))
         marks.add(model_fingerprint(EDITION, fast))
     assert len(marks) == 3
-
-
-def test_converted_tables_belong_to_the_code_that_read_them(
-    physics, tmp_path, monkeypatch, caplog
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = Path(physics.opacities) / "CO.h5"
-    opacity_cache.cached_table(path)
-    tables = tmp_path / "arielflow" / "tables"
-    (old,) = tables.iterdir()
-    monkeypatch.setattr(opacity_cache, "code_digest", lambda *names: "other")
-    opacity_cache.cached_table(path)
-    (new,) = tables.iterdir()
-    assert new != old and "removed 1 left by" in caplog.text
 
 
 @pytest.mark.parametrize("change", ["nothing", "code", "errors", "radius"])
