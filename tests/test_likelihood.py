@@ -100,9 +100,9 @@ def test_bins_without_a_value_are_left_out(planet, forward) -> None:
 
 
 def test_a_missing_bin_costs_a_planet_no_retrieval(simulated, physics, tmp_path) -> None:
-    planets = simulated.isel(planet=slice(0, 3)).copy(deep=True)
+    planets = simulated.isel(planet=slice(1, 3)).copy(deep=True)
     planets["transit_depth_error"] *= 20
-    for name, row in (("transit_depth", 1), ("transit_depth_error", 2)):
+    for row, name in enumerate(("transit_depth", "transit_depth_error")):
         planets[name].values[row, 7] = np.nan
         planets["quality"].values[row] = int(Quality.NON_FINITE_SPECTRUM)
     edition, shape = get_edition("adc2023"), {"hidden": 16, "context_width": 16, "embedding": 8}
@@ -110,10 +110,10 @@ def test_a_missing_bin_costs_a_planet_no_retrieval(simulated, physics, tmp_path)
     flow.fit(simulated, simulated.isel(planet=slice(0, 20)), seed=1, device="cpu")
     flow.save(tmp_path / "flow")
     amortised = sample_ensemble([tmp_path / "flow"], planets, 200, seed=1, device="cpu")
-    assert amortised["retrieved"].values.tolist() == [1, 0, 0]
-    assert "non finite spectrum" in str(amortised["fault"].values[1])
+    assert amortised["retrieved"].values.tolist() == [0, 0]
+    assert "non finite spectrum" in str(amortised["fault"].values[0])
     options = {"physics": physics, "seed": 3, "n_samples": 200}
-    few = ImportanceSettings(n_proposal=200, n_refined=200, rounds=1, most_draws=600)
+    few = ImportanceSettings(n_proposal=150, n_refined=150, rounds=1, most_draws=400)
     weighted, _ = importance_posteriors(
         *(edition, planets, [tmp_path / "flow"]),
         **options,
@@ -124,7 +124,7 @@ def test_a_missing_bin_costs_a_planet_no_retrieval(simulated, physics, tmp_path)
     quick = VariationalSettings(steps=5, batch=8, n_elbo=64, n_check=120, layers=1, hidden=8)
     fitted = variational_posteriors(edition, planets, **options, settings=quick, start=amortised)
     for found in (weighted, fitted):
-        assert found["retrieved"].values.tolist() == [1, 1, 1], found["fault"].values
+        assert found["retrieved"].values.tolist() == [1, 1], found["fault"].values
         assert np.isfinite(found["log_evidence"].values).all()
 
 
