@@ -126,8 +126,9 @@ def test_names_out_of_files_are_no_orders_to_the_terminal(tmp_path) -> None:
 
 
 def test_tables_and_bars_show_names_as_they_are() -> None:
-    row = {"model": "[/]", "elbo": 1.0, "elbo_error": 0.1, "log_bayes_factor": 0.0}
-    table = pd.DataFrame([row | {"forward_calls": 1, "selected": True, "planet": "[/red]:cat:"}])
+    row = {"model": "[/]", "elbo": 1.0, "elbo_error": 0.1, "log_bayes_factor": 0.0, "warning": ""}
+    row |= {"log_evidence": 1.2, "log_evidence_error": 0.1, "forward_calls": 1, "selected": True}
+    table = pd.DataFrame([row | {"planet": "[/red]:cat:"}])
     printed = StringIO()
     literal = Console(file=printed, markup=console._markup, emoji=console._emoji)
     for shown in rich_tables(table):
