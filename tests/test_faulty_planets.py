@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_faults_are_found_one_by_one() -> None:
         attempted(together, np.arange(9))
 
     def stopped(rows: np.ndarray) -> int:
-        raise Stopped
+        raise Stopped(signal.SIGTERM)
 
     with pytest.raises(Stopped):
         attempted(stopped, np.arange(9))
