@@ -41,6 +41,7 @@ _UNEXPLAINED = 8.0
 _SMALLEST_DEPTH = 0.7  # [(R_p/R_*)^2]
 _TYPICAL_DENSITY = 1000.0  # [kg m-3]
 _BEHIND_THE_DEPTH = ("planet_mass_kg", "surface_gravity_m_s2", "star_radius_m")
+_FEWEST_SURVEYED = 10
 # Errors over depth, and over the depth of a scale height, that a whole file has only by mistake.
 _NOISY = (0.1, 30.0)
 
@@ -302,6 +303,8 @@ def noise_finding(system: System) -> Finding:
     one_height = 2 * system.radius_m * height_m / system.get("star_radius_m") ** 2
     noisy = (ratio > _NOISY[0]) & (ratio < 100 * _NOISY[0])
     noisy &= system.error / one_height > _NOISY[1]
+    # A few planets may all be faint; a survey's are not.
+    noisy &= len(ratio) >= _FEWEST_SURVEYED
     percent = finding.units["percent"] | noisy
     return replace(finding, units={**finding.units, "percent": percent})
 
