@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from safetensors.numpy import load_file, save_file
+from sklearn.ensemble import RandomForestRegressor
 from skops.io import dump
 from test_models import SETTINGS
 
@@ -30,6 +31,7 @@ from arielflow.models import (
     make_estimator,
     make_representation,
 )
+from arielflow.models.forest_file import load_forest, save_forest
 from arielflow.models.random_forest import read_importances
 from arielflow.models.surrogate import Emulator
 
@@ -313,6 +315,18 @@ def test_the_same_model_gives_the_same_bytes(saved, simulated, tmp_path) -> None
         load_estimator(saved[kind]).save(tmp_path / kind)
         for path in saved[kind].iterdir():
             assert (tmp_path / kind / path.name).read_bytes() == path.read_bytes(), path
+
+
+def test_a_forest_s_file_has_nothing_of_the_memory_around_it(tmp_path) -> None:
+    """The gaps of a tree's nodes hold what was there before: by chance the same, mostly not."""
+    rng = np.random.default_rng(SEED)
+    features, targets = rng.normal(size=(80, 5)), rng.normal(size=(80, 2))
+    first, second = tmp_path / "first.skops", tmp_path / "second.skops"
+    for n_trees in range(2, 22):
+        forest = RandomForestRegressor(n_estimators=n_trees, random_state=SEED)
+        save_forest(forest.fit(features, targets), first)
+        save_forest(load_forest(first), second)
+        assert first.read_bytes() == second.read_bytes(), n_trees
 
 
 def test_records_and_tables_of_a_folder_are_guarded(saved, tmp_path) -> None:
