@@ -76,10 +76,12 @@ def spectrum(
         "clamped": found.clamped,
         "outside": found.outside,
     }
+    n_planets, n_wavelengths = len(found.table), found.table.shape[1] - 1
+    written = f"spectra of {n_planets - len(found.faults)} of {n_planets} planets"
     say(
         as_json,
         content,
-        f"{output}: {len(found.table)} planets, {found.table.shape[1] - 1} wavelengths",
+        f"{output}: {written}, {n_wavelengths} wavelengths",
         *_by_planet("no spectrum, ", found.faults),
         *_by_planet("", {name: "; ".join(words) for name, words in found.warnings.items()}),
     )
