@@ -1,5 +1,5 @@
 from arielflow import inputs
-from arielflow.config_faults import settings_faults
+from arielflow.runs.config_faults import settings_faults
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -34,7 +34,7 @@ include: "workflow/rules/deliver.smk"
 # No rule: what waits for a rule's file, ancient or not, is not looked at for changes of its own when
 # that rule has to run.
 onstart:
-    if faults := settings_faults(config, f"{RUN}/settings.json", settings_sources()):
+    if faults := settings_faults(config, f"{RUN}/settings.json", SETTINGS_CODE):
         raise WorkflowError("\n".join(faults))
 
 

@@ -19,17 +19,18 @@ import pandas as pd
 import xarray as xr
 from matplotlib.ticker import MaxNLocator
 
-from arielflow.calibrate import calibrate_model
-from arielflow.diagnostics import JOINT, calibration_error, central_coverage
+from arielflow.core.files import write_table
+from arielflow.core.schema import JOINT, open_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.evaluate import score_posterior
+from arielflow.evaluation.better_scores import r2_score
+from arielflow.evaluation.bootstrap import Interval, bootstrap_interval, bootstrap_statistic
+from arielflow.evaluation.calibration import calibrate_model
+from arielflow.evaluation.diagnostics import calibration_error, central_coverage
+from arielflow.evaluation.rows import score_posterior
 from arielflow.models.ensemble import sample_ensemble
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import derived_seed, write_table
-from arielflow.schema import open_dataset
-from arielflow.scoring.bootstrap import Interval, bootstrap_interval, bootstrap_statistic
-from arielflow.scoring.extra import r2_score
-from arielflow.simulate import simulate_planets
 
 CALIBRATION_SAMPLES = 1000
 RESAMPLES = 500

@@ -26,15 +26,16 @@ import xarray as xr
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import wilcoxon
 
+from arielflow.core.files import write_table
+from arielflow.core.schema import ALEATORIC, EPISTEMIC
+from arielflow.core.seeds import derived_seed
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.features import noisy_copies, planet_tensors
 from arielflow.models import make_estimator
 from arielflow.models.ensemble import sample_ensemble
+from arielflow.models.features import noisy_copies, planet_tensors
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import derived_seed, write_table
-from arielflow.schema import ALEATORIC, EPISTEMIC
-from arielflow.simulate import simulate_planets
 
 ROOT = Path(__file__).parents[1]
 SEED = 5

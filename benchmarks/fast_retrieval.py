@@ -17,13 +17,13 @@ import pandas as pd
 import torch
 from forward_model import make_nodes, settings
 
-from arielflow.edition_physics import edition_model
+from arielflow.core.samples import weighted_ks
+from arielflow.data.forward_models import edition_model
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.inference.nested import NestedSettings, nested_sampling
 from arielflow.physics.forward import ForwardModel
-from arielflow.posterior import weighted_ks
-from arielflow.simulate import simulate_planets
+from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
+from arielflow.retrieval.nested import NestedSettings, nested_sampling
 
 RESOLVING_POWER, SEED, PLANET = 15000, 2026, 0
 SETTINGS = NestedSettings(n_effective=5000)

@@ -28,14 +28,14 @@ from taurex_peer import (
     use_opacities,
 )
 
-from arielflow.edition_physics import build_edition_nodes, nodes_file
+from arielflow.core.schema import open_dataset
+from arielflow.data.forward_models import build_edition_nodes, nodes_file
 from arielflow.editions import get_edition
-from arielflow.models.surrogate import Emulator
+from arielflow.models.emulator import Emulator
 from arielflow.physics.atmosphere import Pressures
 from arielflow.physics.builtin_opacity import generate
 from arielflow.physics.forward import PhysicsSettings, fast_or_reference, transmission_model
 from arielflow.physics.opacity_files import write_taurex_hdf5
-from arielflow.schema import open_dataset
 
 ROOT = Path(__file__).parents[1]
 EDITION = get_edition("adc2023")

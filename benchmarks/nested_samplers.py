@@ -14,14 +14,14 @@ import pandas as pd
 import torch
 import ultranest
 
-from arielflow.edition_physics import edition_model
+from arielflow.core.samples import effective_sample_size
+from arielflow.data.forward_models import edition_model
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.inference.nested import NestedSettings, nested_sampling
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.posterior import effective_sample_size
-from arielflow.simulate import simulate_planets
+from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
+from arielflow.retrieval.nested import NestedSettings, nested_sampling
 
 ROOT = Path(__file__).parents[1]
 N_PLANETS, SEED = 3, 2026

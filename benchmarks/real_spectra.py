@@ -17,9 +17,10 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from arielflow.core.files import atomic_path
+from arielflow.core.schema import open_dataset
+from arielflow.data.ingest import ingest
 from arielflow.editions import get_edition
-from arielflow.inference.maximum_a_posteriori import FitSettings, maximum_a_posteriori
-from arielflow.ingest import ingest
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import (
     ForwardModel,
@@ -30,8 +31,7 @@ from arielflow.physics.forward import (
 )
 from arielflow.physics.nodes import build_nodes, write_nodes
 from arielflow.plotting import fitted_spectra, residual_distributions, residuals_by_wavelength
-from arielflow.provenance import atomic_path
-from arielflow.schema import open_dataset
+from arielflow.retrieval.best_fit import FitSettings, maximum_a_posteriori
 
 ROOT = Path(__file__).parents[1]
 RESULTS, FIGURES = ROOT / "results" / "real_spectra", ROOT / "docs" / "figures"

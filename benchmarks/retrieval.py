@@ -26,9 +26,9 @@ from retrieval_run import SBI, FinishedRun, extra_rows, extra_scores, row_cost, 
 from rich.console import Console
 from rich.table import Table
 
-from arielflow.errors import ArielflowError
-from arielflow.provenance import write_table
-from arielflow.scoring.leaderboard import leaderboard
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_table
+from arielflow.evaluation.leaderboard import leaderboard
 
 DEFAULT_RUN = "benchmark"
 _WIDTH = 190  # of the printed table, also where the output is no terminal
@@ -66,9 +66,9 @@ def comparison_table(
     Parameters
     ----------
     scores
-        Scores a planet, by row, as :func:`arielflow.evaluate.score_posterior` gives them.
+        Scores a planet, by row, as :func:`arielflow.evaluation.rows.score_posterior` gives them.
     calibration
-        As for :func:`arielflow.scoring.leaderboard.leaderboard`.
+        As for :func:`arielflow.evaluation.leaderboard.leaderboard`.
     costs
         What :func:`retrieval_run.row_cost` gives, by row.
     target_names, metrics

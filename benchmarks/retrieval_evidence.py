@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from arielflow.inference.likelihood import sampling_box, touches_cut
-from arielflow.truth_library import TruthLibrary
+from arielflow.retrieval.likelihood import sampling_box, touches_cut
+from arielflow.simulation.library import TruthLibrary
 
 TOLERANCE = 0.1
 """A difference in log-evidence that changes no conclusion."""

@@ -16,13 +16,13 @@ import pandas as pd
 import xarray as xr
 from retrieval_evidence import library_evidence
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_table
+from arielflow.core.schema import open_dataset
 from arielflow.editions import Edition, get_edition
-from arielflow.errors import ArielflowError
-from arielflow.evaluate import score_posterior
+from arielflow.evaluation.rows import score_posterior
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_table
 from arielflow.report.content import benchmark_table
-from arielflow.schema import open_dataset
 
 SBI = "sbi_npe"
 EXTRA_ROWS = (SBI, "flow_variational")

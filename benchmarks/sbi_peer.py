@@ -39,10 +39,11 @@ from sbi.utils.tracking import TensorBoardTracker
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from arielflow.features import PlanetTensors, planet_tensors
-from arielflow.models.ensemble import prior_samples
-from arielflow.provenance import derived_seed, write_dataset
-from arielflow.schema import is_usable, open_dataset, posterior_dataset
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import is_usable, open_dataset, posterior_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.data.priors import prior_samples
+from arielflow.models.features import PlanetTensors, planet_tensors
 
 _MOST_DRAWS = 20
 

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.ticker import MaxNLocator
 
-from arielflow.posterior import resample
-from arielflow.schema import open_dataset, trace_of
+from arielflow.core.samples import resample
+from arielflow.core.schema import open_dataset, trace_of
 
 ROWS = {"flow_single": "fm", "flow_traces": "traces", "flow_mixed": "mixed"}
 BINS = 40

@@ -18,16 +18,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from arielflow.edition_physics import edition_model
+from arielflow.data.forward_models import edition_model
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.inference.model_selection import ALL, FLAT_LINE, select_molecules
-from arielflow.inference.probit import ProbitPosterior, laplace
-from arielflow.inference.variational import fit_variational
+from arielflow.evaluation.better_scores import weighted_ks_score
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.scoring.extra import weighted_ks_score
-from arielflow.simulate import simulate_planets
-from arielflow.truth_library import TruthLibrary
+from arielflow.retrieval.model_selection import ALL, FLAT_LINE, select_molecules
+from arielflow.retrieval.probit import ProbitPosterior, laplace
+from arielflow.retrieval.variational import fit_variational
+from arielflow.simulation.library import TruthLibrary
 
 ROOT = Path(__file__).parents[1]
 TRUTH = ROOT / "data/embedded/truth.h5"

@@ -20,14 +20,14 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from arielflow.edition_physics import edition_model
+from arielflow.data.forward_models import edition_model
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.inference.nested import retrieve
-from arielflow.inference.variational import fit_variational
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.retrieve import planet_seed
-from arielflow.simulate import simulate_planets
+from arielflow.retrieval.nested import retrieve
+from arielflow.retrieval.planets import planet_seed
+from arielflow.retrieval.variational import fit_variational
 
 ROOT = Path(__file__).parents[1]
 SEED, N_PLANETS = 2026, 20

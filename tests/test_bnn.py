@@ -12,14 +12,14 @@ import xarray as xr
 from scipy.stats import wilcoxon
 from test_models import SETTINGS, linear_planets
 
-from arielflow.errors import ArielflowError, DivergedError
-from arielflow.ingest import split_planets
+from arielflow.core.errors import ArielflowError, DivergedError
+from arielflow.core.schema import ALEATORIC, EPISTEMIC
+from arielflow.data.splits import split_planets
 from arielflow.models import FAILED, failures, load_members, make_estimator
 from arielflow.models.ensemble import sample_ensemble, spread_parts
-from arielflow.models.mixture import gaussian_mixture, marginal_moments, mixture_outputs
-from arielflow.models.networks import Activation
-from arielflow.schema import ALEATORIC, EPISTEMIC
-from arielflow.train_member import write_member
+from arielflow.models.member import write_member
+from arielflow.models.networks.mixture import gaussian_mixture, marginal_moments, mixture_outputs
+from arielflow.models.networks.residual import Activation
 
 QUICK = {"epochs": 3, "batch_size": 64, "learning_rate": 2e-3}
 SMALL = {"context_width": 16, "context_blocks": 1, "embedding": 8}

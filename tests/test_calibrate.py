@@ -9,17 +9,16 @@ import xarray as xr
 from report_content import N_TARGETS, make_planets
 from scipy.stats import truncnorm
 
-from arielflow import calibrate
-from arielflow.diagnostics import (
-    JOINT,
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import JOINT, Quality, posterior_dataset
+from arielflow.evaluation import calibration as calibrate
+from arielflow.evaluation.diagnostics import (
     calibration_error,
     central_coverage,
     exact_calibration_error,
 )
-from arielflow.errors import ArielflowError
-from arielflow.features import noisy_copies
-from arielflow.schema import Quality, posterior_dataset
-from arielflow.scoring.leaderboard import leaderboard
+from arielflow.evaluation.leaderboard import leaderboard
+from arielflow.models.features import noisy_copies
 
 N_PLANETS = 400
 ERROR = 0.2  # of a bin that shows a target directly, in widths of the prior

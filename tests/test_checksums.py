@@ -16,10 +16,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from arielflow import checksums
-from arielflow.checksums import check_delivered, check_files, record_files
-from arielflow.errors import ArielflowError
-from arielflow.jobs import job
+from arielflow.core.errors import ArielflowError
+from arielflow.runs import checksums
+from arielflow.runs.checksums import check_delivered, check_files, record_files
+from arielflow.runs.job import job
 
 RUN = Path("results/mine")
 RECORD = RUN / "checksums.json"

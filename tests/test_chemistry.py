@@ -17,8 +17,8 @@ from arielflow.chemistry.network import (
 )
 from arielflow.chemistry.run import compress_network, network_of, parts, solve_clouds
 from arielflow.chemistry.solver import YEAR_S, Times, initial_abundances, solve
-from arielflow.errors import ArielflowError
-from arielflow.provenance import write_dataset, write_table
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_dataset, write_table
 from arielflow.report.chemistry_page import write_chemistry_page
 
 RUN = {

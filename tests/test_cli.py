@@ -17,13 +17,13 @@ import pytest
 from rich.console import Console
 
 from arielflow.cli.common import console
+from arielflow.core.errors import system_fault
+from arielflow.core.schema import open_dataset, posterior_dataset
+from arielflow.data.priors import prior_samples
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import quartile_columns
-from arielflow.errors import system_fault
-from arielflow.models.ensemble import prior_samples
-from arielflow.schema import open_dataset, posterior_dataset
-from arielflow.select_model import rich_tables
-from arielflow.submission import write_submission
+from arielflow.evaluation.submission.write import write_submission
+from arielflow.retrieval.select_model import rich_tables
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:

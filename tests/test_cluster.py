@@ -21,8 +21,8 @@ from slurm_node import CannotStartError, SlurmNode
 from stop_drivers import nested_call, prepare
 from workflow_run import ENVIRONMENT, LOCAL, ROOT, TINY, command, project, snakemake
 
-from arielflow.hdf5 import read_netcdf
-from arielflow.recover import slurm_jobs, snakemake_processes
+from arielflow.core.netcdf import read_netcdf
+from arielflow.runs.recover import slurm_jobs, snakemake_processes
 
 pytestmark = pytest.mark.cluster
 

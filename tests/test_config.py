@@ -16,10 +16,10 @@ import pytest
 import yaml
 from workflow_run import ROOT, project, run_tiny, snakemake
 
-from arielflow.check_settings import checked_settings
-from arielflow.config import config_files, merged, read_config
-from arielflow.config_faults import config_faults, settings_faults
-from arielflow.errors import ArielflowError
+from arielflow.cli.check_settings import checked_settings
+from arielflow.core.config import config_files, merged, read_config
+from arielflow.core.errors import ArielflowError
+from arielflow.runs.config_faults import config_faults, settings_faults
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 DEFAULT = read_config(ROOT / "config.yaml")

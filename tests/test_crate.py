@@ -8,8 +8,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from arielflow.crate import write_crate
-from arielflow.provenance import run_manifest, write_json
+from arielflow.core.files import write_json
+from arielflow.runs.crate import write_crate
+from arielflow.runs.manifest import run_manifest
 
 
 @pytest.mark.parametrize("name", ["results", "report", "submission", "tiny"])

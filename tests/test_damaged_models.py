@@ -19,9 +19,9 @@ from sklearn.ensemble import RandomForestRegressor
 from skops.io import dump
 from test_models import SETTINGS
 
-from arielflow.array_files import read_safetensors
 from arielflow.chemistry.compressed import CompressedNetwork
-from arielflow.errors import ArielflowError
+from arielflow.core.array_files import read_safetensors
+from arielflow.core.errors import ArielflowError
 from arielflow.models import (
     FAILED,
     FAMILIES,
@@ -31,9 +31,9 @@ from arielflow.models import (
     make_estimator,
     make_representation,
 )
-from arielflow.models.forest_file import load_forest, save_forest
-from arielflow.models.random_forest import read_importances
-from arielflow.models.surrogate import Emulator
+from arielflow.models.emulator import Emulator
+from arielflow.models.families._forest_file import load_forest, save_forest
+from arielflow.models.families.random_forest import read_importances
 
 SHORT = {"epochs": 1, "batch_size": 32}
 REPRESENTATIONS = ("pca", "variational_autoencoder", "factor", "poly")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arielflow.diagnostics import (
+from arielflow.core.errors import ArielflowError
+from arielflow.evaluation.diagnostics import (
     LEVELS,
     calibration_error,
     central_coverage,
@@ -16,7 +17,6 @@ from arielflow.diagnostics import (
     tarp_ranks,
     uniformity_p_value,
 )
-from arielflow.errors import ArielflowError
 
 N_PLANETS, N_SAMPLES, N_TARGETS = 600, 400, 3
 PRIOR_DEVIATION, NOISE = 1.0, 0.7

@@ -17,12 +17,12 @@ import pytest
 import torch
 import xarray as xr
 
-from arielflow.distributed import Processes, launch
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_dataset
 from arielflow.models import load_estimator
-from arielflow.provenance import write_dataset
-from arielflow.train_worker import train_in_processes
-from arielflow.training import _Batches
+from arielflow.models.distributed import Processes, launch
+from arielflow.models.train_worker import train_in_processes
+from arielflow.models.training import _Batches
 
 SETTINGS = {
     **{"layer_pairs": 1, "hidden": 24, "context_width": 32, "embedding": 16},
@@ -134,4 +134,4 @@ def test_a_stop_ends_every_process(to: str, simulated: xr.Dataset, tmp_path: Pat
 def test_several_nodes_need_srun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ArielflowError, match=r"2 nodes needs Slurm's srun.*nodes: 1"):
-        launch("arielflow.train_worker", "none.json", processes=4, nodes=2)
+        launch("arielflow.models.train_worker", "none.json", processes=4, nodes=2)

@@ -12,12 +12,13 @@ import pytest
 import xarray as xr
 import yaml
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import sha256
+from arielflow.core.samples import weighted_ks
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.posterior import weighted_ks
-from arielflow.provenance import sha256
-from arielflow.simulate import N_TRACE_SAMPLES, TruthJob, sample_truth, simulate_planets
-from arielflow.truth_library import TruthLibrary
+from arielflow.simulation.dataset import N_TRACE_SAMPLES, TruthJob, sample_truth
+from arielflow.simulation.library import TruthLibrary
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arielflow.errors import ArielflowError
-from arielflow.explore import explore, spectrum_shape
-from arielflow.schema import Quality
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import Quality
+from arielflow.exploration.components import explore
+from arielflow.models.scaling import spectrum_shape
 
 N_BINS, N_CLUSTERS = 24, 3
 SETTINGS = {"n_components": 4, "clusters": range(2, 6), "seed": 5}
@@ -109,8 +110,8 @@ def test_unusable_planets_are_left_out(train, test):
 
 
 def test_result_survives_netcdf(train, test, tmp_path):
-    from arielflow.provenance import write_dataset
-    from arielflow.schema import open_dataset
+    from arielflow.core.files import write_dataset
+    from arielflow.core.schema import open_dataset
 
     result = explore(train, test, **SETTINGS, representation="standardised")
     write_dataset(result, tmp_path / "exploration.nc")

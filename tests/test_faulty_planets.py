@@ -12,12 +12,12 @@ import torch
 import xarray as xr
 from test_models import SETTINGS, damaged
 
-from arielflow.calibrate import calibrate_model
-from arielflow.errors import ArielflowError, Stopped
+from arielflow.core.errors import ArielflowError, Stopped
+from arielflow.evaluation.calibration import calibrate_model
+from arielflow.evaluation.leaderboard import SCORES, leaderboard
 from arielflow.models import load_estimator, make_estimator
 from arielflow.models.ensemble import Ensemble, sample_ensemble, stacking_shares
 from arielflow.models.faults import attempted
-from arielflow.scoring.leaderboard import SCORES, leaderboard
 
 FAR = 1e100  # a depth that a standardisation in single precision cannot hold
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from arielflow.errors import ArielflowError
-from arielflow.models import flow_matching, make_estimator
-from arielflow.models.flow_matching import Config, _MatchedFlow, gauss_lobatto
+from arielflow.core.errors import ArielflowError
+from arielflow.models import make_estimator
+from arielflow.models.families import flow_matching
+from arielflow.models.families.flow_matching import Config, _MatchedFlow, gauss_lobatto
 
 SPREAD, CENTRE = 0.1, 1.5
 

@@ -7,18 +7,18 @@ import pytest
 import xarray as xr
 from scipy.stats import multivariate_normal, norm, truncnorm
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_dataset
+from arielflow.core.samples import weighted_ks
+from arielflow.core.schema import Quality, is_usable, open_dataset
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.inference.importance import ImportanceSettings, importance_sampling
-from arielflow.inference.proposals import Box, RedrawnMixture, fit_mixture
 from arielflow.models import make_estimator
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.posterior import weighted_ks
-from arielflow.provenance import write_dataset
-from arielflow.retrieve import gather_posteriors, retrieved_posterior
-from arielflow.retrieve_importance import Fallback, importance_posteriors
-from arielflow.schema import Quality, is_usable, open_dataset
-from arielflow.simulate import simulate_planets
+from arielflow.retrieval.importance import ImportanceSettings, importance_sampling
+from arielflow.retrieval.planets import gather_posteriors, retrieved_posterior
+from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
+from arielflow.retrieval.retrieve_importance import Fallback, importance_posteriors
 
 LOW, HIGH = np.array([-5.0, -5.0, 0.0]), np.array([5.0, 5.0, 1.0])
 MEAN, SIGMA = np.array([0.5, -1.0, 0.1]), np.array([0.3, 0.6, 0.2])

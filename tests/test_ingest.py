@@ -15,6 +15,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import Quality, describe, is_usable, trace_of
+from arielflow.data.ingest import ingest, refuse_shared_planets
+from arielflow.data.simulated_planets import simulate_planets
+from arielflow.data.splits import read_split, split_planets, subset
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import (
     AUXILIARY_TABLE,
@@ -24,16 +29,6 @@ from arielflow.editions.official_files import (
     write_official,
 )
 from arielflow.editions.wfc3 import FILES, N_ROWS, WAVELENGTH_UM
-from arielflow.errors import ArielflowError
-from arielflow.ingest import (
-    ingest,
-    read_split,
-    refuse_shared_planets,
-    split_planets,
-    subset,
-)
-from arielflow.schema import Quality, describe, is_usable, trace_of
-from arielflow.simulate import simulate_planets
 
 ERRORS, DEPTH = "instrument_noise", "instrument_spectrum"
 

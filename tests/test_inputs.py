@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from workflow_run import LOCAL, ROOT, snakemake
 
-from arielflow import inputs
-from arielflow.config import merged, read_config
+from arielflow.core.config import merged, read_config
 from arielflow.editions import official_files, wfc3
+from arielflow.runs import inputs
 
 DEFAULT = read_config(ROOT / "config.yaml")
 

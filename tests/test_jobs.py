@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from arielflow.errors import ArielflowError
-from arielflow.jobs import job
-from arielflow.provenance import atomic_path
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import atomic_path
+from arielflow.runs.job import job
 
 FULL = Path("/dev/full")
 

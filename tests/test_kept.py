@@ -14,18 +14,21 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arielflow import provenance, retrieve, truth, tune
-from arielflow.edition_physics import model_fingerprint, nodes_file
+from arielflow.core import code
+from arielflow.core.code import code_digest
+from arielflow.core.errors import Stopped
+from arielflow.data.forward_models import model_fingerprint, nodes_file
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.errors import Stopped
-from arielflow.inference.nested import NestedResult, NestedSettings
-from arielflow.models import density, make_estimator
+from arielflow.models import make_estimator, tune
+from arielflow.models.families import _density as density
 from arielflow.physics import forward
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import code_digest
-from arielflow.retrieve import checkpoint_folder
-from arielflow.simulate import simulate_planets
-from arielflow.truth import TruthJob, sample_truth
+from arielflow.retrieval import planets as retrieve
+from arielflow.retrieval.nested import NestedResult, NestedSettings
+from arielflow.retrieval.planets import checkpoint_folder
+from arielflow.simulation import truth
+from arielflow.simulation.truth import TruthJob, sample_truth
 
 EDITION = get_edition("adc2023")
 SETTINGS = NestedSettings(n_live=60)
@@ -35,12 +38,13 @@ FLOW = {"layer_pairs": 1, "hidden": 16, "context_width": 16, "embedding": 8}
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package that digests are made of."""
-    copy = shutil.copytree(provenance._ROOT, tmp_path / "arielflow")
-    monkeypatch.setattr(provenance, "_ROOT", copy)
+    copy = shutil.copytree(code._ROOT, tmp_path / "arielflow")
+    monkeypatch.setattr(code, "_ROOT", copy)
     return copy
 
 
 def digest(*names: str) -> str:
+    code.imported.cache_clear()
     return code_digest.__wrapped__(*names)
 
 
@@ -54,7 +58,7 @@ def test_the_physics_code_counts_in_full(sources: Path) -> None:
 
 
 def test_a_digest_follows_the_imports_and_nothing_else(sources: Path) -> None:
-    names = ("models.flow", "inference.nested", "truth")
+    names = ("models.families.flow", "retrieval.nested", "simulation.truth")
     last: dict[str, str] = {}
 
     def changed(edited: str) -> set[str]:
@@ -64,9 +68,9 @@ def test_a_digest_follows_the_imports_and_nothing_else(sources: Path) -> None:
         return {name for name in names if new[name] != before.get(name)}
 
     assert changed("physics/rayleigh.py") == set(names)
-    assert changed("models/density.py") == {"models.flow"}
-    assert changed("inference/nested.py") == {"inference.nested", "truth"}
-    assert changed("truth.py") == {"truth"}
+    assert changed("models/families/_density.py") == {"models.families.flow"}
+    assert changed("retrieval/nested.py") == {"retrieval.nested", "simulation.truth"}
+    assert changed("simulation/truth.py") == {"simulation.truth"}
     assert changed("report/build.py") == set()
     with pytest.raises(ValueError, match="no module"):
         digest("arielflow.nonsense")

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arielflow.edition_physics import edition_model
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import Quality, auxiliary_values, posterior_dataset, target_index
+from arielflow.data.forward_models import edition_model
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.inference import nested
-from arielflow.inference.fit_check import POOR_FIT, with_fit_check
-from arielflow.inference.importance import ImportanceSettings
-from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.inference.nested import NestedSettings, nested_sampling, retrieve
-from arielflow.inference.variational import VariationalSettings, fit_variational
 from arielflow.models import make_estimator
 from arielflow.models.ensemble import sample_ensemble
 from arielflow.physics.forward import ForwardModel
-from arielflow.retrieval_summary import summarise, summary_lines
-from arielflow.retrieve import retrieve_planets
-from arielflow.retrieve_importance import Fallback, importance_posteriors
-from arielflow.retrieve_variational import variational_posteriors
-from arielflow.schema import Quality, auxiliary_values, posterior_dataset, target_index
+from arielflow.retrieval import nested
+from arielflow.retrieval.fit_check import POOR_FIT, with_fit_check
+from arielflow.retrieval.importance import ImportanceSettings
+from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
+from arielflow.retrieval.nested import NestedSettings, nested_sampling, retrieve
+from arielflow.retrieval.planets import retrieve_planets
+from arielflow.retrieval.retrieve_importance import Fallback, importance_posteriors
+from arielflow.retrieval.retrieve_variational import variational_posteriors
+from arielflow.retrieval.summary import summarise, summary_lines
+from arielflow.retrieval.variational import VariationalSettings, fit_variational
 
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)
 

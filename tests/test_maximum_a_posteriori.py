@@ -10,18 +10,14 @@ import pytest
 import torch
 import xarray as xr
 
-from arielflow.edition_physics import edition_model
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import Quality, is_usable, target_index
+from arielflow.data.forward_models import edition_model
+from arielflow.data.ingest import ingest
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.inference.maximum_a_posteriori import (
-    FitFlag,
-    FitSettings,
-    maximum_a_posteriori,
-)
-from arielflow.ingest import ingest
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.schema import Quality, is_usable, target_index
-from arielflow.simulate import simulate_planets
+from arielflow.retrieval.best_fit import FitFlag, FitSettings, maximum_a_posteriori
 
 SETTINGS = FitSettings(n_screened=16, n_starts=1, max_steps=30)
 FEW = FitSettings(n_screened=4, n_starts=1, max_steps=3)

@@ -11,20 +11,19 @@ import pytest
 from scipy.integrate import quad
 from typer.testing import CliRunner
 
-from arielflow import select_model
 from arielflow.cli import app
-from arielflow.edition_physics import edition_model
+from arielflow.core.schema import auxiliary_values
+from arielflow.data.forward_models import edition_model
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official
-from arielflow.inference import model_selection
-from arielflow.inference.model_selection import (
+from arielflow.physics.forward import ForwardModel
+from arielflow.retrieval import model_selection, select_model
+from arielflow.retrieval.model_selection import (
     FLAT_LINE,
     Selection,
     flat_line_log_evidence,
     select_molecules,
 )
-from arielflow.physics.forward import ForwardModel
-from arielflow.schema import auxiliary_values
 
 
 def test_flat_line_evidence_is_the_integral_over_the_radius(simulated) -> None:

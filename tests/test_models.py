@@ -8,21 +8,16 @@ import pytest
 import torch
 import xarray as xr
 
-from arielflow.coordinates import TargetCoordinates
+from arielflow.core.device import resolve_device
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import Quality
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.features import context_features, planet_tensors
-from arielflow.models import (
-    FAMILIES,
-    density,
-    flow,
-    load_estimator,
-    make_estimator,
-    mc_dropout,
-)
+from arielflow.models import FAMILIES, load_estimator, make_estimator
+from arielflow.models.coordinates import TargetCoordinates
 from arielflow.models.ensemble import ensemble_log_prob, sample_ensemble
-from arielflow.schema import Quality
-from arielflow.training import resolve_device
+from arielflow.models.families import _density as density
+from arielflow.models.families import flow, mc_dropout
+from arielflow.models.features import context_features, planet_tensors
 
 FAST = {"epochs": 3, "batch_size": 64, "learning_rate": 2e-3}
 SETTINGS = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from arielflow.core.schema import auxiliary_values
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.inference.nested import NestedSettings, nested_sampling
 from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
-from arielflow.schema import auxiliary_values
-from arielflow.simulate import simulate_planets
-from arielflow.truth import TruthJob, sample_truth
+from arielflow.retrieval.nested import NestedSettings, nested_sampling
+from arielflow.simulation.truth import TruthJob, sample_truth
 
 QUICK = NestedSettings(n_live=200, n_effective=1000)
 

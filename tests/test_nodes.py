@@ -10,15 +10,15 @@ import pytest
 import torch
 import xarray as xr
 
-from arielflow import edition_physics
-from arielflow.edition_physics import (
+from arielflow.core.errors import ArielflowError
+from arielflow.data import forward_models as edition_physics
+from arielflow.data.forward_models import (
     build_edition_nodes,
     edition_molecules,
     fast_physics,
     nodes_file,
 )
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
 from arielflow.physics.builtin_opacity import generate
 from arielflow.physics.forward import (
     ForwardModel,

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
+from arielflow.core.errors import ArielflowError
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
 from arielflow.physics.binning import binning_matrix
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities, generate
 from arielflow.physics.molecular_bands import MOLECULES

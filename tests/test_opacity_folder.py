@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
 from arielflow.physics import opacity_cache
 from arielflow.physics.cia import load_cia, read_hitran_cia
 from arielflow.physics.opacity import OpacityTable, at_wavenumbers, crop, on_one_grid

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_opacity_folder import BINS, correlated, table, write_cia, write_exo_transmit
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
 from arielflow.physics import opacity_cache
 from arielflow.physics.builtin_opacity import generate
 from arielflow.physics.cia import load_cia, read_hitran_cia

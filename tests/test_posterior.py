@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from arielflow.errors import ArielflowError
-from arielflow.posterior import (
+from arielflow.core.errors import ArielflowError
+from arielflow.core.samples import (
     check_weighted_samples,
     clip_to_box,
     effective_sample_size,

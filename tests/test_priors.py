@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from arielflow.cli import app
+from arielflow.core.errors import ArielflowError
+from arielflow.data.ingest import ingest
+from arielflow.data.priors import SIMULATION_RECORD, agreed_prior, choose_prior
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official
-from arielflow.errors import ArielflowError
-from arielflow.ingest import ingest
-from arielflow.priors import SIMULATION_RECORD, agreed_prior, choose_prior
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_commands_take_the_recorded_prior_and_print_it(data, opacities, command,
         seen["prior"] = planets.attrs["prior"]
         raise ArielflowError("enough")
 
-    monkeypatch.setattr("arielflow.retrieve.retrieve_planets", stop)
-    monkeypatch.setattr("arielflow.select_model.select_models", stop)
+    monkeypatch.setattr("arielflow.retrieval.planets.retrieve_planets", stop)
+    monkeypatch.setattr("arielflow.retrieval.select_model.select_models", stop)
     arguments = [command, str(data), "--edition", "adc2023", "--output", str(data / "out")]
     if command != "ingest":
         arguments += ["--planet", "train1", "--opacities", str(opacities)]

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arielflow.errors import ArielflowError
-from arielflow.hdf5 import read_netcdf
-from arielflow.provenance import atomic_path, partial_path, write_dataset
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import atomic_path, partial_path, write_dataset
+from arielflow.core.netcdf import read_netcdf
 
 # Writes half of a file and then waits to be killed.
 _HALF = """
 import sys, time
 from pathlib import Path
-from arielflow.provenance import atomic_path
+from arielflow.core.files import atomic_path
 with atomic_path(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     print(temporary, flush=True)

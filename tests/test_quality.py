@@ -10,17 +10,17 @@ import pytest
 import xarray as xr
 import yaml
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import Quality, is_retrievable, is_usable, valid_bins
+from arielflow.data.ingest import quality_table
+from arielflow.data.priors import prior_box, prior_samples
+from arielflow.data.quality import flag_quality, plausible_limits
+from arielflow.data.quality.units import OTHER_UNITS
+from arielflow.data.simulated_planets import simulate_planets
+from arielflow.data.splits import split_planets
 from arielflow.editions import NAMES, get_edition
-from arielflow.errors import ArielflowError
-from arielflow.ingest import quality_table, split_planets
-from arielflow.models.ensemble import prior_samples
 from arielflow.physics.population import draw_systems
 from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
-from arielflow.priors import prior_box
-from arielflow.quality import flag_quality, plausible_limits
-from arielflow.quality.units import OTHER_UNITS
-from arielflow.schema import Quality, is_retrievable, is_usable, valid_bins
-from arielflow.simulate import simulate_planets
 
 ROOT = Path(__file__).parents[1]
 ADC2023 = get_edition("adc2023")

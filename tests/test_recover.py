@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from arielflow.errors import ArielflowError
-from arielflow.recover import end_leftovers, slurm_jobs, snakemake_processes
+from arielflow.core.errors import ArielflowError
+from arielflow.runs.recover import end_leftovers, slurm_jobs, snakemake_processes
 
 PROFILE = Path(__file__).parents[1] / "workflow/profiles/slurm"
 

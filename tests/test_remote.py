@@ -15,12 +15,12 @@ import pytest
 from remote_servers import file_server, raw_server, s3_client, s3_server
 from workflow_run import project, snakemake
 
-from arielflow import download as module
-from arielflow import transfer
-from arielflow.download import download
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import open_dataset
+from arielflow.data import download as module
+from arielflow.data import transfer
+from arielflow.data.download import download
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.schema import open_dataset
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from report_content import HOSTILE_NAME, make_content, make_importance
 
-from arielflow.errors import ArielflowError
-from arielflow.provenance import write_dataset
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import is_usable
 from arielflow.report import ReportContent, build_report, load_content, write_figures
 from arielflow.report.content import true_samples, typical_planets
 from arielflow.report.formatting import duration, flatten, latex_to_html, size
 from arielflow.report.importance_section import importance_section
 from arielflow.report.score_tables import leaderboard_table
-from arielflow.schema import is_usable
 
 SECTIONS = [
     *("run", "leaderboard", "submission", "quality", "data", "exploration"),

@@ -8,24 +8,24 @@ import pytest
 import torch
 
 from arielflow import plotting
-from arielflow.disentangle import chemical_twins, compare_disentangled
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_dataset
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.explore import explore
-from arielflow.models import REPRESENTATIONS, load_representation, make_representation
-from arielflow.models.disentangled import nuisance_factors
-from arielflow.provenance import write_dataset
-from arielflow.report.content import ReportContent
-from arielflow.report.representation_section import (
-    disentangled_section,
-    representation_section,
-)
-from arielflow.represent import (
+from arielflow.exploration.components import explore
+from arielflow.exploration.disentangle import chemical_twins, compare_disentangled
+from arielflow.exploration.representations import (
     compare_representations,
     linear_probe,
     model_folders,
     rms_error,
     train_representation,
+)
+from arielflow.models import REPRESENTATIONS, load_representation, make_representation
+from arielflow.models.representations.disentangled import nuisance_factors
+from arielflow.report.content import ReportContent
+from arielflow.report.representation_section import (
+    disentangled_section,
+    representation_section,
 )
 
 TRAINING = {"epochs": 30, "batch_size": 32, "learning_rate": 5e-3}

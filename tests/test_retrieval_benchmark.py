@@ -17,11 +17,11 @@ from retrieval_evidence import evidence_summary, evidence_table, library_evidenc
 from retrieval_run import FinishedRun, extra_scores, row_cost, train_sbi
 from rich.console import Console
 
-from arielflow.errors import ArielflowError
-from arielflow.inference.likelihood import sampling_box
-from arielflow.provenance import write_dataset
-from arielflow.scoring.leaderboard import SCORES
-from arielflow.truth_library import pack
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_dataset
+from arielflow.evaluation.leaderboard import SCORES
+from arielflow.retrieval.likelihood import sampling_box
+from arielflow.simulation.library import pack
 
 N_PLANETS = 6
 LOG_LIKELIHOOD_VOLUME = -3.0

@@ -14,21 +14,21 @@ import torch
 import xarray as xr
 from typer.testing import CliRunner
 
-from arielflow import edition_physics
 from arielflow.cli import app
-from arielflow.edition_physics import edition_model, fast_physics
+from arielflow.core.errors import ArielflowError
+from arielflow.core.samples import weighted_quantiles
+from arielflow.core.schema import Quality, open_dataset, validate_posterior
+from arielflow.data import forward_models as edition_physics
+from arielflow.data.forward_models import edition_model, fast_physics
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official
-from arielflow.errors import ArielflowError
-from arielflow.inference import nested
-from arielflow.inference.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.inference.nested import NestedSettings, nested_sampling, retrieve
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.nodes import NodeRange, NodeSet, write_nodes
-from arielflow.posterior import weighted_quantiles
-from arielflow.retrieval_summary import summarise
-from arielflow.retrieve import retrieve_planets
-from arielflow.schema import Quality, open_dataset, validate_posterior
+from arielflow.retrieval import nested
+from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
+from arielflow.retrieval.nested import NestedSettings, nested_sampling, retrieve
+from arielflow.retrieval.planets import retrieve_planets
+from arielflow.retrieval.summary import summarise
 
 # Without the networks of nautilus' bounds, whose training is most of a small run's time.
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)

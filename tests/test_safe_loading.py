@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import torch
 
-from arielflow.inference.nested import NestedSettings, nested_sampling
 from arielflow.models import make_estimator
+from arielflow.retrieval.nested import NestedSettings, nested_sampling
 
 ROOT = Path(__file__).parents[1]
 # In pieces, so that this file does not find itself.

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score as sklearn_r2_score
 
-from arielflow.errors import ArielflowError
-from arielflow.scoring.bootstrap import bootstrap_interval, bootstrap_statistic
-from arielflow.scoring.extra import (
+from arielflow.core.errors import ArielflowError
+from arielflow.evaluation.better_scores import (
     energy_score,
     energy_scores,
     mean_log_prob,
@@ -17,7 +16,8 @@ from arielflow.scoring.extra import (
     r2_score,
     weighted_ks_score,
 )
-from arielflow.scoring.leaderboard import SCORES, ks_by_target, leaderboard, score_planets
+from arielflow.evaluation.bootstrap import bootstrap_interval, bootstrap_statistic
+from arielflow.evaluation.leaderboard import SCORES, ks_by_target, leaderboard, score_planets
 
 LOW, HIGH = np.array([0.0, -12.0]), np.array([10.0, -1.0])
 

@@ -11,8 +11,8 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from arielflow.errors import ArielflowError
-from arielflow.scoring.official import (
+from arielflow.core.errors import ArielflowError
+from arielflow.evaluation.official import (
     SpectralSummary,
     compare_spectra,
     final_score,
@@ -354,5 +354,5 @@ def test_fifty_planets_of_five_thousand_samples_take_less_than_two_seconds(
 
 
 def test_importing_the_metrics_does_not_load_pytorch() -> None:
-    command = "import sys, arielflow.scoring.official; sys.exit('torch' in sys.modules)"
+    command = "import sys, arielflow.evaluation.official; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0

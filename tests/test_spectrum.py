@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from test_cli import run
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import read_csv
+from arielflow.core.schema import auxiliary_values
+from arielflow.data.simulated_planets import simulate_planets
+from arielflow.data.spectrum_table import compute_spectra
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
 from arielflow.physics.builtin_opacity import generate
 from arielflow.physics.opacity_files import write_taurex_hdf5
-from arielflow.readers import read_csv
-from arielflow.schema import auxiliary_values
-from arielflow.simulate import simulate_planets
-from arielflow.spectrum import compute_spectra
 
 EDITION = get_edition("adc2023")
 
@@ -268,7 +268,7 @@ def test_tables_that_are_none_are_refused_shortly(physics, tmp_path, case: str) 
 
 def test_an_interrupted_simulation_resumes(physics, tmp_path, monkeypatch) -> None:
     options = {"seed": 4, "split": "train", "prior": "matched", "physics": physics}
-    monkeypatch.setattr("arielflow.simulate._BLOCK", 30)
+    monkeypatch.setattr("arielflow.data.simulated_planets._BLOCK", 30)
     seen: list[tuple[int, int]] = []
 
     def stop(done: int, total: int) -> None:

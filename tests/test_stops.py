@@ -15,11 +15,11 @@ import pytest
 import xarray as xr
 from stop_drivers import CALLS, EDITION, FLOW, planets_of, prepare
 
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
 from arielflow.editions.official_files import write_official
 from arielflow.models import make_estimator
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_dataset
-from arielflow.schema import open_dataset
 
 DRIVERS = Path(__file__).with_name("stop_drivers.py")
 PATIENCE = 600

@@ -7,21 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import posterior_dataset
+from arielflow.data.ingest import empty_traces
+from arielflow.data.priors import prior_samples
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official, write_traces
-from arielflow.errors import ArielflowError
-from arielflow.ingest import empty_traces
-from arielflow.models.ensemble import prior_samples
-from arielflow.report.summary import run_summary
-from arielflow.schema import posterior_dataset
-from arielflow.simulate import simulate_planets
-from arielflow.submission import (
+from arielflow.evaluation.submission.write import (
     check_findings,
     check_submission,
     score_submission,
     submit,
     write_submission,
 )
+from arielflow.report.summary import run_summary
 
 
 @pytest.fixture(scope="module", params=["adc2023", "adc2022"])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from submission_files import Files, written
 
+from arielflow.core.errors import ArielflowError
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.submission import score_submission
-from arielflow.submission_check import check_submission, review_submission
+from arielflow.evaluation.submission.check import check_submission, review_submission
+from arielflow.evaluation.submission.write import score_submission
 
 
 @pytest.fixture(params=["adc2023", "adc2022"])

@@ -11,10 +11,14 @@ import pandas as pd
 import pytest
 from submission_files import plausible_samples, written
 
+from arielflow.core.errors import ArielflowError
 from arielflow.editions import Edition, get_edition
-from arielflow.errors import ArielflowError
-from arielflow.submission import score_submission
-from arielflow.submission_check import check_submission, read_quartiles, review_submission
+from arielflow.evaluation.submission.check import (
+    check_submission,
+    read_quartiles,
+    review_submission,
+)
+from arielflow.evaluation.submission.write import score_submission
 
 
 @pytest.fixture

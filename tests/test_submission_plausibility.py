@@ -11,7 +11,7 @@ import pytest
 from submission_files import Files, written
 
 from arielflow.editions import Edition, get_edition
-from arielflow.submission_check import review_submission
+from arielflow.evaluation.submission.check import review_submission
 
 
 @pytest.fixture(params=["adc2023", "adc2022"])

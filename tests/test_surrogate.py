@@ -7,12 +7,12 @@ import pytest
 import torch
 import xarray as xr
 
+from arielflow.core.errors import ArielflowError
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.evaluate_surrogate import spectrum_accuracy, surrogate_report
-from arielflow.inference.nested import NestedSettings
+from arielflow.evaluation.better_scores import bhattacharyya
+from arielflow.evaluation.emulator import spectrum_accuracy, surrogate_report
 from arielflow.models import load_estimator
-from arielflow.models.surrogate import Config, Emulator, _Network
+from arielflow.models.emulator import Config, Emulator, _Network
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.system import (
     JUPITER_MASS_KG,
@@ -21,7 +21,7 @@ from arielflow.physics.system import (
     scale_height_m,
     surface_gravity_m_s2,
 )
-from arielflow.scoring.extra import bhattacharyya
+from arielflow.retrieval.nested import NestedSettings
 
 TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 4e-3, "patience": 40}
 SETTINGS = {

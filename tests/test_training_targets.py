@@ -14,13 +14,13 @@ import pytest
 import torch
 import xarray as xr
 
-from arielflow.errors import ArielflowError
-from arielflow.features import TraceDraws
-from arielflow.ingest import annotated_planets, fold
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_dataset
+from arielflow.data.splits import annotated_planets, fold
 from arielflow.models import make_estimator
 from arielflow.models.ensemble import Ensemble, sample_ensemble, stacking_shares
-from arielflow.provenance import write_dataset
-from arielflow.train_member import train_member
+from arielflow.models.features import TraceDraws
+from arielflow.models.member import train_member
 
 SMALL = {"layer_pairs": 1, "hidden": 24, "context_width": 32, "embedding": 16}
 SPEC = {"family": "flow", "members": 1, "folds": False}

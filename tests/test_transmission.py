@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from arielflow.core.errors import ArielflowError
 from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
-from arielflow.errors import ArielflowError
 from arielflow.physics.binning import binning_matrix
 from arielflow.physics.forward import PhysicsSettings, transmission_model
 from arielflow.physics.opacity_cache import load_opacities

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from arielflow.config import merged, read_config
-from arielflow.config_faults import config_faults
-from arielflow.errors import ArielflowError
-from arielflow.models import flow, flow_matching, make_estimator
-from arielflow.tune import tune
+from arielflow.core.config import merged, read_config
+from arielflow.core.errors import ArielflowError
+from arielflow.models import make_estimator
+from arielflow.models.families import flow, flow_matching
+from arielflow.models.tune import tune
+from arielflow.runs.config_faults import config_faults
 
 ROOT = Path(__file__).parents[1]
 SPECS = {

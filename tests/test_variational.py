@@ -9,21 +9,21 @@ import pytest
 import torch
 import xarray as xr
 
-from arielflow.edition_physics import edition_model
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import Quality, validate_posterior
+from arielflow.data.forward_models import edition_model
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.inference.importance import ImportanceResult
-from arielflow.inference.nested import retrieve
-from arielflow.inference.posterior_flow import PosteriorFlow
-from arielflow.inference.probit import ProbitPosterior, laplace
-from arielflow.inference.variational import VariationalSettings, _bound, fit_variational
-from arielflow.inference.variational_check import check_warning
+from arielflow.evaluation.better_scores import weighted_ks_score
 from arielflow.physics.forward import ForwardModel
-from arielflow.retrieve_variational import variational_posteriors
-from arielflow.schema import Quality, validate_posterior
-from arielflow.scoring.extra import weighted_ks_score
-from arielflow.simulate import simulate_planets
-from arielflow.truth_library import TruthLibrary
+from arielflow.retrieval.importance import ImportanceResult
+from arielflow.retrieval.nested import retrieve
+from arielflow.retrieval.posterior_flow import PosteriorFlow
+from arielflow.retrieval.probit import ProbitPosterior, laplace
+from arielflow.retrieval.retrieve_variational import variational_posteriors
+from arielflow.retrieval.variational import VariationalSettings, _bound, fit_variational
+from arielflow.retrieval.variational_check import check_warning
+from arielflow.simulation.library import TruthLibrary
 
 SMALL = VariationalSettings(steps=150, batch=16, layers=2, hidden=16, n_elbo=1000, n_check=1500)
 TINY = replace(SMALL, steps=5, n_elbo=50, n_check=150, n_samples=200)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
 
 SECONDS = 20
 """A reader that takes longer hangs."""

@@ -13,15 +13,15 @@ import pandas as pd
 import xarray as xr
 from kinds import Kind, same
 
-from arielflow.ingest import read_split
+from arielflow.core.files import write_dataset, write_json, write_table
+from arielflow.core.readers import read_json_object, read_results
+from arielflow.core.schema import open_dataset
+from arielflow.data.splits import read_split
 from arielflow.models import load_estimator, make_estimator
 from arielflow.physics.cia import read_hitran_cia
 from arielflow.physics.nodes import read_nodes
 from arielflow.physics.opacity_files import read_opacity
-from arielflow.provenance import write_dataset, write_json, write_table
-from arielflow.readers import read_json_object, read_results
-from arielflow.schema import open_dataset
-from arielflow.truth_library import COSTS, INPUTS, TruthLibrary, pack
+from arielflow.simulation.library import COSTS, INPUTS, TruthLibrary, pack
 
 
 def intermediates(folder: Path, planets: xr.Dataset, library: Path) -> list[Kind]:

@@ -13,11 +13,15 @@ import mutations
 import numpy as np
 import xarray as xr
 
+from arielflow.core.errors import ArielflowError
+from arielflow.data.ingest import ingest
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official, write_traces
-from arielflow.errors import ArielflowError
-from arielflow.ingest import ingest
-from arielflow.submission import check_submission, score_submission, write_submission
+from arielflow.evaluation.submission.write import (
+    check_submission,
+    score_submission,
+    write_submission,
+)
 
 Judge = Callable[[Any, Any], str | None]
 """What a reader made of the valid and of the spoilt input, to what is wrong with that."""

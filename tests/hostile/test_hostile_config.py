@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from arielflow.check_settings import checked_settings
-from arielflow.config import read_config
-from arielflow.config_faults import config_faults
-from arielflow.errors import ArielflowError
-from arielflow.inputs import run_faults
+from arielflow.cli.check_settings import checked_settings
+from arielflow.core.config import read_config
+from arielflow.core.errors import ArielflowError
+from arielflow.runs.config_faults import config_faults
+from arielflow.runs.inputs import run_faults
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"

@@ -21,7 +21,7 @@ import pytest
 import xarray as xr
 from workflow_run import ENVIRONMENT, LOCAL, TINY, command, project, snakemake
 
-from arielflow.schema import open_dataset
+from arielflow.core.schema import open_dataset
 
 pytestmark = pytest.mark.kills
 

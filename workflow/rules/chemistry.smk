@@ -21,9 +21,7 @@ rule solve_clouds:
         runtime=growing(60),
     params:
         settings=config["chemistry"],
-        sources=module_sources(
-            "chemistry/network.py", "chemistry/solver.py", "chemistry/reactions.csv"
-        ),
+        sources=code("solve_clouds"),
         seed=config["seed"],
     script:
         "../scripts/solve_clouds.py"
@@ -48,7 +46,7 @@ rule compress_network:
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         settings=config["chemistry"],
-        sources=module_sources("chemistry/compressed.py", "models/networks.py", "training.py"),
+        sources=code("compress_network"),
         seed=config["seed"],
         device=config["device"],
         # Not an output: Snakemake deletes declared outputs before a rerun.
@@ -75,7 +73,7 @@ rule evaluate_compression:
         runtime=growing(60),
     params:
         settings=config["chemistry"],
-        sources=code("chemistry"),
+        sources=code("evaluate_compression"),
     script:
         "../scripts/evaluate_compression.py"
 
@@ -101,6 +99,6 @@ rule report_chemistry:
     params:
         run=config["run"],
         settings=config["chemistry"],
-        sources=code("chemistry", "report"),
+        sources=code("report_chemistry"),
     script:
         "../scripts/report_chemistry.py"

@@ -1,44 +1,16 @@
 # Names and small look-ups that the rules share; nothing here reads data.
-from functools import cache
-from hashlib import sha256
+from arielflow.core.code import code_digest, imported
 
 EDITIONS_WITHOUT_SUBMISSION = ("wfc3",)
 
-PACKAGE = Path(workflow.basedir) / "src" / "arielflow"
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 RUN = f"results/{config['run']}"
-# Code that shapes results, by the part that it plays: packages and modules under src/arielflow. A
-# rule carries the digests of its parts, so that an edit reruns what it touches and nothing else.
-# Left out is what reads and writes files and says what is wrong with them.
-CODE = {
-    "chemistry": ["chemistry"],
-    "calibration": ["calibrate.py", "diagnostics.py"],
-    "disentanglement": ["disentangle.py", "represent.py"],
-    "emulator": ["evaluate_surrogate.py"],
-    "exploration": ["explore.py"],
-    "inference": [
-        "inference",
-        "retrieve.py",
-        "retrieve_importance.py",
-        "retrieve_variational.py",
-    ],
-    "ingestion": ["editions", "ingest.py", "priors.py"],
-    "physics": ["physics", "edition_physics.py"],
-    "report": ["report", "plotting"],
-    "representations": ["represent.py"],
-    "sampling": [
-        "models/base.py",
-        "models/ensemble.py",
-        "models/faults.py",
-        "features.py",
-        "posterior.py",
-    ],
-    "scoring": ["scoring", "evaluate.py", "diagnostics.py", "posterior.py"],
-    "simulation": ["editions", "simulate.py", "priors.py"],
-    "submission": ["editions", "submission.py", "posterior.py"],
-    "truth": ["truth.py", "truth_library.py", "inference/likelihood.py", "inference/nested.py"],
-    "tuning": ["tune.py"],
-}
 EDITION = config["edition"]
+# Editions and families are imported by their names, which no import statement shows.
+EDITION_CODE = f"arielflow.editions.{EDITION}"
+SETTINGS_CODE = code_digest(
+    "arielflow.cli.check_settings", "arielflow.models", "arielflow.editions"
+)
 MODELS = config["models"]
 TRAINED = [m for m in MODELS if not config["model_settings"].get(m, {}).get("members_of")]
 # Rows made from a model's posteriors through the forward model.
@@ -161,44 +133,24 @@ def annotated_files(name):
     return [f"{RUN}/ingested/{file}" for file in ("train.nc", "train_split.csv", "train_traces.nc")]
 
 
-@cache
-def module_sources(*names):
-    """Digest of packages and modules under src/arielflow, named by their paths there."""
-    digest = sha256()
-    for name in names:
-        place = PACKAGE / name
-        files = [place] if place.is_file() else sorted(place.rglob("*.*"))
-        for file in files:
-            if file.is_file() and file.parent.name != "__pycache__":
-                digest.update(f"{file.relative_to(PACKAGE)}\n".encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
+def code(script, *named):
+    """What a rule carries to be run again after an edit of the code that its script calls.
+
+    Named are further modules and packages of arielflow, or functions of the wildcards that give one.
+    """
+
+    def digest(wildcards):
+        names = [name(wildcards) if callable(name) else name for name in named]
+        return code_digest(*imported(SCRIPTS / f"{script}.py"), *filter(None, names))
+
+    return digest
 
 
-def code(*parts):
-    """Digests of the code that plays these parts."""
-    return {part: module_sources(*CODE[part]) for part in parts}
-
-
-def training_sources(family):
-    """Digest of the code that shapes a trained model, so that an edit retrains what it touches."""
-    names = [f"models/{family}.py", "models/density.py", "models/networks.py"]
-    names += ["training.py", "features.py", "coordinates.py"]
-    if family == "bnn":
-        names += ["models/mixture.py", "models/weight_posterior.py"]
-    return module_sources(*names)
-
-
-def settings_sources():
-    """Digest of the code that says which settings there are."""
-    folders = [PACKAGE / name for name in ("models", "inference", "chemistry", "editions")]
-    names = sorted(path for folder in folders for path in folder.glob("*.py"))
-    return module_sources(*names, "check_settings.py", "settings.py", "training.py")
-
-
-def representation_sources():
-    """Digest of the code behind the representations of the spectra."""
-    names = ["models/disentangled.py", "models/pca.py", "models/scaled.py", "explore.py"]
-    return [training_sources("autoencoder"), module_sources(*names)]
+def family_code(wildcards):
+    """Module of the family of a model of the run; a reference row has none."""
+    if wildcards.model not in MODELS + list(config["model_settings"]):
+        return None
+    return f"arielflow.models.families.{model_settings(wildcards.model)['family']}"
 
 
 def representation_settings(wildcards):
@@ -207,21 +159,6 @@ def representation_settings(wildcards):
     if wildcards.representation in DISENTANGLED:
         return section["settings"] | {"nuisance": section["nuisance"]}
     return config["representation"]["settings"]
-
-
-def family_sources(wildcards):
-    """Digest of the code behind a model of the run."""
-    return training_sources(model_settings(wildcards.model)["family"])
-
-
-def sampling_sources(*parts):
-    """Digests of the code behind a model of the run, of what samples it, and of further parts."""
-
-    def sources(wildcards):
-        family = family_sources(wildcards) if wildcards.model in MODELS else None
-        return code("sampling", *parts) | {"family": family}
-
-    return sources
 
 
 def opacity_files(wildcards):

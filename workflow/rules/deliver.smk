@@ -24,7 +24,7 @@ if SUBMITTED:
             edition=EDITION,
             model=config["submission"]["model"],
             test_folder=lambda w: TEST_FOLDER,
-            sources=code("submission"),
+            sources=code("submit", EDITION_CODE),
         script:
             "../scripts/submit.py"
 
@@ -120,7 +120,7 @@ rule report:
     params:
         config=config,
         edition=EDITION,
-        sources=code("report", "scoring"),
+        sources=code("report", EDITION_CODE),
         benchmarks=lambda w: f"{RUN}/benchmarks",
     script:
         "../scripts/report.py"
@@ -144,7 +144,7 @@ rule summary:
         runtime=growing(5),
     params:
         model=config["submission"]["model"],
-        sources=code("report"),
+        sources=code("summary"),
     script:
         "../scripts/summary.py"
 

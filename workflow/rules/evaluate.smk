@@ -29,7 +29,7 @@ if SCORED:
         params:
             edition=EDITION,
             physics=PHYSICS if EDITION != "wfc3" else None,
-            sources=sampling_sources("physics", "scoring"),
+            sources=code("score_model", EDITION_CODE, family_code),
             seed=config["seed"],
             device=config["device"],
         script:
@@ -59,7 +59,7 @@ if SCORED:
         params:
             # Of each rank; more samples would not make up for the number of planets.
             n_samples=1000,
-            sources=sampling_sources("calibration"),
+            sources=code("calibrate_model", family_code),
             seed=config["seed"],
             device=config["device"],
         script:
@@ -89,7 +89,7 @@ if SCORED:
             runtime=growing(10),
         params:
             edition=EDITION,
-            sources=code("scoring"),
+            sources=code("leaderboard", EDITION_CODE),
             seed=config["seed"],
         script:
             "../scripts/leaderboard.py"
@@ -121,10 +121,7 @@ if SIMULATED_TEST:
             edition=EDITION,
             physics=PHYSICS,
             n_retrievals=config["surrogate"]["n_retrievals"],
-            sources=[
-                code("physics", "inference", "scoring", "emulator"),
-                training_sources("surrogate"),
-            ],
+            sources=code("evaluate_surrogate", EDITION_CODE),
             seed=config["seed"],
         script:
             "../scripts/evaluate_surrogate.py"

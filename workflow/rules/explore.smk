@@ -19,7 +19,7 @@ rule explore:
         runtime=growing(30),
     params:
         settings=config["explore"],
-        sources=code("exploration"),
+        sources=code("explore"),
         seed=config["seed"],
     script:
         "../scripts/explore.py"
@@ -47,7 +47,7 @@ rule train_representation:
     params:
         settings=representation_settings,
         scaling=config["explore"]["representation"],
-        sources=representation_sources(),
+        sources=code("train_representation", "arielflow.models.representations"),
         seed=config["seed"],
         device=config["device"],
         # Not an output: Snakemake deletes declared outputs before a rerun, and with them what an
@@ -82,7 +82,7 @@ rule compare_representations:
         runtime=growing(30),
         gpu=1 if config["device"] == "cuda" else 0,
     params:
-        sources=[code("representations"), representation_sources()],
+        sources=code("compare_representations", "arielflow.models.representations"),
         seed=config["seed"],
         device=config["device"],
     script:
@@ -116,7 +116,7 @@ rule compare_disentangled:
         nuisance=config["disentangle"]["nuisance"],
         edition=EDITION,
         physics=PHYSICS,
-        sources=[code("physics", "disentanglement"), representation_sources()],
+        sources=code("compare_disentangled", EDITION_CODE, "arielflow.models.representations"),
         seed=config["seed"],
         device=config["device"],
     script:

@@ -20,7 +20,7 @@ rule prepare_opacities:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=code("physics"),
+        sources=code("prepare_opacities", EDITION_CODE),
         builtin=BUILTIN,
         marks=lambda w: [] if BUILTIN else marks(opacity_files(w)),
     script:
@@ -47,7 +47,7 @@ if FAST:
         params:
             edition=EDITION,
             physics=PHYSICS,
-            sources=code("physics"),
+            sources=code("build_nodes", EDITION_CODE),
             seed=config["seed"],
             device=config["device"],
         script:
@@ -90,7 +90,7 @@ if SIMULATED:
             edition=EDITION,
             seed=config["seed"],
             physics=PHYSICS,
-            sources=code("physics", "simulation", "truth"),
+            sources=code("simulate_dataset", EDITION_CODE),
             prior=config["dataset"]["prior"],
             population=config["simulation"]["population"],
             sizes={key: config["simulation"][key] for key in ("n_train", "n_traces")},
@@ -139,7 +139,7 @@ rule ingest:
         folder=lambda w: TRAIN_FOLDER if w.split != "test" or OBSERVED else TEST_FOLDER,
         marks=lambda w: marks(dataset_files(w.split)),
         prior=config["dataset"]["prior"],
-        sources=code("ingestion"),
+        sources=code("ingest", EDITION_CODE),
         limits=config["dataset"]["limits"],
     script:
         "../scripts/ingest.py"
@@ -167,7 +167,7 @@ if SCORED:
         params:
             edition=EDITION,
             folder=lambda w: TRUTH_FOLDER or TEST_FOLDER,
-            sources=code("ingestion"),
+            sources=code("ingest_truth", EDITION_CODE),
         script:
             "../scripts/ingest_truth.py"
 
@@ -191,7 +191,7 @@ rule simulate_prior_planets:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=code("physics", "simulation"),
+        sources=code("simulate_prior_planets", EDITION_CODE),
         prior=config["dataset"]["prior"],
         n_planets=config["simulation"]["n_prior"],
         seed=config["seed"],
@@ -218,7 +218,7 @@ rule split_planets:
         runtime=growing(10),
     params:
         validation_fraction=config["dataset"]["validation_fraction"],
-        sources=code("ingestion"),
+        sources=code("split_planets"),
         seed=config["seed"],
     script:
         "../scripts/split_planets.py"

@@ -27,7 +27,7 @@ rule sample_posterior:
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         n_samples=config["posterior"]["n_samples"],
-        sources=sampling_sources(),
+        sources=code("sample_posterior", family_code),
         seed=config["seed"],
         device=config["device"],
     script:
@@ -51,7 +51,7 @@ rule sample_prior:
         runtime=growing(10),
     params:
         n_samples=config["posterior"]["n_samples"],
-        sources=code("sampling"),
+        sources=code("sample_prior"),
         seed=config["seed"],
     script:
         "../scripts/sample_prior.py"
@@ -82,7 +82,7 @@ rule sample_importance:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=sampling_sources("physics", "inference"),
+        sources=code("sample_importance", EDITION_CODE, family_code),
         settings=config["importance"]["settings"],
         fallback=config["importance"]["fallback"],
         chunks=config["posterior"]["chunks"],
@@ -119,7 +119,7 @@ rule sample_variational:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=code("physics", "inference"),
+        sources=code("sample_variational", EDITION_CODE),
         settings=config["variational"]["settings"],
         chunks=config["posterior"]["chunks"],
         n_samples=config["posterior"]["n_samples"],
@@ -150,7 +150,7 @@ rule gather_posterior:
         mem_mb=growing(3000),
         runtime=growing(10),
     params:
-        sources=code("inference"),
+        sources=code("gather_posterior"),
     script:
         "../scripts/gather_posterior.py"
 
@@ -175,7 +175,7 @@ rule retrieve_nested:
     params:
         edition=EDITION,
         physics=PHYSICS,
-        sources=code("physics", "inference"),
+        sources=code("retrieve_nested", EDITION_CODE),
         n_samples=config["posterior"]["n_samples"],
         seed=config["seed"],
         # No output, so that what an interrupted job leaves survives until its retry.

@@ -26,7 +26,7 @@ rule train_model:
         gpu=lambda w: placement(w.model)["gpus"],
     params:
         spec=lambda w: model_settings(w.model),
-        sources=family_sources,
+        sources=code("train_model", family_code),
         seed=config["seed"],
         device=config["device"],
         # Not an output: Snakemake deletes declared outputs before a rerun, and with them what an
@@ -59,7 +59,7 @@ rule tune_model:
     params:
         spec=lambda w: model_settings(w.model),
         tuning=config["tuning"],
-        sources=lambda w: [code("tuning"), family_sources(w)],
+        sources=code("tune_model", family_code),
         seed=config["seed"],
         device=config["device"],
         # Not an output: more trials, or a run after an interruption, continue the study.
@@ -89,7 +89,7 @@ rule train_surrogate:
         gpu=1 if config["device"] == "cuda" else 0,
     params:
         settings=config["surrogate"]["settings"],
-        sources=lambda w: training_sources("surrogate"),
+        sources=code("train_surrogate"),
         seed=config["seed"],
         device=config["device"],
         # Not an output, for the reason given above.

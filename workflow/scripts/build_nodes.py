@@ -1,9 +1,9 @@
 import logging
 
-from arielflow.edition_physics import build_edition_nodes
+from arielflow.data.forward_models import build_edition_nodes
 from arielflow.editions import get_edition
-from arielflow.jobs import job
 from arielflow.physics.forward import PhysicsSettings
+from arielflow.runs.job import job
 
 with job(snakemake):
     build_edition_nodes(

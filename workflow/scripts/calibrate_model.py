@@ -1,7 +1,7 @@
-from arielflow.calibrate import calibrate_model
-from arielflow.jobs import job
-from arielflow.provenance import write_table
-from arielflow.schema import open_dataset
+from arielflow.core.files import write_table
+from arielflow.core.schema import open_dataset
+from arielflow.evaluation.calibration import calibrate_model
+from arielflow.runs.job import job
 
 with job(snakemake):
     found = calibrate_model(

@@ -1,10 +1,11 @@
-from arielflow.disentangle import chemical_twins, compare_disentangled
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.data.splits import read_split, subset
 from arielflow.editions import get_edition
-from arielflow.ingest import read_split, subset
-from arielflow.jobs import job
+from arielflow.exploration.disentangle import chemical_twins, compare_disentangled
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import derived_seed, write_dataset
-from arielflow.schema import open_dataset
+from arielflow.runs.job import job
 
 with job(snakemake):
     params, seed = snakemake.params, derived_seed(snakemake.params.seed, "disentangle")

@@ -1,8 +1,9 @@
-from arielflow.ingest import read_split
-from arielflow.jobs import job
-from arielflow.provenance import derived_seed, write_dataset
-from arielflow.represent import compare_representations, model_folders
-from arielflow.schema import open_dataset
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.data.splits import read_split
+from arielflow.exploration.representations import compare_representations, model_folders
+from arielflow.runs.job import job
 
 with job(snakemake):
     params = snakemake.params

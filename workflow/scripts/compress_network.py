@@ -1,7 +1,8 @@
 from arielflow.chemistry.run import compress_network
-from arielflow.jobs import job
-from arielflow.provenance import derived_seed, write_table
-from arielflow.schema import open_dataset
+from arielflow.core.files import write_table
+from arielflow.core.schema import open_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.runs.job import job
 
 with job(snakemake):
     model, history = compress_network(

@@ -3,9 +3,9 @@
 import os
 import sys
 
-from arielflow.config import config_files, read_config
-from arielflow.errors import ArielflowError
-from arielflow.inputs import run_faults
+from arielflow.core.config import config_files, read_config
+from arielflow.core.errors import ArielflowError
+from arielflow.runs.inputs import run_faults
 
 line, *command = sys.argv[1:]
 try:

@@ -1,5 +1,5 @@
-from arielflow.crate import write_crate
-from arielflow.jobs import job
+from arielflow.runs.crate import write_crate
+from arielflow.runs.job import job
 
 with job(snakemake):
     given = snakemake.input

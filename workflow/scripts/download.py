@@ -1,5 +1,5 @@
-from arielflow.download import download
-from arielflow.jobs import job
+from arielflow.data.download import download
+from arielflow.runs.job import job
 
 with job(snakemake):
     download(snakemake.params.url, snakemake.output.file, snakemake.params.checksum)

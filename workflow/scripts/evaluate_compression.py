@@ -1,9 +1,9 @@
 from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.chemistry.evaluate import evaluate_compression
 from arielflow.chemistry.run import parts
-from arielflow.jobs import job
-from arielflow.provenance import write_dataset
-from arielflow.schema import open_dataset
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
+from arielflow.runs.job import job
 
 with job(snakemake):
     clouds = parts(snakemake.params.settings, open_dataset(snakemake.input.clouds))

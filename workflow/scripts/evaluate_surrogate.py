@@ -1,10 +1,10 @@
+from arielflow.core.files import write_json
+from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
-from arielflow.evaluate_surrogate import surrogate_report
-from arielflow.jobs import job
-from arielflow.models.surrogate import Emulator
+from arielflow.evaluation.emulator import surrogate_report
+from arielflow.models.emulator import Emulator
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_json
-from arielflow.schema import open_dataset
+from arielflow.runs.job import job
 
 with job(snakemake):
     report = surrogate_report(

@@ -1,7 +1,8 @@
-from arielflow.explore import explore
-from arielflow.jobs import job
-from arielflow.provenance import derived_seed, write_dataset
-from arielflow.schema import open_dataset
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.exploration.components import explore
+from arielflow.runs.job import job
 
 with job(snakemake):
     settings = snakemake.params.settings

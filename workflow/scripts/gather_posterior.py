@@ -1,7 +1,7 @@
-from arielflow.jobs import job
-from arielflow.provenance import write_dataset
-from arielflow.retrieve import gather_posteriors
-from arielflow.schema import open_dataset
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
+from arielflow.retrieval.planets import gather_posteriors
+from arielflow.runs.job import job
 
 with job(snakemake):
     parts = [open_dataset(path) for path in snakemake.input.chunks]

@@ -1,9 +1,9 @@
+from arielflow.core.files import write_dataset, write_table
+from arielflow.core.schema import open_dataset
+from arielflow.data.ingest import hide_truth, ingest, refuse_shared_planets
+from arielflow.data.priors import agreed_prior
 from arielflow.editions import get_edition
-from arielflow.ingest import hide_truth, ingest, refuse_shared_planets
-from arielflow.jobs import job
-from arielflow.priors import agreed_prior
-from arielflow.provenance import write_dataset, write_table
-from arielflow.schema import open_dataset
+from arielflow.runs.job import job
 
 with job(snakemake):
     params, output, split = snakemake.params, snakemake.output, snakemake.wildcards.split

@@ -1,8 +1,8 @@
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
+from arielflow.data.ingest import ingest_truth
 from arielflow.editions import get_edition
-from arielflow.ingest import ingest_truth
-from arielflow.jobs import job
-from arielflow.provenance import write_dataset
-from arielflow.schema import open_dataset
+from arielflow.runs.job import job
 
 with job(snakemake):
     truth, rerun = ingest_truth(

@@ -1,10 +1,10 @@
 from pathlib import Path
 
+from arielflow.core.files import write_table
+from arielflow.core.readers import read_results
 from arielflow.editions import get_edition
-from arielflow.jobs import job
-from arielflow.provenance import write_table
-from arielflow.readers import read_results
-from arielflow.scoring.leaderboard import ks_by_target, leaderboard
+from arielflow.evaluation.leaderboard import ks_by_target, leaderboard
+from arielflow.runs.job import job
 
 with job(snakemake):
     edition = get_edition(snakemake.params.edition)

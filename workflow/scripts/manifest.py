@@ -1,7 +1,8 @@
-from arielflow.benchmark_files import measured_jobs
-from arielflow.jobs import job
+from arielflow.core.files import write_json
 from arielflow.models import failures
-from arielflow.provenance import run_manifest, write_json
+from arielflow.runs.benchmark_files import measured_jobs
+from arielflow.runs.job import job
+from arielflow.runs.manifest import run_manifest
 
 
 def as_list(paths):

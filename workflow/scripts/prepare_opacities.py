@@ -1,11 +1,11 @@
 import logging
 
-from arielflow.edition_physics import edition_opacities
+from arielflow.core.files import write_json
+from arielflow.data.forward_models import edition_opacities
 from arielflow.editions import get_edition
-from arielflow.jobs import job
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_json
+from arielflow.runs.job import job
 
 with job(snakemake):
     physics = PhysicsSettings(**snakemake.params.physics)

@@ -1,6 +1,6 @@
 from shutil import copyfile
 
-from arielflow.jobs import job
+from arielflow.runs.job import job
 
 with job(snakemake):
     copyfile(snakemake.input.file, snakemake.output.file)

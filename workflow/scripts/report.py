@@ -1,5 +1,5 @@
-from arielflow.jobs import job
 from arielflow.report.assemble import assemble_report
+from arielflow.runs.job import job
 
 with job(snakemake):
     assemble_report(

@@ -1,5 +1,5 @@
-from arielflow.jobs import job
 from arielflow.report.chemistry_page import write_chemistry_page
+from arielflow.runs.job import job
 
 with job(snakemake):
     write_chemistry_page(

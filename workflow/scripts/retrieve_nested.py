@@ -1,11 +1,11 @@
 import logging
 
+from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
-from arielflow.jobs import job
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.retrieval_summary import summarise, summary_lines
-from arielflow.retrieve import retrieve_planets
-from arielflow.schema import open_dataset
+from arielflow.retrieval.planets import retrieve_planets
+from arielflow.retrieval.summary import summarise, summary_lines
+from arielflow.runs.job import job
 
 with job(snakemake):
     posterior = retrieve_planets(

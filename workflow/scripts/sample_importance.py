@@ -1,10 +1,10 @@
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
-from arielflow.inference.importance import ImportanceSettings
-from arielflow.jobs import job
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_dataset
-from arielflow.retrieve_importance import Fallback, importance_posteriors
-from arielflow.schema import open_dataset
+from arielflow.retrieval.importance import ImportanceSettings
+from arielflow.retrieval.retrieve_importance import Fallback, importance_posteriors
+from arielflow.runs.job import job
 
 with job(snakemake):
     given, params = snakemake.input, snakemake.params

@@ -1,8 +1,9 @@
-from arielflow.ingest import read_split, subset
-from arielflow.jobs import job
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.data.splits import read_split, subset
 from arielflow.models.ensemble import sample_ensemble, stacking_shares
-from arielflow.provenance import derived_seed, write_dataset
-from arielflow.schema import open_dataset
+from arielflow.runs.job import job
 
 with job(snakemake):
     seed = derived_seed(snakemake.params.seed, f"sample/{snakemake.wildcards.model}")

@@ -1,7 +1,8 @@
-from arielflow.jobs import job
-from arielflow.models.ensemble import prior_samples
-from arielflow.provenance import derived_seed, write_dataset
-from arielflow.schema import open_dataset, posterior_dataset
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset, posterior_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.data.priors import prior_samples
+from arielflow.runs.job import job
 
 with job(snakemake):
     planets = open_dataset(snakemake.input.planets)

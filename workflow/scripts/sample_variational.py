@@ -1,10 +1,10 @@
+from arielflow.core.files import write_dataset
+from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
-from arielflow.inference.variational import VariationalSettings
-from arielflow.jobs import job
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_dataset
-from arielflow.retrieve_variational import variational_posteriors
-from arielflow.schema import open_dataset
+from arielflow.retrieval.retrieve_variational import variational_posteriors
+from arielflow.retrieval.variational import VariationalSettings
+from arielflow.runs.job import job
 
 with job(snakemake):
     params = snakemake.params

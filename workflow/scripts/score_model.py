@@ -1,9 +1,9 @@
+from arielflow.core.files import write_table
+from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
-from arielflow.evaluate import score_posterior
-from arielflow.jobs import job
+from arielflow.evaluation.rows import score_posterior
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_table
-from arielflow.schema import open_dataset
+from arielflow.runs.job import job
 
 with job(snakemake):
     table = score_posterior(

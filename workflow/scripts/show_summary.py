@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from arielflow.checksums import check_delivered
-from arielflow.config import config_files, read_config
-from arielflow.errors import ArielflowError
+from arielflow.core.config import config_files, read_config
+from arielflow.core.errors import ArielflowError
+from arielflow.runs.checksums import check_delivered
 
 run = read_config("config.yaml", *config_files(sys.argv[1]))["run"]
 folder = Path("results", run)

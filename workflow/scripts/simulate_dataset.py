@@ -1,9 +1,9 @@
 import logging
 
 from arielflow.editions import get_edition
-from arielflow.jobs import job
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.simulate import simulate
+from arielflow.runs.job import job
+from arielflow.simulation.dataset import simulate
 
 # Nested sampling spawns processes that import this file; only the job itself simulates.
 if __name__ == "__main__":

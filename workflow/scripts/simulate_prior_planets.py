@@ -2,11 +2,11 @@ import logging
 import shutil
 from pathlib import Path
 
+from arielflow.core.files import write_dataset
+from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.jobs import job
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.provenance import write_dataset
-from arielflow.simulate import simulate_planets
+from arielflow.runs.job import job
 
 with job(snakemake):
     planets = simulate_planets(

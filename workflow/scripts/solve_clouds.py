@@ -1,6 +1,7 @@
 from arielflow.chemistry.run import solve_clouds
-from arielflow.jobs import job
-from arielflow.provenance import derived_seed, write_dataset
+from arielflow.core.files import write_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.runs.job import job
 
 with job(snakemake):
     settings = snakemake.params.settings

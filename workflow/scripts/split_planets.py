@@ -1,7 +1,8 @@
-from arielflow.ingest import split_planets
-from arielflow.jobs import job
-from arielflow.provenance import derived_seed, write_table
-from arielflow.schema import open_dataset
+from arielflow.core.files import write_table
+from arielflow.core.schema import open_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.data.splits import split_planets
+from arielflow.runs.job import job
 
 with job(snakemake):
     split = split_planets(

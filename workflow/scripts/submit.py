@@ -1,9 +1,9 @@
 from pathlib import Path
 
+from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
-from arielflow.jobs import job
-from arielflow.schema import open_dataset
-from arielflow.submission import submit
+from arielflow.evaluation.submission.write import submit
+from arielflow.runs.job import job
 
 with job(snakemake):
     submit(

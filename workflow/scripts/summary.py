@@ -1,6 +1,6 @@
-from arielflow.jobs import job
-from arielflow.provenance import atomic_path
+from arielflow.core.files import atomic_path
 from arielflow.report.summary import run_summary
+from arielflow.runs.job import job
 
 with job(snakemake):
     given = snakemake.input

@@ -1,6 +1,6 @@
-from arielflow.jobs import job
-from arielflow.provenance import derived_seed
-from arielflow.train_worker import train_in_processes
+from arielflow.core.seeds import derived_seed
+from arielflow.models.train_worker import train_in_processes
+from arielflow.runs.job import job
 
 with job(snakemake):
     names, given, params = snakemake.wildcards, snakemake.input, snakemake.params

@@ -1,6 +1,7 @@
-from arielflow.jobs import job
-from arielflow.provenance import derived_seed, write_table
-from arielflow.represent import train_representation
+from arielflow.core.files import write_table
+from arielflow.core.seeds import derived_seed
+from arielflow.exploration.representations import train_representation
+from arielflow.runs.job import job
 
 with job(snakemake):
     name, dimension = snakemake.wildcards.representation, int(snakemake.wildcards.dimension)

@@ -1,8 +1,9 @@
-from arielflow.ingest import read_split, subset
-from arielflow.jobs import job
-from arielflow.models.surrogate import Emulator
-from arielflow.provenance import derived_seed, write_table
-from arielflow.schema import open_dataset
+from arielflow.core.files import write_table
+from arielflow.core.schema import open_dataset
+from arielflow.core.seeds import derived_seed
+from arielflow.data.splits import read_split, subset
+from arielflow.models.emulator import Emulator
+from arielflow.runs.job import job
 
 with job(snakemake):
     planets = open_dataset(snakemake.input.planets)

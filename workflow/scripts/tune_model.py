@@ -1,7 +1,8 @@
-from arielflow.jobs import job
-from arielflow.provenance import derived_seed, write_table
-from arielflow.train_member import training_parts
-from arielflow.tune import tune, write_overlay
+from arielflow.core.files import write_table
+from arielflow.core.seeds import derived_seed
+from arielflow.models.member import training_parts
+from arielflow.models.tune import tune, write_overlay
+from arielflow.runs.job import job
 
 with job(snakemake):
     source, params, model = snakemake.input, snakemake.params, snakemake.wildcards.model

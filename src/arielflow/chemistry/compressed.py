@@ -26,14 +26,15 @@ from torch.func import jvp
 from torchdiffeq import odeint
 
 from arielflow.chemistry.solver import FLOOR
-from arielflow.config import strict_settings
-from arielflow.errors import ArielflowError
+from arielflow.core.code import code_digest
+from arielflow.core.config import strict_settings
+from arielflow.core.errors import ArielflowError
+from arielflow.core.seeds import fingerprint
 from arielflow.models.description import model_guard, read_description, write_description
 from arielflow.models.network_file import load_network, save_network
-from arielflow.models.networks import ResidualMLP
-from arielflow.provenance import code_digest
-from arielflow.settings import Blocks, StrictSettings, Width
-from arielflow.training import TrainingSettings, fingerprint, train
+from arielflow.models.networks.residual import ResidualMLP
+from arielflow.models.training import TrainingSettings, train
+from arielflow.settings.base import Blocks, StrictSettings, Width
 
 _DESCRIPTION = "compressed.json"
 _WEIGHTS = "network.safetensors"
@@ -160,7 +161,7 @@ class CompressedNetwork:
         clouds, valid
             Trajectories of :func:`arielflow.chemistry.solver.trajectories`.
         seed, device, state_dir
-            Of the training, see :func:`arielflow.training.train`.
+            Of the training, see :func:`arielflow.models.training.train`.
         """
         self.species = [str(name) for name in clouds["species"].values]
         self.times_yr = clouds["time"].values

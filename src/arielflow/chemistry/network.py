@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from arielflow.errors import ArielflowError
-from arielflow.settings import StrictSettings
+from arielflow.core.errors import ArielflowError
+from arielflow.settings.base import StrictSettings
 
 REACTIONS = Path(__file__).with_name("reactions.csv")
 FORMS = ("arrhenius", "cosmic_ray", "cosmic_ray_photon", "grain_surface")

@@ -12,7 +12,7 @@ import xarray as xr
 from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.chemistry.network import Conditions, Network, read_reactions
 from arielflow.chemistry.solver import Times, trajectories
-from arielflow.config import strict_settings
+from arielflow.core.config import strict_settings
 
 
 def network_of(settings: Mapping[str, Any]) -> Network:

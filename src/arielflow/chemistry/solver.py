@@ -10,8 +10,8 @@ from pydantic import Field
 from scipy.integrate import solve_ivp
 
 from arielflow.chemistry.network import Network
-from arielflow.errors import ArielflowError
-from arielflow.settings import StrictSettings
+from arielflow.core.errors import ArielflowError
+from arielflow.settings.base import StrictSettings
 
 YEAR_S = 3.15576e7
 FLOOR = 1e-20

@@ -11,10 +11,10 @@ import sys
 from arielflow import __version__
 from arielflow.cli import cluster, data, forward, submissions  # noqa: F401, they add their commands
 from arielflow.cli.common import FAULT, Json, app, builtin_folder, errors, say
+from arielflow.core.errors import ArielflowError, Stopped, system_fault
+from arielflow.core.readers import printable
 from arielflow.editions import NAMES
-from arielflow.errors import ArielflowError, Stopped, system_fault
-from arielflow.jobs import heed_stops
-from arielflow.readers import printable
+from arielflow.runs.job import heed_stops
 
 
 @app.command()
@@ -23,7 +23,7 @@ def info(as_json: Json = False) -> None:
     import torch
 
     from arielflow.models import FAMILIES
-    from arielflow.provenance import code_version, package_versions
+    from arielflow.runs.manifest import code_version, package_versions
 
     cuda = torch.cuda.is_available()
     content = {

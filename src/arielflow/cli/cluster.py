@@ -11,8 +11,8 @@ from pathlib import Path
 import typer
 
 from arielflow.cli.common import app, console
-from arielflow.config import read_config
-from arielflow.errors import ArielflowError
+from arielflow.core.config import read_config
+from arielflow.core.errors import ArielflowError
 
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -24,8 +24,8 @@ def recover(context: typer.Context) -> None:
     Takes Snakemake's own arguments, as the killed run had them:
     arielflow recover --profile workflow/profiles/slurm --configfile config.yaml
     """
-    from arielflow.job_resources import last_words
-    from arielflow.recover import end_leftovers
+    from arielflow.runs.recover import end_leftovers
+    from arielflow.runs.resources import last_words
 
     _check_config_files(context.args)
     folder = Path.cwd()
@@ -51,7 +51,7 @@ def resources(context: typer.Context) -> None:
     from rich import box
     from rich.table import Table
 
-    from arielflow.job_resources import resource_table
+    from arielflow.runs.resources import resource_table
 
     _check_config_files(context.args)
     shown = Table(box=box.MARKDOWN)

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from arielflow.core.readers import printable
 from arielflow.editions import NAMES
-from arielflow.readers import printable
 
 INVALID, FAULT = 1, 2
 

@@ -20,9 +20,9 @@ from arielflow.cli.common import (
     say,
     shown,
 )
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import shown as value_shown
 from arielflow.editions import get_edition
-from arielflow.errors import ArielflowError
-from arielflow.readers import shown as value_shown
 
 
 @app.command()
@@ -38,10 +38,10 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Check an edition's files and turn every split found into NetCDF."""
+    from arielflow.core.files import write_dataset
+    from arielflow.data.ingest import ingest as ingest_split
+    from arielflow.data.ingest import refuse_shared_planets
     from arielflow.editions.official_files import SPLIT_FOLDERS
-    from arielflow.ingest import ingest as ingest_split
-    from arielflow.ingest import refuse_shared_planets
-    from arielflow.provenance import write_dataset
 
     chosen = get_edition(edition)
     if not folder.is_dir():
@@ -114,7 +114,7 @@ def simulate(
     """Simulate a data set in the edition's official layout, nested-sampling truth included."""
     from rich.progress import Progress
 
-    from arielflow.simulate import simulate as run
+    from arielflow.simulation.dataset import simulate as run
 
     chosen = get_edition(edition)
     if chosen.writer is None:
@@ -158,8 +158,8 @@ def embedded_truth(
     """Remake shipped nested-sampling truth: the planets that the run's other libraries lack."""
     from rich.progress import Progress
 
-    from arielflow.config import read_config
-    from arielflow.embedded_truth import make_truth_library
+    from arielflow.core.config import read_config
+    from arielflow.simulation.embedded import make_truth_library
 
     settings = read_config(default, config)
     simulation = settings["simulation"]

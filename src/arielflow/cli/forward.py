@@ -26,8 +26,8 @@ from arielflow.cli.common import (
     say,
     shown,
 )
+from arielflow.core.readers import shown as cut
 from arielflow.editions import get_edition
-from arielflow.readers import shown as cut
 
 _MOST_LINES = 20
 
@@ -49,10 +49,10 @@ def spectrum(
     """Transmission spectra of a table of planets; a faulty planet gets an empty row."""
     from rich.progress import Progress
 
-    from arielflow.provenance import write_table
-    from arielflow.readers import read_csv
-    from arielflow.spectrum import compute_spectra
-    from arielflow.training import resolve_device
+    from arielflow.core.device import resolve_device
+    from arielflow.core.files import write_table
+    from arielflow.core.readers import read_csv
+    from arielflow.data.spectrum_table import compute_spectra
 
     table = read_csv(planets)
     with Progress(console=errors, transient=True) as bar:
@@ -118,11 +118,11 @@ def retrieve(
     from rich.markup import escape
     from rich.progress import Progress
 
-    from arielflow.edition_physics import fast_physics
-    from arielflow.inference.nested import NestedProgress, NestedSettings
-    from arielflow.ingest import ingest as ingest_split
-    from arielflow.retrieval_summary import summarise, summary_lines
-    from arielflow.retrieve import choose_planets, retrieve_planets
+    from arielflow.data.forward_models import fast_physics
+    from arielflow.data.ingest import ingest as ingest_split
+    from arielflow.retrieval.nested import NestedProgress, NestedSettings
+    from arielflow.retrieval.planets import choose_planets, retrieve_planets
+    from arielflow.retrieval.summary import summarise, summary_lines
 
     chosen = get_edition(edition)
     planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)
@@ -181,8 +181,8 @@ def select_model(
     """Compare a flat line and sets of molecules by their evidence."""
     from rich.progress import Progress
 
-    from arielflow.ingest import ingest as ingest_split
-    from arielflow.select_model import rich_tables, select_models
+    from arielflow.data.ingest import ingest as ingest_split
+    from arielflow.retrieval.select_model import rich_tables, select_models
 
     chosen, physics = get_edition(edition), physics_settings(opacities)
     planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)

@@ -23,7 +23,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Official posterior score of a valid submission, over planets and per planet."""
-    from arielflow.submission import score_submission
+    from arielflow.evaluation.submission.write import score_submission
 
     scores = score_submission(submission, get_edition(edition), truth, seed, test)
     mean = sum(scores.values()) / len(scores)
@@ -46,7 +46,7 @@ def validate_submission(
 
     What keeps the rules and is implausible is a warning: the submission stays valid.
     """
-    from arielflow.submission_check import review_submission
+    from arielflow.evaluation.submission.check import review_submission
 
     found = review_submission(submission, get_edition(edition), test)
     verdict = f"{len(found.faults)} faults" if found.faults else "valid"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from arielflow.core.errors import ArielflowError
 from arielflow.editions.base import Edition
-from arielflow.errors import ArielflowError
 
 NAMES = ("adc2022", "adc2023", "wfc3")
 

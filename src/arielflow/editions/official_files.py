@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import atomic_path, write_table
+from arielflow.core.hdf5 import PlainFile, open_plain
+from arielflow.core.readers import listed, numeric_column, read_csv, regular_file, shown
+from arielflow.core.schema import Quality, trace_of
 from arielflow.editions.base import Edition
 from arielflow.editions.trace_files import read_traces
-from arielflow.errors import ArielflowError
-from arielflow.hdf5 import PlainFile, open_plain
-from arielflow.provenance import atomic_path, write_table
-from arielflow.readers import listed, numeric_column, read_csv, regular_file, shown
-from arielflow.schema import Quality, trace_of
 
 SPLIT_FOLDERS = {"train": "TrainingData", "test": "TestData"}
 AUXILIARY_TABLE = "AuxillaryTable.csv"  # the official misspelling

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from arielflow.core.errors import ArielflowError
+from arielflow.core.hdf5 import PlainFile, open_plain
+from arielflow.core.readers import listed, shown
+from arielflow.core.schema import describe
 from arielflow.editions.base import Edition
-from arielflow.errors import ArielflowError
-from arielflow.hdf5 import PlainFile, open_plain
-from arielflow.readers import listed, shown
-from arielflow.schema import describe
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from arielflow.array_files import read_npy
+from arielflow.core.array_files import read_npy
+from arielflow.core.errors import ArielflowError
 from arielflow.editions.base import Edition, Parameter, Range
-from arielflow.errors import ArielflowError
 
 FILES = ("testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy")
 N_ROWS, N_TRAIN, SPLIT_SEED = 20001, 16000, 0

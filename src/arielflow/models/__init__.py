@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import read_json_object, shown
 from arielflow.models.base import PosteriorEstimator, SpectrumRepresentation
 from arielflow.models.description import REMEDY, model_guard
-from arielflow.readers import read_json_object, shown
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def _estimator_class(family: str) -> type[PosteriorEstimator]:
         raise ArielflowError(
             f"model family {shown(repr(family))} is not known; choose {', '.join(FAMILIES)}"
         )
-    return import_module(f"arielflow.models.{family}").Estimator
+    return import_module(f"arielflow.models.families.{family}").Estimator
 
 
 def make_estimator(family: str, settings: dict[str, Any] | None = None) -> PosteriorEstimator:
@@ -118,7 +118,7 @@ def make_representation(
             f"representation {shown(repr(name))} is not known; choose {', '.join(REPRESENTATIONS)}"
         )
     family, fixed = REPRESENTATIONS[name]
-    module = import_module(f"arielflow.models.{family}")
+    module = import_module(f"arielflow.models.representations.{family}")
     return module.Representation.from_settings((settings or {}) | fixed)
 
 
@@ -139,4 +139,6 @@ def load_representation(directory: str | Path) -> SpectrumRepresentation:
             f"{directory}: holds a representation of family {shown(repr(family))}, expected "
             f"{', '.join(known)}; {REMEDY}"
         )
-    return import_module(f"arielflow.models.{family}").Representation.load(directory)
+    return import_module(f"arielflow.models.representations.{family}").Representation.load(
+        directory
+    )

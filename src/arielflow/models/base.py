@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from arielflow.config import strict_settings
-from arielflow.errors import ArielflowError
+from arielflow.core.config import strict_settings
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import listed, shown
 from arielflow.models.description import (
     REMEDY,
     model_guard,
     read_description,
     write_description,
 )
-from arielflow.readers import listed, shown
-from arielflow.settings import StrictSettings
+from arielflow.settings.base import StrictSettings
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +89,8 @@ class TrainedModel(ABC):
         state_dir
             Folder for what an interrupted training resumes from.
         annotated
-            Training planets with their traces (:func:`arielflow.ingest.annotated_planets`), for
-            the models that learn from them.
+            Training planets with their traces (:func:`arielflow.data.splits.annotated_planets`),
+            for the models that learn from them.
         """
 
     @abstractmethod
@@ -269,8 +269,8 @@ class SpectrumRepresentation(TrainedModel):
     """A few latent variables of a spectrum, and the spectrum back from them.
 
     What is encoded and reconstructed is the *scaled* spectrum (see
-    :func:`arielflow.explore.fit_scaling`), the same for every representation of a run, so that
-    their errors can be compared.
+    :func:`arielflow.models.scaling.fit_scaling`), the same for every representation of a run, so
+    that their errors can be compared.
 
     Attributes
     ----------

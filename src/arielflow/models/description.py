@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from arielflow.errors import ArielflowError
-from arielflow.provenance import atomic_path, sha256
-from arielflow.readers import read_json_object, regular_file, shown
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import atomic_path, sha256
+from arielflow.core.readers import read_json_object, regular_file, shown
 
 REMEDY = "train again"
 _FILES, _OWN = "sha256", "description_sha256"

@@ -10,15 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from arielflow.errors import ArielflowError
-from arielflow.features import noisy_copies
-from arielflow.models import load_members
-from arielflow.models.base import PosteriorEstimator
-from arielflow.models.faults import attempted
-from arielflow.posterior import mix
-from arielflow.provenance import derived_seed
-from arielflow.readers import listed
-from arielflow.schema import (
+from arielflow.core.device import resolve_device
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import listed
+from arielflow.core.samples import mix
+from arielflow.core.schema import (
     ALEATORIC,
     EPISTEMIC,
     data_faults,
@@ -27,19 +23,16 @@ from arielflow.schema import (
     posterior_dataset,
     validate_posterior,
 )
-from arielflow.training import resolve_device
+from arielflow.core.seeds import derived_seed
+from arielflow.data.priors import prior_samples
+from arielflow.models import load_members
+from arielflow.models.base import PosteriorEstimator
+from arielflow.models.faults import attempted
+from arielflow.models.features import noisy_copies
 
 log = logging.getLogger(__name__)
 
 _STACKING_STEPS = 500
-
-
-def prior_samples(planets: xr.Dataset, n_samples: int, seed: int) -> np.ndarray:
-    """Uniform draws (planet, sample, target) from every planet's prior box."""
-    low = planets["prior_low"].values[:, None, :]
-    high = planets["prior_high"].values[:, None, :]
-    shape = (planets.sizes["planet"], n_samples, planets.sizes["target"])
-    return low + (high - low) * np.random.default_rng(seed).random(shape)
 
 
 def spread_parts(posteriors: Sequence[xr.Dataset], shares: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from arielflow.errors import ArielflowError
-from arielflow.readers import shown
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import shown
 
 Result = TypeVar("Result")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import listed, numeric_column, read_csv
 from arielflow.models.description import REMEDY
-from arielflow.readers import listed, numeric_column, read_csv
 
 IMPORTANCES = "importances.csv"
 _COLUMNS = ("target", "feature", "wavelength", "importance")

@@ -12,9 +12,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from arielflow.array_files import read_safetensors
+from arielflow.core.array_files import read_safetensors
+from arielflow.core.readers import guarded, listed
 from arielflow.models.description import REMEDY
-from arielflow.readers import guarded, listed
 
 Build = Callable[[dict[str, Tensor], dict[str, str]], nn.Module]
 """Tensors and metadata of a file to the untrained network that they are the state of."""

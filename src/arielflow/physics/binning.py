@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
 
 
 def grid_edges(grid: np.ndarray) -> np.ndarray:

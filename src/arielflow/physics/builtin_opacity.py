@@ -17,12 +17,12 @@ import h5py
 import numpy as np
 from scipy.signal import fftconvolve
 
-from arielflow.errors import ArielflowError
+from arielflow.core.code import code_digest
+from arielflow.core.errors import ArielflowError
 from arielflow.physics.binning import grid_edges
 from arielflow.physics.molecular_bands import MOLECULES, Band, Molecule
 from arielflow.physics.opacity import OpacityTable
 from arielflow.physics.opacity_files import write_taurex_hdf5
-from arielflow.provenance import code_digest
 
 RESOLVING_POWER = 300.0
 WAVELENGTH_RANGE_UM = (0.49, 8.05)

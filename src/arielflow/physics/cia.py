@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import guarded, regular_file
 from arielflow.physics.opacity_files import check_on_disk
-from arielflow.readers import guarded, regular_file
 
 _HEADER_FIELDS = 6
 _PEAK_CM5 = (1e-50, 1e-40)

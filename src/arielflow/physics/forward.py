@@ -13,7 +13,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from arielflow.errors import ArielflowError
+from arielflow.core.code import code_digest
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import sha256
+from arielflow.core.schema import auxiliary_values, target_index
 from arielflow.physics.atmosphere import Pressures
 from arielflow.physics.binning import binning_matrix
 from arielflow.physics.cia import load_cia
@@ -21,8 +24,6 @@ from arielflow.physics.nodes import FastTransmission, read_nodes
 from arielflow.physics.opacity_cache import describe_opacities, load_opacities
 from arielflow.physics.system import HE_H2_RATIO, JUPITER_RADIUS_M, radius_from_gravity_m
 from arielflow.physics.transmission import Bins, TransmissionModel
-from arielflow.provenance import code_digest, sha256
-from arielflow.schema import auxiliary_values, target_index
 
 # Wavelengths and widths are the same where they differ by less than this part of a bin.
 _SAME_BIN = 0.01

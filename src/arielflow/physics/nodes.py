@@ -19,8 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arielflow.array_files import read_npz
-from arielflow.errors import ArielflowError
+from arielflow.core.array_files import read_npz
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import atomic_path
+from arielflow.core.readers import guarded
 from arielflow.physics.cia import CollisionInducedAbsorption
 from arielflow.physics.opacity import OpacityTable
 from arielflow.physics.system import (
@@ -28,8 +30,6 @@ from arielflow.physics.system import (
     GRAVITATIONAL_CONSTANT,
 )
 from arielflow.physics.transmission import Bins, Planets, TransmissionModel
-from arielflow.provenance import atomic_path
-from arielflow.readers import guarded
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
 from arielflow.physics.binning import binning_matrix
 from arielflow.physics.molecular_bands import MOLECULES
 

@@ -17,8 +17,11 @@ from zlib import crc32
 
 import numpy as np
 
-from arielflow.array_files import mapped_npy, read_npz
-from arielflow.errors import ArielflowError
+from arielflow.core.array_files import mapped_npy, read_npz
+from arielflow.core.code import code_digest
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import partial_path, remove_leftovers, sha256
+from arielflow.core.readers import regular_file
 from arielflow.physics.opacity import (
     OpacityTable,
     check_coverage,
@@ -27,8 +30,6 @@ from arielflow.physics.opacity import (
     on_one_grid,
 )
 from arielflow.physics.opacity_files import check_on_disk, read_opacity, scan_opacities, select
-from arielflow.provenance import code_digest, partial_path, remove_leftovers, sha256
-from arielflow.readers import regular_file
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,10 @@ from typing import IO
 import h5py
 import numpy as np
 
-from arielflow.errors import ArielflowError
-from arielflow.hdf5 import PlainFile, open_plain
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import atomic_path
+from arielflow.core.hdf5 import PlainFile, open_plain
+from arielflow.core.readers import guarded, listed, regular_file, shown
 from arielflow.physics.molecule_names import formula, molecule_of_file
 from arielflow.physics.opacity import OpacityTable, check_arrays
 from arielflow.physics.opacity_units import (
@@ -21,8 +23,6 @@ from arielflow.physics.opacity_units import (
     pascal,
     wavenumber_unit,
 )
-from arielflow.provenance import atomic_path
-from arielflow.readers import guarded, listed, regular_file, shown
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import shown
 from arielflow.physics.system import ATOMIC_MASS_UNIT_KG, molecular_mass_u
-from arielflow.readers import shown
 
 _PASCAL = {
     **dict.fromkeys(("pa", "pascal", "pascals", "n/m2"), 1.0),

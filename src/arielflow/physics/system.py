@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
 
 GRAVITATIONAL_CONSTANT = 6.6743e-11
 BOLTZMANN_CONSTANT = 1.380649e-23

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arielflow.errors import ArielflowError
+from arielflow.core.errors import ArielflowError
 from arielflow.physics.absorption import PER_CM2, UNIT_M2, CollisionPair, group_tables
 from arielflow.physics.atmosphere import (
     Layers,

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
+from arielflow.core.schema import Quality, is_usable
 from arielflow.plotting.style import (
     INK,
     central_range,
@@ -22,7 +23,6 @@ from arielflow.plotting.style import (
     target_labels,
     wavelength_axis,
 )
-from arielflow.schema import Quality, is_usable
 
 _LARGE_RANGE = 30.0
 _LARGE_NUMBER = 1e5

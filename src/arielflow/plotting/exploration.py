@@ -1,4 +1,4 @@
-"""Figures of the exploration dataset that :func:`arielflow.explore.explore` makes."""
+"""Figures of the dataset that :func:`arielflow.exploration.components.explore` makes."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def fitted_spectra(planets: xr.Dataset, fits: Mapping[str, xr.Dataset]) -> Figur
     planets
         Planets dataset of the planets to show.
     fits
-        Datasets of :func:`arielflow.inference.maximum_a_posteriori.maximum_a_posteriori` by label,
+        Datasets of :func:`arielflow.retrieval.best_fit.maximum_a_posteriori` by label,
         of the same planets.
     """
     n_planets, wavelength_um = planets.sizes["planet"], planets["wavelength"].values

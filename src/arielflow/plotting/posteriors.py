@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from arielflow.core.samples import WeightedSamples, weighted_quantiles
 from arielflow.plotting.style import (
     INK,
     central_range,
@@ -18,7 +19,6 @@ from arielflow.plotting.style import (
     styled,
     target_labels,
 )
-from arielflow.posterior import WeightedSamples, weighted_quantiles
 
 with warnings.catch_warnings():
     # corner imports arviz where it finds it, which announces its own plans.

@@ -1,4 +1,4 @@
-"""Figures of learned representations, see :func:`arielflow.represent.compare_representations`."""
+"""Figures of learned representations, see :mod:`arielflow.exploration.representations`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
-from arielflow.diagnostics import JOINT
+from arielflow.core.schema import ALEATORIC, EPISTEMIC, JOINT, REFERENCE_ROWS
 from arielflow.plotting.style import (
     GRID,
     INK,
@@ -27,8 +27,6 @@ from arielflow.plotting.style import (
     target_labels,
     wavelength_axis,
 )
-from arielflow.schema import ALEATORIC, EPISTEMIC
-from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
 _MAX_BARS = 500
 _ROBUST_SPAN = 0.97

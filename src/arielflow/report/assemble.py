@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from arielflow.core.readers import read_csv
+from arielflow.core.schema import REFERENCE_ROWS, open_dataset
 from arielflow.editions import get_edition
+from arielflow.evaluation.submission.write import check_findings
 from arielflow.models import failures
 from arielflow.models.importances import IMPORTANCES
-from arielflow.readers import read_csv
 from arielflow.report.build import build_report, write_figures
 from arielflow.report.content import load_content
 from arielflow.report.published import LITERATURE, published_r2
-from arielflow.schema import open_dataset
-from arielflow.scoring.leaderboard import REFERENCE_ROWS
-from arielflow.submission import check_findings
 
 
 def assemble_report(

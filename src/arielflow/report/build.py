@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from arielflow.provenance import atomic_path
+from arielflow.core.files import atomic_path
 from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section
 from arielflow.report.content import ReportContent

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from arielflow import plotting
-from arielflow.diagnostics import JOINT, exact_calibration_error
+from arielflow.core.schema import JOINT
+from arielflow.evaluation.diagnostics import exact_calibration_error
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.content import ReportContent
 from arielflow.report.formatting import latex_to_html, number

@@ -12,11 +12,11 @@ import xarray as xr
 from arielflow import plotting
 from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.chemistry.run import network_of
+from arielflow.core.schema import open_dataset
 from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.build import Tile, write_page, write_section_figures
 from arielflow.report.content import ReportContent
-from arielflow.schema import open_dataset
 
 _SHOWN_SPECIES = ("C+", "CO", "H2O", "HCO+", "H3+", "e-")
 

@@ -11,13 +11,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from arielflow.benchmark_files import measured_jobs
-from arielflow.errors import ArielflowError
-from arielflow.hdf5 import check_plain
-from arielflow.models.importances import read_importances
-from arielflow.posterior import WeightedSamples
-from arielflow.provenance import sha256
-from arielflow.readers import (
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import sha256
+from arielflow.core.netcdf import check_plain
+from arielflow.core.readers import (
     guarded,
     listed,
     numeric_column,
@@ -27,7 +24,10 @@ from arielflow.readers import (
     regular_file,
     shown,
 )
-from arielflow.schema import is_usable, open_dataset
+from arielflow.core.samples import WeightedSamples
+from arielflow.core.schema import is_usable, open_dataset
+from arielflow.models.importances import read_importances
+from arielflow.runs.benchmark_files import measured_jobs
 
 MAIN_SCORES = ("final_score", "posterior_score", "r2_mean")
 """Scores that may rank the models, the most telling first."""
@@ -48,21 +48,21 @@ class ReportContent:
     chosen : name of the model that the configuration would submit
     quality : table of suspect planets
     train, test, observed : planets datasets
-    exploration : result of :func:`arielflow.explore.explore`
-    representation : result of :func:`arielflow.represent.compare_representations`
-    disentangled : result of :func:`arielflow.disentangle.compare_disentangled`
+    exploration : result of :func:`arielflow.exploration.components.explore`
+    representation : result of :func:`arielflow.exploration.representations.compare_representations`
+    disentangled : result of :func:`arielflow.exploration.disentangle.compare_disentangled`
     histories : tables ``epoch``, ``train_loss``, ``valid_loss`` by ``model/member``
     leaderboard : a row a model, scores with ``_low`` and ``_high``
     published : rows like the leaderboard's, with published numbers, and ``reference``
     per_target : a row a model, ``model`` and a column a target: mean KS distance to the truth
-    calibration, coverage : tables of :class:`arielflow.calibrate.Calibration` by model
+    calibration, coverage : tables of :class:`arielflow.evaluation.calibration.Calibration` by model
     posteriors, observed_posteriors : posterior datasets of test and observed planets by model
     truth : ragged true posteriors of test planets, with their true ``theta`` where known
     literature : rows ``source``, ``quantity``, ``value``, ``error`` by observed planet
     importances : columns ``target``, ``feature``, ``wavelength`` [µm], ``importance``
     submission : a row a file: ``track``, ``file``, ``bytes``, ``sha256``, ``validity``
     benchmarks : a row a job: ``job``, ``seconds``, ``memory_mb``
-    manifest : as :func:`arielflow.provenance.run_manifest` makes it
+    manifest : as :func:`arielflow.runs.manifest.run_manifest` makes it
     """
 
     title: str

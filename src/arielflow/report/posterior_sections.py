@@ -9,7 +9,7 @@ import xarray as xr
 from markupsafe import Markup
 
 from arielflow import plotting
-from arielflow.posterior import WeightedSamples, weighted_quantiles
+from arielflow.core.samples import WeightedSamples, weighted_quantiles
 from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.content import (

@@ -9,9 +9,9 @@ import pandas as pd
 import xarray as xr
 from markupsafe import Markup
 
+from arielflow.core.schema import REFERENCE_ROWS
 from arielflow.report.content import ReportContent
 from arielflow.report.formatting import latex_to_html, number
-from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from arielflow import plotting
+from arielflow.core.schema import REFERENCE_ROWS
 from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.calibration_section import calibration_section
@@ -25,7 +26,6 @@ from arielflow.report.representation_section import (
 )
 from arielflow.report.score_tables import leaderboard_table, per_target_table, score_label
 from arielflow.report.spread_section import spread_section
-from arielflow.scoring.leaderboard import REFERENCE_ROWS
 
 _GALLERY_PLANETS = 6
 _TABLE_ROWS = 40

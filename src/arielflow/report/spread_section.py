@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from arielflow import plotting
+from arielflow.core.schema import ALEATORIC, EPISTEMIC
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.content import ReportContent
 from arielflow.report.formatting import latex_to_html, number
-from arielflow.schema import ALEATORIC, EPISTEMIC
 
 
 def spread_section(content: ReportContent) -> Section:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from arielflow.readers import read_json_object, read_results
+from arielflow.core.readers import read_json_object, read_results
 
 
 def run_summary(

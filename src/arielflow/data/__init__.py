@@ -1,0 +1,1 @@
+"""From files to a planets dataset: ingestion, priors, forward models."""

@@ -1,0 +1,1 @@
+"""Submission files: written, checked, scored."""

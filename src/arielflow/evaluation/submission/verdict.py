@@ -1,0 +1,95 @@
+"""What is found in a submission: faults by planet, folded for people; planets of another set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from arielflow.core.readers import listed, shown
+from arielflow.editions import NAMES, Edition, get_edition
+
+_MOST_LISTED = 5_000
+_FOLDED_ABOVE = 5
+
+
+class Fault(NamedTuple):
+    """What is wrong with a planet, or with the file where no planet is named."""
+
+    planet: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{shown(self.planet)}: {self.what}" if self.planet else self.what
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found in a submission; it is valid without faults, whatever the warnings."""
+
+    faults: list[Fault]
+    warnings: list[str]
+
+    @property
+    def fault_lines(self) -> list[str]:
+        """Every fault, up to some thousands."""
+        more = len(self.faults) - _MOST_LISTED
+        return [*map(str, self.faults[:_MOST_LISTED]), *([f"and {more} more"] * (more > 0))]
+
+    @property
+    def folded_lines(self) -> list[str]:
+        """The faults for people: many planets with the same one are a single line."""
+        kinds: dict[str, list[Fault]] = {}
+        for fault in self.faults:
+            kinds.setdefault(re.sub(r"\d[\d.e+-]*", "#", fault.what), []).append(fault)
+        lines = []
+        for faults in kinds.values():
+            if len(faults) > _FOLDED_ABOVE:
+                lines.append(f"{faults[0]} (and {len(faults) - 1} more planets with this fault)")
+            else:
+                lines += map(str, faults)
+        more = len(lines) - _MOST_LISTED
+        return [*lines[:_MOST_LISTED], *([f"and {more} more"] * (more > 0))]
+
+
+def pairing_faults(
+    found: Sequence[str], expected: Sequence[str], edition: Edition, source: str
+) -> list[Fault]:
+    """Planets that are missing from a file, and what is in it besides; one line if most are."""
+    wanted, present = set(expected), set(found)
+    missing = [name for name in expected if name not in present]
+    surplus = [name for name in found if name not in wanted]
+    if len(missing) * 2 <= len(expected):
+        return [
+            *(Fault(name, "planet is missing") for name in missing),
+            *(Fault(name, f"planet is not in {source}") for name in surplus),
+        ]
+    n_there = len(expected) - len(missing)
+    what = f"the file holds {f'only {n_there}' if n_there else 'none'} of the {len(expected)} "
+    what += f"planets of {source}"
+    if surplus:
+        what += f", but {listed(surplus, 3)}{_look_like(surplus, expected, edition)}"
+    else:
+        what += f"; {listed(missing, 3)} are missing"
+    return [Fault("", what)]
+
+
+def _look_like(names: Sequence[str], expected: Sequence[str], edition: Edition) -> str:
+    """Whose planets these look like, if others are expected."""
+    prefix = edition.group("")
+    kinds: dict[str, str] = {}
+    for other in map(get_edition, NAMES):
+        for split, template in other.identifier_templates.items():
+            whose = f"edition {other.name}'s {split} planets"
+            if len(set(other.identifier_templates.values())) == 1:
+                whose = f"edition {other.name}'s planets"
+            kinds.setdefault(re.escape(template).replace(r"\{n\}", r"\d+"), whose)
+    for pattern, whose in kinds.items():
+        like = [
+            all(re.fullmatch(pattern, name.removeprefix(prefix)) for name in group)
+            for group in (names, expected)
+        ]
+        if like == [True, False]:
+            return f": these look like {whose}"
+    return ""

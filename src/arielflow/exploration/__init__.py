@@ -1,0 +1,1 @@
+"""What is in the spectra before any model is trained."""

@@ -1,1 +1,0 @@
-"""Retrievals that call the forward model for one planet at a time."""

@@ -1,0 +1,1 @@
+"""Posterior estimators, one family a file."""

@@ -1,0 +1,223 @@
+"""Conditional neural spline flows: the amortised posterior of theta given spectrum and system.
+
+Rational-quadratic splines (Durkan et al. 2019) in one of three architectures: ``coupling`` (joint,
+fast both ways), ``autoregressive`` (joint, sampled one target after the other) and
+``independent`` (one one-dimensional flow a target, the winning design of 2023, whose score is
+marginal). What surrounds them is in ``models.density``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import torch
+from nflows.distributions.normal import StandardNormal
+from nflows.flows import Flow
+from nflows.nn.nets import ResidualNet
+from nflows.transforms import (
+    CompositeTransform,
+    MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
+    PiecewiseRationalQuadraticCouplingTransform,
+    ReversePermutation,
+    Transform,
+)
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from arielflow.models.families._density import (
+    DensityConfig,
+    DensityEstimator,
+    NetworkShape,
+    density_search_space,
+)
+from arielflow.settings.base import Blocks, Layers, Width
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+class Config(DensityConfig):
+    """Settings of the flow, beside those of every density.
+
+    Attributes
+    ----------
+    architecture : ``coupling``, ``autoregressive`` or ``independent``
+    layer_pairs : pairs of coupling layers
+    layers : autoregressive layers, or layers of each one-dimensional flow
+    bins, hidden, blocks : spline bins, width and residual blocks of each layer's network
+    tail_bound : the splines act within this many standard deviations of the prior
+    """
+
+    architecture: Literal["coupling", "autoregressive", "independent"] = "coupling"
+    layer_pairs: Layers = 3
+    layers: Layers = 3
+    bins: int = Field(10, ge=2, le=512)
+    hidden: Width = 96
+    blocks: Blocks = 2
+    tail_bound: float = Field(5.0, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _of_the_architecture(self) -> Self:
+        idle = "layers" if self.architecture == "coupling" else "layer_pairs"
+        if getattr(self, idle) != type(self).model_fields[idle].default:
+            raise ValueError(f"{idle} has no effect on architecture {self.architecture}")
+        return self
+
+
+def search_space(trial: Trial, config: Config) -> dict[str, Any]:
+    """Settings that a trial of a hyper-parameter search proposes in place of the model's own.
+
+    The architecture stays: it decides what a sample costs, which the loss does not see.
+    """
+    depth = "layer_pairs" if config.architecture == "coupling" else "layers"
+    return density_search_space(trial, config) | {
+        depth: trial.suggest_int(depth, 2, 5),
+        "bins": trial.suggest_int("bins", 6, 16, step=2),
+        "hidden": trial.suggest_categorical("hidden", [48, 96, 192]),
+        "blocks": trial.suggest_int("blocks", 1, 3),
+    }
+
+
+def _masks(n_targets: int, pairs: int) -> list[Tensor]:
+    """Which targets each coupling layer transforms (positive) given the others.
+
+    The two layers of a pair transform complementary halves, so every target is transformed in
+    every pair; the pairs split by the binary digits of the targets' numbers, so that every two
+    targets stand on different sides of some pair.
+    """
+    digits = max(1, (n_targets - 1).bit_length())
+    numbers = torch.arange(n_targets)
+    masks = []
+    for pair in range(pairs):
+        side = 2 * ((numbers >> (pair % digits)) & 1) - 1
+        masks += [side, -side]
+    return masks
+
+
+class _Conditioner(ResidualNet):
+    """A coupling layer's network, which computes a context that many rows share only once."""
+
+    def forward(self, inputs: Tensor, context: Tensor) -> Tensor:
+        """Spline parameters of inputs (row, feature) given context (row or planet, feature).
+
+        With fewer contexts than rows, each is that of as many successive rows as the others.
+        """
+        if len(context) == len(inputs):
+            return super().forward(inputs, context)
+        shared = (len(context), -1, self.hidden_features)
+        of_inputs, of_context = self.initial_layer.weight.tensor_split([inputs.shape[1]], dim=1)
+        offset = nn.functional.linear(context, of_context, self.initial_layer.bias)
+        hidden = nn.functional.linear(inputs, of_inputs).view(shared) + offset[:, None]
+        for block in self.blocks:
+            first, second = block.linear_layers
+            change = second(block.activation(first(block.activation(hidden))))
+            # The block's gated linear unit, its gate being the context's.
+            hidden = hidden + change * block.context_layer(context).sigmoid()[:, None]
+        return self.final_layer(hidden).flatten(0, 1)
+
+
+def _coupling(config: Config, mask: Tensor) -> Transform:
+    return PiecewiseRationalQuadraticCouplingTransform(
+        mask=mask,
+        transform_net_create_fn=lambda inputs, outputs: _Conditioner(
+            inputs,
+            outputs,
+            hidden_features=config.hidden,
+            context_features=config.embedding,
+            num_blocks=config.blocks,
+            activation=nn.functional.silu,
+        ),
+        num_bins=config.bins,
+        tails="linear",
+        tail_bound=config.tail_bound,
+    )
+
+
+def _autoregressive(config: Config, n_targets: int) -> Transform:
+    return MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
+        features=n_targets,
+        hidden_features=config.hidden,
+        context_features=config.embedding,
+        num_blocks=config.blocks,
+        activation=nn.functional.silu,
+        num_bins=config.bins,
+        tails="linear",
+        tail_bound=config.tail_bound,
+    )
+
+
+class _JointFlow(nn.Module):
+    """A flow of all targets together."""
+
+    def __init__(self, transforms: list[Transform], n_targets: int) -> None:
+        super().__init__()
+        self.flow = Flow(CompositeTransform(transforms), StandardNormal([n_targets]))
+
+    def loss(self, z: Tensor, embedding: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean negative log-likelihood."""
+        return -self.log_prob(z, embedding).mean()
+
+    def log_prob(self, z: Tensor, embedding: Tensor) -> Tensor:
+        """Natural log-density (row,) at z (row, target)."""
+        return self.flow.log_prob(z, embedding)
+
+    def sample_and_log_prob(self, n: int, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples (row, n, target) and their natural log-density (row, n)."""
+        return self.flow.sample_and_log_prob(n, embedding)
+
+
+class _CouplingFlow(_JointFlow):
+    """A flow whose layers know that all samples of a planet have one context."""
+
+    def sample_and_log_prob(self, n: int, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        base, transform = self.flow._distribution, self.flow._transform
+        noise, log_prob = base.sample_and_log_prob(n, context=embedding)
+        z, slope = transform.inverse(noise.flatten(0, 1), context=embedding)
+        return z.view(noise.shape), log_prob - slope.view(log_prob.shape)
+
+
+class _IndependentFlows(nn.Module):
+    """One-dimensional flows, one a target; their joint density is the product."""
+
+    def __init__(self, config: Config, n_targets: int) -> None:
+        super().__init__()
+        # With a single feature an autoregressive layer depends on the context alone.
+        self.flows = nn.ModuleList(
+            _JointFlow([_autoregressive(config, 1) for _ in range(config.layers)], 1)
+            for _ in range(n_targets)
+        )
+
+    def loss(self, z: Tensor, embedding: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean negative log-likelihood, summed over the targets."""
+        return -self.log_prob(z, embedding).mean()
+
+    def log_prob(self, z: Tensor, embedding: Tensor) -> Tensor:
+        """Natural log-density (row,) at z (row, target)."""
+        parts = [flow.log_prob(z[:, [t]], embedding) for t, flow in enumerate(self.flows)]
+        return torch.stack(parts).sum(dim=0)
+
+    def sample_and_log_prob(self, n: int, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples (row, n, target) and their natural log-density (row, n)."""
+        parts = [flow.sample_and_log_prob(n, embedding) for flow in self.flows]
+        return torch.cat([z for z, _ in parts], dim=2), torch.stack([p for _, p in parts]).sum(0)
+
+
+class Estimator(DensityEstimator):
+    """See the module's docstring and :class:`PosteriorEstimator`."""
+
+    family: ClassVar[str] = "flow"
+    Config = Config
+    config: Config
+
+    def _density(self, shape: NetworkShape) -> nn.Module:
+        config, n_targets = self.config, shape.n_targets
+        if config.architecture == "independent":
+            return _IndependentFlows(config, n_targets)
+        if config.architecture == "coupling":
+            masks = _masks(n_targets, config.layer_pairs)
+            return _CouplingFlow([_coupling(config, mask) for mask in masks], n_targets)
+        layers = [_autoregressive(config, n_targets) for _ in range(config.layers)]
+        # The first target of one layer is the last of the next, so that each sees all others.
+        order = [ReversePermutation(n_targets) for _ in layers]
+        return _JointFlow([t for pair in zip(layers, order, strict=True) for t in pair], n_targets)

@@ -1,0 +1,1 @@
+"""Representations of spectra in few numbers."""

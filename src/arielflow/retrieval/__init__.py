@@ -1,0 +1,1 @@
+"""Posteriors by sampling and fitting through the forward model."""

@@ -1,0 +1,209 @@
+"""Which molecules a spectrum shows: models compared by their evidence.
+
+After Yip et al. 2022 (arXiv:2205.07037): a flat line, all molecules, each left out, and the search
+from all of them downwards for the set that is enough. The evidence is not a flow's lower bound, as
+there, but that of the weighted draws of its check: a bound falls short by what the flow misses,
+which differs from model to model. Evidence under uniform priors punishes a
+molecule that is not needed, but only by the share of its prior that the data exclude.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import auxiliary_values, target_index
+from arielflow.physics.forward import ForwardModel
+from arielflow.physics.system import (
+    JUPITER_RADIUS_M,
+    radius_from_gravity_m,
+    scale_height_m,
+    surface_gravity_m_s2,
+)
+from arielflow.retrieval.variational import VariationalSettings, fit_variational
+
+log = logging.getLogger(__name__)
+
+MODERATE = 2.5
+"""Log Bayes factor from which evidence is called moderate, some 2.7 sigma (Trotta 2008)."""
+
+SELECTION_SETTINGS = VariationalSettings(
+    steps=100, batch=16, layers=2, n_elbo=256, n_check=1500, n_samples=500
+)
+"""Fewer and smaller steps than for a posterior: about 3,700 forward calls a model."""
+
+FLAT_LINE, ALL = "flat line", "all molecules"
+# A molecule without which the evidence falls by this much is not tried again: fewer molecules leave
+# less that could stand in for it.
+_DECISIVE = 10.0
+_LARGEST_HEIGHT = 15
+_GRID, _GRID_SIGMA = 2001, 8.0
+_RESULTS = ("log_evidence", "log_evidence_error", "elbo", "elbo_error", "forward_calls", "seconds")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Models compared on one spectrum.
+
+    Attributes
+    ----------
+    molecules : the set selected; empty for a flat line or an atmosphere without absorbers
+    table : one row a model: ``model``, ``molecules`` (joined by +), ``log_evidence``,
+        ``log_bayes_factor`` (against the highest evidence), ``log_evidence_error``, ``elbo``,
+        ``elbo_error``, ``forward_calls``, ``seconds``, ``warning`` (what speaks against the
+        evidence, empty if nothing does) and ``selected``; natural logarithms
+    """
+
+    molecules: tuple[str, ...]
+    table: pd.DataFrame
+
+
+def select_molecules(
+    forward: ForwardModel,
+    planets: xr.Dataset,
+    planet: int,
+    *,
+    seed: int,
+    settings: VariationalSettings = SELECTION_SETTINGS,
+    threshold: float = MODERATE,
+) -> Selection:
+    """Compare a flat line and sets of the forward model's molecules on one spectrum.
+
+    From all molecules on, the one whose removal costs least is left out, as long as that lowers the
+    log-evidence by less than ``threshold``. Where what is left is no better than a flat line by
+    ``threshold``, the flat line is selected.
+
+    Parameters
+    ----------
+    forward, planets, planet, seed, settings
+        As for :func:`arielflow.retrieval.variational.fit_variational`.
+    threshold
+        Log Bayes factor that a molecule must earn.
+
+    Raises
+    ------
+    ArielflowError
+        The model of all molecules cannot be fitted.
+    """
+    everything = tuple(forward.transmission.molecules)
+    rows: dict[tuple[str, ...], dict[str, object]] = {}
+
+    def evidence(molecules: tuple[str, ...]) -> float:
+        if molecules not in rows:
+            absent = [name for name in everything if name not in molecules]
+            rows[molecules] = _fitted(forward, planets, planet, seed, settings, absent)
+        return rows[molecules]["log_evidence"]
+
+    evidence(everything)
+    current, decided = everything, set()
+    while undecided := [name for name in current if name not in decided]:
+        loss = {name: evidence(current) - evidence(_without(current, name)) for name in undecided}
+        decided |= {name for name, value in loss.items() if value > _DECISIVE}
+        cheapest = min(loss, key=loss.get)
+        if loss[cheapest] > threshold:
+            break
+        current = _without(current, cheapest)
+    flat = flat_line_log_evidence(planets, planet)
+    selected = None if evidence(current) - flat < threshold else current
+    return Selection(selected or (), _table(everything, rows, flat, selected))
+
+
+def _without(molecules: Sequence[str], name: str) -> tuple[str, ...]:
+    return tuple(molecule for molecule in molecules if molecule != name)
+
+
+def _name(absent: Sequence[str]) -> str:
+    return f"without {', '.join(absent)}" if absent else ALL
+
+
+def _fitted(
+    forward: ForwardModel,
+    planets: xr.Dataset,
+    planet: int,
+    seed: int,
+    settings: VariationalSettings,
+    absent: Sequence[str],
+) -> dict[str, object]:
+    """The row of one model; an evidence of zero where a reduced one cannot be fitted."""
+    try:
+        found = fit_variational(
+            forward, planets, planet, seed=seed, settings=settings, absent=absent
+        )
+    except ArielflowError as error:
+        if not absent:
+            raise
+        log.warning("%s: %s", _name(absent), error)
+        return dict(zip(_RESULTS, (-np.inf, np.nan) * 2 + (0, 0.0), strict=True)) | {
+            "warning": f"not fitted: {error}"
+        }
+    if found.warning:
+        log.warning("%s: %s", _name(absent), found.warning)
+    return {name: getattr(found, name) for name in (*_RESULTS, "warning")}
+
+
+def _table(
+    everything: tuple[str, ...],
+    rows: dict[tuple[str, ...], dict[str, object]],
+    flat: float,
+    selected: tuple[str, ...] | None,
+) -> pd.DataFrame:
+    """The models in the order in which they were asked for, the flat line first."""
+    exact = dict(zip(_RESULTS, (flat, 0.0) * 2 + (0, 0.0), strict=True)) | {"warning": ""}
+    records = [{"model": FLAT_LINE, "molecules": ""} | exact | {"selected": selected is None}]
+    for molecules, row in rows.items():
+        left_out = [name for name in everything if name not in molecules]
+        which = {"model": _name(left_out), "molecules": "+".join(molecules)}
+        records.append(which | row | {"selected": molecules == selected})
+    table = pd.DataFrame(records)
+    best = table["log_evidence"].max()
+    table.insert(3, "log_bayes_factor", table["log_evidence"] - best)
+    return table
+
+
+def flat_line_log_evidence(planets: xr.Dataset, planet: int) -> float:
+    """Natural log-evidence of one constant transit depth, a quadrature over one radius.
+
+    The radius has its retrieval prior; where it is no target, it is uniform from the known radius
+    to fifteen scale heights of the hottest atmosphere above it.
+
+    Returns
+    -------
+    float
+        -inf if no radius of the prior comes within eight standard errors of the mean depth.
+    """
+    star_radius = auxiliary_values(planets, "star_radius_m")[planet]
+    depth = planets["transit_depth"].values[planet].astype(float)
+    error = planets["transit_depth_error"].values[planet].astype(float)
+    used = np.isfinite(depth) & np.isfinite(error)
+    depth, error = depth[used], error[used]
+    low, high = _radius_range_m(planets, planet)
+    precision = np.sum(error**-2)
+    mean = np.sum(depth / error**2) / precision
+    near = mean + _GRID_SIGMA * np.array([-1, 1]) / np.sqrt(precision)
+    edges = np.clip(star_radius * np.sqrt(np.maximum(near, 0)), low, high)
+    if edges[0] == edges[1]:
+        return -np.inf
+    radius = np.linspace(*edges, _GRID)
+    residual = ((radius[:, None] / star_radius) ** 2 - depth) / error
+    value = -0.5 * np.sum(residual**2, axis=1)
+    integral = np.trapezoid(np.exp(value - value.max()), radius) / (high - low)
+    return float(value.max() + np.log(integral) - np.sum(np.log(error * np.sqrt(2 * np.pi))))
+
+
+def _radius_range_m(planets: xr.Dataset, planet: int) -> tuple[float, float]:
+    prior = [planets[name].values[planet] for name in ("prior_low", "prior_high")]
+    column = target_index(planets, "planet_radius")
+    if column is not None:
+        return prior[0][column] * JUPITER_RADIUS_M, prior[1][column] * JUPITER_RADIUS_M
+    mass = auxiliary_values(planets, "planet_mass_kg")[planet]
+    gravity = auxiliary_values(planets, "surface_gravity_m_s2")[planet]
+    radius = radius_from_gravity_m(mass, gravity)
+    hottest = prior[1][target_index(planets, "planet_temperature")]
+    height = scale_height_m(hottest, surface_gravity_m_s2(mass, radius))
+    return radius, radius + _LARGEST_HEIGHT * height

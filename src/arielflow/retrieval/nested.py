@@ -1,0 +1,310 @@
+"""Nested sampling of one planet's posterior with a vectorised likelihood (nautilus).
+
+nautilus (Lange 2023, MNRAS 525, 3181) was chosen over UltraNest by measurement, see
+``benchmarks/nested_samplers.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+import h5py
+import numpy as np
+import xarray as xr
+from nautilus import Sampler
+from threadpoolctl import threadpool_limits
+
+from arielflow.core.errors import ArielflowError
+from arielflow.core.files import atomic_path
+from arielflow.core.netcdf import check_plain
+from arielflow.core.samples import resample
+from arielflow.core.seeds import fingerprint
+from arielflow.physics.forward import ForwardModel
+from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box, touches_cut
+
+log = logging.getLogger(__name__)
+
+_MAX_ATTEMPTS = 3
+_REPORT_SECONDS = 1.0
+# Writing a checkpoint takes up to half a second: every half minute it costs two per cent.
+_CHECKPOINT_SECONDS = 30.0
+# A run of a planet takes some 80 calls a live point; one that has made so many does not end.
+_MOST_CALLS, _MOST_CALLS_PER_LIVE_POINT = 500_000, 1000
+
+
+@dataclass(frozen=True)
+class NestedSettings:
+    """Settings of the nested sampler.
+
+    Attributes
+    ----------
+    n_live : live points
+    n_effective : effective samples at which sampling stops
+    n_batch : likelihoods evaluated at once
+    n_networks : networks of nautilus' bounds
+    n_update : new live points after which a bound is fitted anew; rarer costs calls, saves time
+    """
+
+    n_live: int = 400
+    n_effective: int = 2500
+    n_batch: int = 512
+    n_networks: int = 1
+    n_update: int = 400
+
+
+@dataclass(frozen=True)
+class NestedResult:
+    """Weighted posterior samples and what they cost.
+
+    Attributes
+    ----------
+    theta : samples (n, target)
+    weight : weights (n,), summing to one
+    log_evidence : natural logarithm of the evidence under the sampled box
+    effective_samples, likelihood_calls, seconds : what the run gave and took, the part before an
+        interruption included
+    log_volume : natural logarithm of the sampled box's volume
+    """
+
+    theta: np.ndarray
+    weight: np.ndarray
+    log_evidence: float
+    effective_samples: float
+    likelihood_calls: int
+    seconds: float
+    log_volume: float
+
+    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
+        """Equally weighted samples (n_samples, target) in random order."""
+        rng = np.random.default_rng([seed, 1])
+        return rng.permutation(resample(self.theta, self.weight, n_samples, rng))
+
+
+@dataclass(frozen=True)
+class NestedProgress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    likelihood_calls : calls so far, those before an interruption included
+    effective_samples : so far; none while exploring, since that phase's samples are discarded
+    n_effective : effective samples at which sampling stops
+    """
+
+    likelihood_calls: int
+    effective_samples: float
+    n_effective: int
+
+
+Report = Callable[[NestedProgress], None]
+"""Called about once a second while a run goes on, and at its end."""
+
+
+def nested_sampling(
+    log_likelihood: Callable[[np.ndarray], np.ndarray],
+    low: np.ndarray,
+    high: np.ndarray,
+    *,
+    seed: int,
+    settings: NestedSettings | None = None,
+    checkpoint: Path | None = None,
+    progress: Report | None = None,
+) -> NestedResult:
+    """Sample a posterior under a uniform prior on a box.
+
+    Parameters
+    ----------
+    log_likelihood
+        Natural log-likelihoods (n,) of points (n, target).
+    low, high
+        Edges of the box, shape (target,).
+    seed
+        Seed of the sampler.
+    settings
+        The sampler's settings.
+    checkpoint
+        HDF5 file (``.h5``) from which the run resumes if it is there, and in which it is kept. It
+        must have been left by the same likelihood, box, seed and settings, see :func:`retrieve`.
+    progress
+        Told how far the run is.
+
+    Raises
+    ------
+    ArielflowError
+        The sampler does not come to an end, or returned too few effective samples.
+    """
+    settings = settings or NestedSettings()
+    started = perf_counter()
+    with threadpool_limits(1):
+        make_sampler = partial(
+            Sampler,
+            lambda cube: low + (high - low) * cube,
+            log_likelihood,
+            n_dim=len(low),
+            n_live=settings.n_live,
+            n_update=settings.n_update,
+            n_networks=settings.n_networks,
+            n_batch=settings.n_batch,
+            vectorized=True,
+            pass_dict=False,
+            seed=seed,
+        )
+        sampler, seconds_before = _fresh_or_resumed(make_sampler, checkpoint)
+        started -= seconds_before
+        _run(sampler, settings, started, checkpoint, progress)
+        theta, log_weight, _ = sampler.posterior()
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    effective = float(1 / np.sum(weight**2))
+    if effective < 0.8 * settings.n_effective:
+        raise ArielflowError(
+            f"nested sampling ended with {effective:.0f} effective samples, expected "
+            f"{settings.n_effective}; raise n_live"
+        )
+    return NestedResult(
+        theta,
+        weight,
+        float(sampler.log_z),
+        effective,
+        int(sampler.n_like),
+        perf_counter() - started,
+        float(np.sum(np.log(high - low))),
+    )
+
+
+def _fresh_or_resumed(
+    make_sampler: Callable[..., Sampler], checkpoint: Path | None
+) -> tuple[Sampler, float]:
+    """The sampler as the checkpoint has it, and the seconds it had taken; else a fresh one."""
+    if checkpoint is None or not checkpoint.is_file():
+        return make_sampler(), 0.0
+    try:
+        check_plain(checkpoint)
+        sampler = make_sampler(filepath=checkpoint)
+        if any(points.shape[1:] != (sampler.n_dim,) for points in sampler.points):
+            raise ValueError("its points are of another space")
+        with h5py.File(checkpoint) as file:
+            seconds = float(file.attrs["seconds"])
+    except Exception as error:  # whatever a damaged or foreign file makes of the reader
+        log.warning("%s: not a readable checkpoint, sampling starts afresh: %s", checkpoint, error)
+        return make_sampler(), 0.0
+    # Left to itself nautilus rewrites its file in place at every batch: slow, and a kill while it
+    # writes would spoil the file. Here checkpoints replace one another whole.
+    sampler.filepath = None
+    log.info("%s: resumed after %d likelihood calls", checkpoint, sampler.n_like)
+    return sampler, seconds
+
+
+def _run(
+    sampler: Sampler,
+    settings: NestedSettings,
+    started: float,
+    checkpoint: Path | None,
+    progress: Report | None,
+) -> None:
+    """Run to the end, in slices of time where someone looks on; slices change no sample."""
+    slice_seconds = _REPORT_SECONDS if checkpoint or progress else np.inf
+    most_calls = max(_MOST_CALLS, _MOST_CALLS_PER_LIVE_POINT * settings.n_live)
+    written, finished = perf_counter(), False
+    while not finished:
+        finished = sampler.run(
+            n_eff=settings.n_effective,
+            n_like_max=most_calls,
+            discard_exploration=True,
+            timeout=slice_seconds,
+        )
+        if not finished and sampler.n_like >= most_calls:
+            raise ArielflowError(
+                f"nested sampling has not ended after {sampler.n_like} likelihood calls; check "
+                "whether the model can have made the spectrum: its depths, errors and units"
+            )
+        if progress:
+            effective = float(sampler.n_eff) if sampler.explored else 0.0
+            progress(NestedProgress(int(sampler.n_like), effective, settings.n_effective))
+        if checkpoint and (finished or perf_counter() - written >= _CHECKPOINT_SECONDS):
+            _write_checkpoint(sampler, perf_counter() - started, checkpoint)
+            written = perf_counter()
+
+
+def _write_checkpoint(sampler: Sampler, seconds: float, checkpoint: Path) -> None:
+    with atomic_path(checkpoint) as temporary:
+        hdf5 = temporary.with_suffix(".h5")  # nautilus takes no other suffix
+        sampler.write(hdf5, overwrite=True)
+        with h5py.File(hdf5, "r+") as file:
+            file.attrs["seconds"] = seconds
+        hdf5.replace(temporary)
+
+
+def retrieve(
+    forward: ForwardModel,
+    planets: xr.Dataset,
+    planet: int,
+    *,
+    seed: int,
+    settings: NestedSettings | None = None,
+    checkpoints: Path | None = None,
+    progress: Report | None = None,
+) -> NestedResult:
+    """Posterior of one planet under its retrieval prior.
+
+    The radius box is widened and the planet sampled again should the posterior touch an edge that
+    is not the prior's own.
+
+    Parameters
+    ----------
+    forward
+        The forward model of ``planets``.
+    planets, planet
+        Planets dataset and a position in it.
+    seed, settings
+        Of the sampler.
+    checkpoints
+        Folder, for one forward model, of checkpoints from which an interrupted call resumes. A
+        file's name tells the spectrum, prior, box, seed and settings that it belongs to.
+    progress
+        Told how far the run is.
+
+    Raises
+    ------
+    ArielflowError
+        No radius of the prior can have made the spectrum, the model has no spectrum anywhere, the
+        posterior still touches the box after widening, or sampling failed.
+    """
+    log_likelihood = gaussian_log_likelihood(forward, planets, planet)
+    for attempt in range(_MAX_ATTEMPTS):
+        box = sampling_box(planets, planet, widen=2.0**attempt)
+        file = checkpoints and _checkpoint(checkpoints, planets, planet, box, seed, settings)
+        result = nested_sampling(
+            log_likelihood,
+            *box,
+            seed=seed,
+            settings=settings,
+            checkpoint=file,
+            progress=progress,
+        )
+        if not touches_cut(result.theta, result.weight, box, planets, planet):
+            return result
+    raise ArielflowError(
+        f"planet {planets['planet'].values[planet]}: the posterior touches the edge of the radius "
+        "box even when widened; check its spectrum and mass"
+    )
+
+
+def _checkpoint(
+    folder: Path,
+    planets: xr.Dataset,
+    planet: int,
+    box: np.ndarray,
+    seed: int,
+    settings: NestedSettings | None,
+) -> Path:
+    names = ("transit_depth", "transit_depth_error", "auxiliary_value", "prior_low", "prior_high")
+    values = [planets[name].values[planet] for name in names]
+    options = [seed, asdict(settings or NestedSettings()), version("nautilus-sampler")]
+    return folder / f"{fingerprint(*values, box, options)}.h5"

@@ -1,0 +1,224 @@
+"""One planet's likelihood in coordinates in which its prior is a standard normal.
+
+Every target's side of the prior box is mapped to the unit interval and through the normal quantile
+function. Molecules may be left out, which lowers the dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from scipy.stats import qmc
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import FEWEST_VALID_BINS, target_index
+from arielflow.physics.forward import ForwardModel
+from arielflow.retrieval.likelihood import sampling_box
+
+# Beyond it the prior has less than 6e-7 of its mass, and theta no slope left.
+_LARGEST_PROBIT = 5.0
+_SCREENED, _STARTS, _STEPS = 64, 4, 25
+_FIRST_DAMPING, _DAMPING_DOWN, _DAMPING_UP, _HOPELESS_DAMPING = 1e-2, 5.0, 4.0, 1e4
+_TOLERANCE = 1e-3
+_LONGEST_STEP = 1.5
+
+
+class ProbitPosterior:
+    """Unnormalised posterior of one planet in probit coordinates ``z`` (n, dimension).
+
+    Parameters
+    ----------
+    forward
+        Forward model of ``planets``.
+    planets, planet
+        Planets dataset and a position in it.
+    absent
+        Molecules without any abundance; they are no coordinates.
+    widen
+        Multiplies the margins of the radius box, see
+        :func:`arielflow.retrieval.likelihood.sampling_box`.
+
+    Attributes
+    ----------
+    box : edges of all targets, shape (2, target)
+    dimension : number of coordinates
+    log_share : what is added to a log-evidence under the box for that under the whole prior
+    calls : spectra computed so far; one with its derivative counts as one
+
+    Raises
+    ------
+    ArielflowError
+        The spectrum is not finite in too many bins, an absent molecule is no target, or nothing is
+        left to retrieve.
+    """
+
+    def __init__(
+        self,
+        forward: ForwardModel,
+        planets: xr.Dataset,
+        planet: int,
+        absent: Sequence[str] = (),
+        widen: float = 1.0,
+    ) -> None:
+        self._forward, self._planet = forward, planet
+        self.calls = 0
+        spectrum = [
+            planets[name].values[planet].astype(float)
+            for name in ("transit_depth", "transit_depth_error")
+        ]
+        used = np.isfinite(spectrum).all(axis=0)
+        if used.mean() < FEWEST_VALID_BINS:
+            raise ArielflowError(
+                f"planet {planets['planet'].values[planet]}: its spectrum or errors are not "
+                f"finite in {(~used).sum()} of {len(used)} bins; leave it out or mend its data"
+            )
+        # Bins without a value are left out of the likelihood.
+        self._used = None if used.all() else torch.as_tensor(used)
+        self._depth, self._error = (torch.as_tensor(values[used]) for values in spectrum)
+        self._constant = -float(torch.log(self._error * np.sqrt(2 * np.pi)).sum())
+        self.box = torch.as_tensor(sampling_box(planets, planet, widen))
+        fixed = [self._column(planets, molecule) for molecule in absent]
+        self._free = [i for i in range(planets.sizes["target"]) if i not in fixed]
+        if not self._free:
+            raise ArielflowError("no target is left to retrieve; leave fewer molecules out")
+        self.dimension = len(self._free)
+        prior = planets["prior_high"].values[planet] - planets["prior_low"].values[planet]
+        sampled = (self.box[1] - self.box[0]).numpy()
+        # The box cuts the prior in radius: the same integral, but a denser prior.
+        self.log_share = float(np.sum(np.log(sampled[self._free] / prior[self._free])))
+
+    @staticmethod
+    def _column(planets: xr.Dataset, molecule: str) -> int:
+        column = target_index(planets, molecule)
+        if column is None:
+            raise ArielflowError(
+                f"absent molecule {molecule} is no target of edition "
+                f"{planets.attrs.get('edition')}; it has "
+                f"{', '.join(planets['target_quantity'].values)}"
+            )
+        return column
+
+    def theta(self, z: Tensor) -> Tensor:
+        """Targets (n, target) of coordinates; -inf for absent molecules."""
+        low, high = self.box[:, self._free]
+        share = torch.special.ndtr(z.clamp(-_LARGEST_PROBIT, _LARGEST_PROBIT))
+        full = torch.full((len(z), self.box.shape[1]), -torch.inf, dtype=torch.float64)
+        columns = torch.as_tensor(self._free)
+        return full.index_copy(1, columns, low + (high - low) * share)
+
+    def coordinates(self, theta: np.ndarray) -> Tensor:
+        """Coordinates (n, dimension) of targets (n, target)."""
+        low, high = self.box[:, self._free]
+        share = (torch.as_tensor(theta)[:, self._free] - low) / (high - low)
+        edge = torch.special.ndtr(torch.tensor(-_LARGEST_PROBIT, dtype=torch.float64))
+        return torch.special.ndtri(share.clamp(edge, 1 - edge))
+
+    def residuals(self, z: Tensor) -> Tensor:
+        """Model less data in error bars (n, wavelength); NaN where the model has no spectrum."""
+        self.calls += len(z)
+        depths = self._forward.depths(np.array(self._planet), self.theta(z)).cpu()
+        if self._used is not None:
+            depths = depths[:, self._used]
+        return (depths - self._depth) / self._error
+
+    @staticmethod
+    def log_prior(z: Tensor) -> Tensor:
+        """Natural logarithm of the prior's density (n,)."""
+        return -0.5 * (z.square() + np.log(2 * np.pi)).sum(dim=1)
+
+    def log_likelihood(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Natural log-likelihoods (n,), and which of them the model has a spectrum for.
+
+        The others are zero, with a gradient of zero.
+        """
+        residual = self.residuals(z)
+        good = torch.isfinite(residual).all(dim=1)
+        # Chosen before it is squared: NaN times a gradient of zero would be NaN.
+        residual = torch.where(good[:, None], residual, 0.0)
+        value = self._constant - 0.5 * residual.square().sum(dim=1)
+        return torch.where(good, value, 0.0), good
+
+    def jacobian(self, z: Tensor) -> Tensor:
+        """Derivatives of the residuals, shape (n, wavelength, dimension), in forward mode."""
+        n_rows = len(z)
+        primal = z.detach().repeat_interleave(self.dimension, dim=0).requires_grad_()
+        direction = torch.eye(self.dimension, dtype=torch.float64).repeat(n_rows, 1)
+        with forward_ad.dual_level():
+            dual = self.residuals(forward_ad.make_dual(primal, direction))
+            tangent = forward_ad.unpack_dual(dual).tangent.detach()
+        return tangent.reshape(n_rows, self.dimension, -1).transpose(1, 2)
+
+
+def laplace(posterior: ProbitPosterior, seed: int) -> tuple[Tensor, Tensor]:
+    """Most probable coordinates (dimension,) and the inverse curvature (dimension, dimension).
+
+    Levenberg-Marquardt from the best of some points of the prior. The prior is a residual of one
+    error bar a coordinate, so unlike in :mod:`arielflow.retrieval.best_fit` no
+    direction is without slope, and the curvature is that of the posterior.
+
+    Raises
+    ------
+    ArielflowError
+        The model has no spectrum anywhere that was tried.
+    """
+    sequence = qmc.Sobol(posterior.dimension, seed=seed).random(_SCREENED)
+    z = torch.special.ndtri(torch.as_tensor(sequence).clamp(1e-3, 1 - 1e-3))
+    residual = _residuals(posterior, z)
+    best = torch.argsort(_cost(z, residual))[:_STARTS]
+    best = best[torch.isfinite(_cost(z, residual)[best])]
+    if not len(best):
+        raise ArielflowError(
+            f"the forward model has no spectrum at any of {_SCREENED} points of the prior; check "
+            "the planet's mass, star and prior box"
+        )
+    mode = _levenberg_marquardt(posterior, z[best], residual[best])
+    jacobian = posterior.jacobian(mode[None])[0]
+    return mode, torch.linalg.inv(_with_prior(jacobian.T @ jacobian))
+
+
+def _levenberg_marquardt(posterior: ProbitPosterior, z: Tensor, residual: Tensor) -> Tensor:
+    """The best coordinates (dimension,) that starts ``z`` (start, dimension) lead to."""
+    z, residual, cost = z.clone(), residual.clone(), _cost(z, residual)
+    damping = torch.full((len(z),), _FIRST_DAMPING, dtype=torch.float64)
+    running = torch.ones(len(z), dtype=torch.bool)
+    for _ in range(_STEPS):
+        rows = running.nonzero()[:, 0]
+        if not len(rows):
+            break
+        jacobian = posterior.jacobian(z[rows])
+        transposed = jacobian.transpose(1, 2)
+        slope = (transposed @ residual[rows, :, None])[:, :, 0] + z[rows]
+        normal = _with_prior(transposed @ jacobian)
+        scale = torch.diag_embed(normal.diagonal(dim1=1, dim2=2))
+        step = torch.linalg.solve(normal + damping[rows, None, None] * scale, slope)
+        trial = z[rows] - step.clamp(-_LONGEST_STEP, _LONGEST_STEP)
+        trial = trial.clamp(-_LARGEST_PROBIT, _LARGEST_PROBIT)
+        trial_residual = _residuals(posterior, trial)
+        decrease = cost[rows] - _cost(trial, trial_residual)
+        better = decrease > 0
+        taken = rows[better]
+        z[taken], residual[taken] = trial[better], trial_residual[better]
+        cost[taken] = _cost(z[taken], residual[taken])
+        damping[rows] *= torch.where(better, 1 / _DAMPING_DOWN, _DAMPING_UP)
+        ended = (better & (decrease < _TOLERANCE)) | (damping[rows] > _HOPELESS_DAMPING)
+        running[rows] = ~ended
+    return z[cost.argmin()]
+
+
+def _residuals(posterior: ProbitPosterior, z: Tensor) -> Tensor:
+    with torch.no_grad():
+        return posterior.residuals(z)
+
+
+def _with_prior(normal: Tensor) -> Tensor:
+    return normal + torch.eye(normal.shape[-1], dtype=normal.dtype)
+
+
+def _cost(z: Tensor, residual: Tensor) -> Tensor:
+    """Minus twice the log-posterior (n,), but for a constant; infinite without a spectrum."""
+    return (residual.square().sum(dim=1) + z.square().sum(dim=1)).nan_to_num(nan=torch.inf)

@@ -1,0 +1,1 @@
+"""What surrounds a job: its log, checksums, manifest, resources, configuration."""

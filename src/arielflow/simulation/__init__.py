@@ -1,0 +1,1 @@
+"""Data sets in an edition's official layout, with their truth."""
