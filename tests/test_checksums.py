@@ -29,7 +29,7 @@ SPLIT = RUN / "ingested/train_split.csv"
 _RECORDER = """
 import sys
 from pathlib import Path
-from arielflow.checksums import record_files
+from arielflow.runs.checksums import record_files
 run, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 for number in range(count):
     file = run / f"{name}{number}.txt"

@@ -21,7 +21,7 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset
 from arielflow.models import load_estimator
 from arielflow.models.distributed import Processes, launch
-from arielflow.models.train_worker import train_in_processes
+from arielflow.models.member import train_in_processes
 from arielflow.models.training import _Batches
 
 SETTINGS = {
@@ -96,8 +96,8 @@ def holds(path: Path, words: str) -> bool:
 
 _TRAIN = """
 import json, sys
-from arielflow.jobs import job
-from arielflow.train_worker import train_in_processes
+from arielflow.runs.job import job
+from arielflow.models.member import train_in_processes
 with job(sys.argv[1] + "/parent.log"):
     train_in_processes(sys.argv[1] + "/log.txt", **json.loads(sys.argv[2]))
 """
@@ -134,4 +134,4 @@ def test_a_stop_ends_every_process(to: str, simulated: xr.Dataset, tmp_path: Pat
 def test_several_nodes_need_srun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ArielflowError, match=r"2 nodes needs Slurm's srun.*nodes: 1"):
-        launch("arielflow.models.train_worker", "none.json", processes=4, nodes=2)
+        launch("arielflow.models.member", "none.json", processes=4, nodes=2)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arielflow.runs.benchmark_files import measured_jobs
-from arielflow.runs.resources import planned_jobs
+from arielflow.runs.resources import measured_jobs, planned_jobs
 
 _PLAIN = "s\tmax_rss\n"
 _EXTENDED = "s\tmax_rss\tjobid\trule_name\twildcards\tparams\tthreads\tresources\n"

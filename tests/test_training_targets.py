@@ -188,8 +188,8 @@ import json, os, sys
 from pathlib import Path
 import torch
 from arielflow import training
-from arielflow.jobs import job
-from arielflow.train_member import train_member
+from arielflow.runs.job import job
+from arielflow.models.member import train_member
 torch.set_num_threads(1)
 spec, folder, stage, stop = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 step = training._Task.training_step

@@ -1,8 +1,8 @@
 from arielflow.core.files import write_json
 from arielflow.models import failures
-from arielflow.runs.benchmark_files import measured_jobs
 from arielflow.runs.job import job
 from arielflow.runs.manifest import run_manifest
+from arielflow.runs.resources import measured_jobs
 
 
 def as_list(paths):

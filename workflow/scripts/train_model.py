@@ -1,5 +1,5 @@
 from arielflow.core.seeds import derived_seed
-from arielflow.models.train_worker import train_in_processes
+from arielflow.models.member import train_in_processes
 from arielflow.runs.job import job
 
 with job(snakemake):

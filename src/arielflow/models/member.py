@@ -1,8 +1,13 @@
-"""One member of a model's ensemble, trained from the files of a run."""
+"""One member of a model's ensemble, trained from the files of a run, by one process or several.
+
+``python -m arielflow.models.member FILE`` is one of several.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,8 @@ from arielflow.core.schema import open_dataset
 from arielflow.data.splits import annotated_planets, fold, read_split, subset
 from arielflow.models import FAILED, make_estimator
 from arielflow.models.base import PosteriorEstimator
-from arielflow.models.distributed import Processes
+from arielflow.models.distributed import Processes, launch
+from arielflow.runs.job import job
 
 log = logging.getLogger(__name__)
 
@@ -122,3 +128,34 @@ def training_parts(
         named = subset(open_dataset(named_file), read_split(named_split), "train")
         annotated = annotated_planets(named, open_dataset(traces_file))
     return subset(planets, split, "train"), subset(planets, split, "valid"), annotated
+
+
+def train_in_processes(log_file: str | Path, **member: Any) -> None:
+    """Train and write a member in as many processes as its ``spec`` says.
+
+    Parameters
+    ----------
+    log_file
+        Of the job; of several processes the first one's log, the others' lie beside it.
+    member
+        Arguments of :func:`write_member`.
+    """
+    spec = member["spec"]
+    if spec["processes"] == 1:
+        write_member(**member)
+        return
+    file = Path(member["state_dir"]) / "arguments.json"
+    write_json({"log_file": str(log_file), "member": member}, file)
+    launch("arielflow.models.member", file, processes=spec["processes"], nodes=spec["nodes"])
+
+
+def main() -> None:
+    """Run one of several processes."""
+    arguments = json.loads(Path(sys.argv[1]).read_text())
+    rank = Processes.found().rank
+    with job(f"{arguments['log_file']}.{rank}" if rank else arguments["log_file"]):
+        write_member(**arguments["member"])
+
+
+if __name__ == "__main__":
+    main()

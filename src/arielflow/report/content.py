@@ -27,7 +27,7 @@ from arielflow.core.readers import (
 from arielflow.core.samples import WeightedSamples
 from arielflow.core.schema import is_usable, open_dataset
 from arielflow.models.importances import read_importances
-from arielflow.runs.benchmark_files import measured_jobs
+from arielflow.runs.resources import measured_jobs
 
 MAIN_SCORES = ("final_score", "posterior_score", "r2_mean")
 """Scores that may rank the models, the most telling first."""

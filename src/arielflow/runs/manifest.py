@@ -100,7 +100,7 @@ def run_manifest(
     failed_members
         Why members of ensembles have no model, by ``model/member``.
     jobs
-        What the jobs asked for and used (:func:`arielflow.runs.benchmark_files.measured_jobs`).
+        What the jobs asked for and used (:func:`arielflow.runs.resources.measured_jobs`).
     """
 
     def files(paths: dict[str, str | Path]) -> dict[str, dict[str, str]]:
