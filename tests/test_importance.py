@@ -15,7 +15,7 @@ from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.models import make_estimator
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.retrieval.importance import ImportanceSettings, importance_sampling
+from arielflow.retrieval.importance import ImportanceSettings, _smoothed, importance_sampling
 from arielflow.retrieval.planets import gather_posteriors, retrieved_posterior
 from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
 from arielflow.retrieval.retrieve_importance import Fallback, importance_posteriors
@@ -106,6 +106,18 @@ def test_a_proposal_that_misses_the_posterior_is_told_by_its_weights() -> None:
     assert not Fallback().needed(
         importance_sampling(log_likelihood, *_proposal(0.0, 1.2), LOW, HIGH, seed=1)
     )
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e4, 1e6])
+@pytest.mark.parametrize("count", [1, 2, 5, 24, 25, 30, 220])
+def test_weights_are_finite_however_few_and_far_apart_the_draws_are(count, scale) -> None:
+    log_weight = -scale * np.random.default_rng(count).random(count)
+    weight, shape = _smoothed(log_weight)
+    assert (weight >= 0).all() and weight.sum() == pytest.approx(1)
+    assert weight[log_weight.argmax()] == weight.max()
+    # One draw with all the weight is nothing to trust, and neither is a handful.
+    assert scale < 1e4 or shape > 0.7
+    assert count >= 25 or shape > 0.7
 
 
 def test_same_seed_same_samples_and_calls_are_counted() -> None:

@@ -30,6 +30,8 @@ from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
 LogDensity = Callable[[np.ndarray], np.ndarray]
 """Points (n, target) to natural log-densities (n,)."""
 
+# A tail is the largest fifth, of which a fit needs five.
+_LEAST_SMOOTHED = 25
 _LOG_ZERO = -1e90
 
 
@@ -231,23 +233,37 @@ def _result(halves: list[_Draws], box: Box, started: float) -> ImportanceResult:
     count = len(log_weight)
     effective = _effective_draws(halves)
     found = np.isfinite(log_weight)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # It takes the negative of the logarithm.
-        smoothed, shape = array_stats.psislw(-log_weight[found])
-    smoothed = np.exp(smoothed - smoothed.max())
+    smoothed, shape = _smoothed(log_weight[found])
     return ImportanceResult(
         theta=theta[found],
-        weight=smoothed / smoothed.sum(),
+        weight=smoothed,
         log_evidence=float(logsumexp(log_weight) - np.log(count)),
         log_evidence_error=_log_evidence_error(parts, effective),
         log_volume=box.log_volume,
         effective_samples=effective,
         sampling_efficiency=effective / count,
-        pareto_shape=float(shape),
+        pareto_shape=shape,
         likelihood_calls=sum(half.calls for half in halves),
         seconds=perf_counter() - started,
     )
+
+
+def _smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, float]:
+    """Pareto-smoothed weights (n,), summing to one, and the shape of their tail.
+
+    Where there are few, or all but a few vanish beside the largest, there is no tail to fit: they
+    stay as they are, and the shape is infinite.
+    """
+    smoothed, shape = log_weight, np.inf
+    if len(log_weight) >= _LEAST_SMOOTHED:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # It takes the negative of the logarithm.
+            fitted, fitted_shape = array_stats.psislw(-log_weight)
+        if np.isfinite(fitted.max()):
+            smoothed, shape = fitted, fitted_shape
+    weight = np.exp(smoothed - smoothed.max())
+    return weight / weight.sum(), float(shape)
 
 
 def _log_evidence_error(parts: list[np.ndarray], effective: float) -> float:
