@@ -250,6 +250,8 @@ def test_a_half_written_checkpoint_is_left_aside(simulated: xr.Dataset, tmp_path
     settings = SMALL | {"training": {"epochs": 4, "batch_size": 64}}
     first = make_estimator("flow", settings)
     history = first.fit(*parts, seed=1, state_dir=tmp_path)
+    finished = make_estimator("flow", settings).fit(*parts, seed=1, state_dir=tmp_path)
+    pd.testing.assert_frame_equal(finished, history)
     (tmp_path / "fm" / "finished.pt").unlink()
     last = tmp_path / "fm" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:2000])

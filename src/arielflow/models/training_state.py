@@ -73,7 +73,7 @@ class TrainingState:
         if finished is None:
             return None
         try:
-            history = [{str(k): float(v) for k, v in row.items()} for row in finished["history"]]
+            history = [_history_row(**row) for row in finished["history"]]
             network.load_state_dict(finished["weights"])
         except Exception as error:  # whatever a foreign file makes of it
             leave_aside(path, error)
@@ -146,3 +146,11 @@ class StopBetweenBatches(Callback):
 
     def _raise(self) -> None:
         raise Stopped(self._signum, f"in training, {self._done()}")
+
+
+def _history_row(epoch: float, train_loss: float, valid_loss: float) -> dict[str, float]:
+    return {
+        "epoch": int(epoch),
+        "train_loss": float(train_loss),
+        "valid_loss": float(valid_loss),
+    }
