@@ -22,6 +22,7 @@ from arielflow.data.forward_models import edition_model
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.physics.forward import ForwardModel
+from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
 from arielflow.retrieval.nested import NestedSettings, nested_sampling
 
@@ -70,11 +71,11 @@ def main() -> None:
     )
     likelihoods = {
         mode: gaussian_log_likelihood(
-            ForwardModel(edition_model(edition, physics), planets), planets, PLANET
+            ForwardModel(edition_model(edition, physics), planets), PLANET
         )
         for mode, physics in (("fast", fast), ("reference", reference))
     }
-    box = sampling_box(planets, PLANET)
+    box = sampling_box(Systems.of(planets), PLANET)
     posteriors, rows = {}, []
     for mode, likelihood in likelihoods.items():
         result = nested_sampling(likelihood, *box, seed=SEED, settings=SETTINGS)

@@ -60,8 +60,8 @@ def main() -> None:
     forward = ForwardModel(edition_model(edition, physics), planets)
     rows = []
     for planet, name in enumerate(planets["planet"].values):
-        log_likelihood = gaussian_log_likelihood(forward, planets, planet)
-        box = sampling_box(planets, planet)
+        log_likelihood = gaussian_log_likelihood(forward, planet)
+        box = sampling_box(forward.systems, planet)
         nautilus = nested_sampling(log_likelihood, *box, seed=SEED, settings=NestedSettings())
         keys = ("likelihood_calls", "seconds", "effective_samples", "log_evidence")
         rows.append(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import sampling_box, touches_cut
 from arielflow.simulation.library import TruthLibrary
 
@@ -40,14 +41,14 @@ def log_share(planets: xr.Dataset, position: int, theta: np.ndarray) -> float:
     float
         Natural logarithm of the box's share of the prior's volume; not above 0.
     """
-    weight = np.full(len(theta), 1 / len(theta))
-    boxes = (sampling_box(planets, position, widen) for widen in _WIDENINGS)
+    weight, systems = np.full(len(theta), 1 / len(theta)), Systems.of(planets)
+    boxes = (sampling_box(systems, position, widen) for widen in _WIDENINGS)
     box = next(
-        (box for box in boxes if not touches_cut(theta, weight, box, planets, position)),
-        sampling_box(planets, position, _WIDENINGS[-1]),
+        (box for box in boxes if not touches_cut(theta, weight, box, systems, position)),
+        sampling_box(systems, position, _WIDENINGS[-1]),
     )
-    width = planets["prior_high"].values[position] - planets["prior_low"].values[position]
-    return float(np.sum(np.log(box[1] - box[0])) - np.sum(np.log(width)))
+    low, high = systems.prior[:, position]
+    return float(np.sum(np.log(box[1] - box[0])) - np.sum(np.log(high - low)))
 
 
 def library_evidence(paths: Sequence[str | Path], planets: xr.Dataset, run: str) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from taurex.pressure import SimplePressureProfile
 from taurex.stellar import BlackbodyStar
 from taurex.temperature import Isothermal
 
-from arielflow.physics.system import HE_H2_RATIO, JUPITER_MASS_KG, JUPITER_RADIUS_M, SOLAR_RADIUS_M
+from arielflow.physics.systems import HE_H2_RATIO, JUPITER_MASS_KG, JUPITER_RADIUS_M, SOLAR_RADIUS_M
 
 MOLECULES = ("H2O", "CO2", "CO", "CH4", "NH3")
 

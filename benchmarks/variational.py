@@ -67,7 +67,7 @@ def posteriors() -> None:
     def row(number: int) -> dict:
         planet = planets.isel(planet=[number])
         truth, rerun = (library.look_up(planet, "test", run) for run in ("truth", "rerun"))
-        found = fit_variational(forward, planets, number, seed=SEED)
+        found = fit_variational(forward, number, seed=SEED)
         ks_score, ks = score(found.theta, truth)
         with h5py.File(TRUTH) as file:
             nested = {name: file[f"test/truth/{name}"][number] for name in COSTS}
@@ -83,7 +83,7 @@ def posteriors() -> None:
             "elbo_error": round(found.elbo_error, 4),
             "log_evidence": round(found.log_evidence, 3),
             "log_evidence_error": round(found.log_evidence_error, 4),
-            "log_evidence_nested": round(nested["log_evidence"] + log_share(planets, number), 3),
+            "log_evidence_nested": round(nested["log_evidence"] + log_share(forward, number), 3),
             "efficiency": round(found.sampling_efficiency, 4),
             "warning": found.warning,
         }
@@ -91,9 +91,9 @@ def posteriors() -> None:
     append(Path(__file__).with_suffix(".csv"), N_PLANETS, row)
 
 
-def log_share(planets, number: int) -> float:
+def log_share(forward: ForwardModel, number: int) -> float:
     """What turns the truth's log-evidence under its radius box into that under the whole prior."""
-    return ProbitPosterior(None, planets, number).log_share
+    return ProbitPosterior(forward, number).log_share
 
 
 def selection() -> None:
@@ -117,7 +117,7 @@ def selection() -> None:
         present = detectable_case(forward, planets, 1 + number % 3, rng)
         error = planets["transit_depth_error"].values
         planets["transit_depth"].values += error * rng.standard_normal(error.shape)
-        found = select_molecules(forward, planets, 0, seed=SEED)
+        found = select_molecules(forward, 0, seed=SEED)
         table = found.table.set_index("model")
         evidence = {
             "flat line": table.loc[FLAT_LINE, "log_evidence"],
@@ -152,13 +152,13 @@ def detectable_case(forward: ForwardModel, planets, n_present: int, rng) -> list
         theta[0, columns] = abundance
         planets["transit_depth"].values[:] = forward.spectra(0, theta)
         present = [molecules[i] for i in sorted(chosen)]
-        if all(best_chi_square(forward, planets, name) > DETECTABLE for name in present):
+        if all(best_chi_square(forward, name) > DETECTABLE for name in present):
             planets["theta"].values[:] = theta
             return present
 
 
-def best_chi_square(forward: ForwardModel, planets, absent: str) -> float:
-    posterior = ProbitPosterior(forward, planets, 0, [absent])
+def best_chi_square(forward: ForwardModel, absent: str) -> float:
+    posterior = ProbitPosterior(forward, 0, [absent])
     mode, _ = laplace(posterior, SEED)
     with torch.no_grad():
         return float(posterior.residuals(mode[None]).square().sum())

@@ -72,7 +72,7 @@ def nested(folder: Path) -> pd.DataFrame:
     forward, planets = systems()
 
     def row(number: int) -> dict:
-        found = retrieve(forward, planets, number, seed=SEED)
+        found = retrieve(forward, number, seed=SEED)
         width = planets["prior_high"].values[number] - planets["prior_low"].values[number]
         return {
             "log_evidence": found.log_evidence + found.log_volume - float(np.sum(np.log(width))),
@@ -90,7 +90,7 @@ def fits(folder: Path) -> None:
 
     def row(number: int) -> dict:
         seed = planet_seed(SEED, str(planets["planet"].values[number]))
-        found = fit_variational(forward, planets, number, seed=seed)
+        found = fit_variational(forward, number, seed=seed)
         return {name: getattr(found, name) for name in FIT}
 
     fitted, truth = each(folder, "fit", row), nested(folder)

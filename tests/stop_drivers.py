@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import xarray as xr
@@ -20,15 +19,15 @@ from arielflow import cli
 from arielflow.core.files import write_dataset
 from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
+from arielflow.models.ensemble import Ensemble
 from arielflow.models.families import flow
 from arielflow.models.tune import tune, write_overlay
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.retrieval import nested, retrieve_importance, retrieve_variational
-from arielflow.retrieval.nested import NestedSettings
-from arielflow.retrieval.planets import retrieve_planets
-from arielflow.retrieval.retrieve_importance import Fallback, importance_posteriors
-from arielflow.retrieval.retrieve_variational import variational_posteriors
-from arielflow.retrieval.variational import VariationalSettings
+from arielflow.retrieval import nested, variational
+from arielflow.retrieval.amortised import Fallback, importance_posteriors
+from arielflow.retrieval.nested import Nested, NestedSettings
+from arielflow.retrieval.planets import choose_planets, retrieve_planets
+from arielflow.retrieval.variational import VariationalSettings, variational_posteriors
 from arielflow.runs.job import job
 from arielflow.simulation import truth
 from arielflow.simulation.truth import TruthJob, sample_truth
@@ -61,32 +60,28 @@ def physics_of(folder: Path) -> PhysicsSettings:
 def nested_call(folder: Path, workers: int = 1) -> None:
     retrieve_planets(
         EDITION,
-        planets_of(folder),
-        ["test1", "test3"],
+        choose_planets(planets_of(folder), ["test1", "test3"]),
+        Nested(QUICK),
         folder / "out.nc",
         physics=physics_of(folder),
         seed=3,
         n_samples=200,
-        settings=QUICK,
         workers=workers,
     )
 
 
 def importance_call(folder: Path) -> None:
-    with (
-        patch.object(nested, "NestedSettings", lambda: QUICK),
-        patch.object(retrieve_importance, "NestedSettings", lambda: QUICK),
-    ):
-        _, fallback = importance_posteriors(
-            EDITION,
-            planets_of(folder).isel(planet=[0]),
-            [folder / "member"],
-            physics=physics_of(folder),
-            seed=3,
-            n_samples=200,
-            fallback=Fallback(efficiency=2),
-            state_folder=folder / "state",
-        )
+    _, fallback = importance_posteriors(
+        EDITION,
+        planets_of(folder).isel(planet=[0]),
+        Ensemble([folder / "member"]),
+        physics=physics_of(folder),
+        seed=3,
+        n_samples=200,
+        fallback=Fallback(efficiency=2),
+        nested=QUICK,
+        state_dir=folder / "state",
+    )
     write_dataset(fallback, folder / "out.nc")
 
 
@@ -159,7 +154,7 @@ def wait_in_the_middle(folder: Path) -> None:
     nested._REPORT_SECONDS, nested._CHECKPOINT_SECONDS = 0.02, 0.0
     write, fit, sample, train = (
         nested._write_checkpoint,
-        retrieve_variational.fit_variational,
+        variational.fit_variational,
         truth.retrieve,
         flow.Estimator.fit,
     )
@@ -169,17 +164,17 @@ def wait_in_the_middle(folder: Path) -> None:
         if sampler.n_like > CALLS_BEFORE_THE_STOP:
             wait_for_the_signal(folder)
 
-    def variational(forward, planets, row, **options):
+    def fitted(forward, row, **options):
         if row == 1:
             wait_for_the_signal(folder)
-        return fit(forward, planets, row, **options)
+        return fit(forward, row, **options)
 
-    def planet(forward, planets, position, **options):
-        if planets["planet"].values[0] != "test1":
+    def planet(forward, position, **options):
+        if forward.systems.names[0] != "test1":
             while not list((folder / "state").glob("test-test1-*")):
                 time.sleep(0.05)
             wait_for_the_signal(folder)
-        return sample(forward, planets, position, **options)
+        return sample(forward, position, **options)
 
     def training(self, *arguments, **options):
         if hasattr(flow, "trained"):
@@ -188,7 +183,7 @@ def wait_in_the_middle(folder: Path) -> None:
         return train(self, *arguments, **options)
 
     nested._write_checkpoint, truth.retrieve = checkpoint, planet
-    retrieve_variational.fit_variational, flow.Estimator.fit = variational, training
+    variational.fit_variational, flow.Estimator.fit = fitted, training
 
 
 # Processes of a pool import this file under another name, and wait as well.

@@ -17,13 +17,13 @@ import pytest
 from rich.console import Console
 
 from arielflow.cli.common import console
+from arielflow.cli.tables import selection_tables
 from arielflow.core.errors import system_fault
 from arielflow.core.schema import open_dataset, posterior_dataset
 from arielflow.data.priors import prior_samples
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import quartile_columns
 from arielflow.evaluation.submission.write import write_submission
-from arielflow.retrieval.select_model import rich_tables
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
@@ -131,7 +131,7 @@ def test_tables_and_bars_show_names_as_they_are() -> None:
     table = pd.DataFrame([row | {"planet": "[/red]:cat:"}])
     printed = StringIO()
     literal = Console(file=printed, markup=console._markup, emoji=console._emoji)
-    for shown in rich_tables(table):
+    for shown in selection_tables(table):
         literal.print(shown)
     assert "[/red]:cat:" in printed.getvalue() and "[/]" in printed.getvalue()
 

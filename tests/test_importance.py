@@ -14,11 +14,12 @@ from arielflow.core.schema import Quality, is_usable, open_dataset
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.models import make_estimator
+from arielflow.models.ensemble import Ensemble
 from arielflow.physics.forward import PhysicsSettings
+from arielflow.retrieval.amortised import Fallback, Importance, importance_posteriors
 from arielflow.retrieval.importance import ImportanceSettings, _smoothed, importance_sampling
 from arielflow.retrieval.planets import gather_posteriors, retrieved_posterior
 from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
-from arielflow.retrieval.retrieve_importance import Fallback, importance_posteriors
 
 LOW, HIGH = np.array([-5.0, -5.0, 0.0]), np.array([5.0, 5.0, 1.0])
 MEAN, SIGMA = np.array([0.5, -1.0, 0.1]), np.array([0.3, 0.6, 0.2])
@@ -167,7 +168,7 @@ def test_planets_through_the_forward_model(
         return importance_posteriors(
             get_edition("adc2023"),
             part,
-            [flow_member],
+            Ensemble([flow_member]),
             physics=physics,
             seed=5,
             n_samples=1200,
@@ -202,7 +203,7 @@ def test_planets_through_the_forward_model(
 def test_gathered_chunks_survive_a_file(simulated: xr.Dataset, tmp_path) -> None:
     """Names of different lengths in the chunks' files, in an order that is not the planets'."""
     planets = simulated.isel(planet=slice(95, 104))  # train96 to train104
-    whole = retrieved_posterior(planets, ["no data"] * 9, 50, seed=1)
+    whole = retrieved_posterior(planets, ["no data"] * 9, Importance.variables, 50, seed=1)
     for number in range(2):
         write_dataset(whole.isel(planet=slice(number, None, 2)), tmp_path / f"{number}.nc")
     parts = [open_dataset(tmp_path / f"{number}.nc") for number in (0, 1)]
@@ -224,12 +225,12 @@ def test_fall_back_and_agreement_with_nested_sampling(physics: PhysicsSettings, 
     first, second = importance_posteriors(
         edition,
         planets,
-        [tmp_path / "member"],
+        Ensemble([tmp_path / "member"]),
         physics=physics,
         seed=5,
         n_samples=3000,
         fallback=Fallback(efficiency=1.0),
-        state_folder=tmp_path / "state",
+        state_dir=tmp_path / "state",
     )
     assert second["fallen_back"].item() == 1 and second["retrieved"].item() == 1
     assert first["log_evidence"].item() == pytest.approx(second["log_evidence"].item(), abs=0.1)

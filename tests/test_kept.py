@@ -23,10 +23,10 @@ from arielflow.editions import get_edition
 from arielflow.models import make_estimator, tune
 from arielflow.models.families import _density as density
 from arielflow.physics import forward
-from arielflow.physics.forward import PhysicsSettings
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval import planets as retrieve
-from arielflow.retrieval.nested import NestedResult, NestedSettings
-from arielflow.retrieval.planets import checkpoint_folder
+from arielflow.retrieval.nested import Nested, NestedResult, NestedSettings
+from arielflow.retrieval.planets import checkpoint_dir
 from arielflow.simulation import truth
 from arielflow.simulation.truth import TruthJob, sample_truth
 
@@ -50,7 +50,7 @@ def digest(*names: str) -> str:
 
 def test_the_physics_code_counts_in_full(sources: Path) -> None:
     before = digest("arielflow.physics")
-    for name in ("rayleigh", "cia", "opacity", "binning", "system", "nodes", "opacity_files"):
+    for name in ("rayleigh", "cia", "opacity", "binning", "systems", "nodes", "opacity_files"):
         with (sources / "physics" / f"{name}.py").open("a") as file:
             file.write("# edited\n")
         before, after = digest("arielflow.physics"), before
@@ -90,10 +90,10 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the planets sampled; the sampling itself is left out."""
     names = []
 
-    def sample(model, planet: xr.Dataset, position: int, **options: object) -> NestedResult:
-        names.append(str(planet["planet"].values[0]))
-        theta = np.stack([planet["prior_low"].values[0], planet["prior_high"].values[0]])
-        return NestedResult(theta, np.full(2, 0.5), 0.0, 2.0, 2, 0.0, 0.0)
+    def sample(forward: ForwardModel, planet: int, **options: object) -> NestedResult:
+        names.append(str(forward.systems.names[planet]))
+        edges = forward.systems.prior[:, planet]
+        return NestedResult(edges, np.full(2, 0.5), 0.0, 2.0, 2, 0.0, 0.0)
 
     monkeypatch.setattr(truth, "retrieve", sample)
     monkeypatch.setattr(truth, "worker_pool", lambda count: nullcontext(Inline()))
@@ -218,7 +218,7 @@ def test_spectra_are_kept_for_the_same_call_alone(
 
 def test_checkpoints_of_other_calls_are_removed(physics, tmp_path, monkeypatch, caplog) -> None:
     def folder(seed: int = 1, settings: NestedSettings = SETTINGS, model=physics) -> Path:
-        found = checkpoint_folder(tmp_path / "state", EDITION, model, seed, settings)
+        found = checkpoint_dir(tmp_path / "state", EDITION, model, seed, Nested(settings))
         found.mkdir(parents=True, exist_ok=True)
         (found / "planet.h5").touch()
         return found

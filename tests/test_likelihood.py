@@ -14,18 +14,22 @@ from arielflow.core.schema import Quality, auxiliary_values, posterior_dataset, 
 from arielflow.data.forward_models import edition_model
 from arielflow.editions import get_edition
 from arielflow.models import make_estimator
-from arielflow.models.ensemble import sample_ensemble
+from arielflow.models.ensemble import Ensemble
 from arielflow.physics.forward import ForwardModel
+from arielflow.physics.systems import Systems
 from arielflow.retrieval import nested
+from arielflow.retrieval.amortised import Fallback, importance_posteriors
 from arielflow.retrieval.fit_check import POOR_FIT, with_fit_check
 from arielflow.retrieval.importance import ImportanceSettings
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.retrieval.nested import NestedSettings, nested_sampling, retrieve
+from arielflow.retrieval.nested import Nested, NestedSettings, nested_sampling, retrieve
 from arielflow.retrieval.planets import retrieve_planets
-from arielflow.retrieval.retrieve_importance import Fallback, importance_posteriors
-from arielflow.retrieval.retrieve_variational import variational_posteriors
 from arielflow.retrieval.summary import summarise, summary_lines
-from arielflow.retrieval.variational import VariationalSettings, fit_variational
+from arielflow.retrieval.variational import (
+    VariationalSettings,
+    fit_variational,
+    variational_posteriors,
+)
 
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)
 
@@ -58,7 +62,7 @@ def _set(planet: xr.Dataset, quantity: str, value: float) -> xr.Dataset:
 )
 def test_a_spectrum_that_no_radius_of_the_prior_explains_is_refused(planet, change, words) -> None:
     with pytest.raises(ArielflowError, match=words) as fault:
-        sampling_box(change(planet), 0)
+        sampling_box(Systems.of(change(planet)), 0)
     assert "\n" not in str(fault.value)
     assert str(planet["planet"].values[0]) in str(fault.value)
 
@@ -67,9 +71,9 @@ def test_a_planet_without_any_spectrum_stops_the_sampler(planet, physics) -> Non
     _set(planet, "planet_mass_kg", 0.8)  # in Jupiter masses: every atmosphere runs away
     forward = ForwardModel(edition_model(get_edition("adc2023"), physics), planet)
     with pytest.raises(ArielflowError, match=r"none of \d+ draws .*observed depth .*the model's"):
-        retrieve(forward, planet, 0, seed=1, settings=QUICK)
+        retrieve(forward, 0, seed=1, settings=QUICK)
     with pytest.raises(ArielflowError):
-        fit_variational(forward, planet, 0, seed=1)
+        fit_variational(forward, 0, seed=1)
     assert forward.transmission.calls < 10_000
 
 
@@ -88,15 +92,17 @@ def test_sampling_without_an_end_is_stopped(monkeypatch) -> None:
         )
 
 
-def test_bins_without_a_value_are_left_out(planet, forward) -> None:
+def test_bins_without_a_value_are_left_out(planet, physics) -> None:
     theta = planet["theta"].values + np.array([[0.0], [0.01]]) * [0, 0, 1, 1, 1, 1, 1]
     holed = planet.copy(deep=True)
     holed["transit_depth"].values[0, 7] = np.nan
     shorter = planet.isel(wavelength=np.arange(52) != 7)
-    expected = gaussian_log_likelihood(_Cut(forward, 7), shorter, 0)(theta)
-    found = gaussian_log_likelihood(forward, holed, 0)(theta)
+    forward = ForwardModel(edition_model(get_edition("adc2023"), physics), holed)
+    cut = _Cut(forward, 7, Systems.of(shorter))
+    expected = gaussian_log_likelihood(cut, 0)(theta)
+    found = gaussian_log_likelihood(forward, 0)(theta)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    np.testing.assert_allclose(sampling_box(holed, 0), sampling_box(shorter, 0))
+    np.testing.assert_allclose(sampling_box(forward.systems, 0), sampling_box(cut.systems, 0))
 
 
 def test_a_missing_bin_costs_a_planet_no_retrieval(simulated, physics, tmp_path) -> None:
@@ -109,17 +115,17 @@ def test_a_missing_bin_costs_a_planet_no_retrieval(simulated, physics, tmp_path)
     flow = make_estimator("flow", shape | {"training": {"epochs": 1}})
     flow.fit(simulated, simulated.isel(planet=slice(0, 20)), seed=1, device="cpu")
     flow.save(tmp_path / "flow")
-    amortised = sample_ensemble([tmp_path / "flow"], planets, 200, seed=1, device="cpu")
+    ensemble = Ensemble([tmp_path / "flow"], device="cpu")
+    amortised = ensemble.sample(planets, 200, seed=1)
     assert amortised["retrieved"].values.tolist() == [0, 0]
     assert "non finite spectrum" in str(amortised["fault"].values[0])
     options = {"physics": physics, "seed": 3, "n_samples": 200}
     few = ImportanceSettings(n_proposal=150, n_refined=150, rounds=1, most_draws=400)
     weighted, _ = importance_posteriors(
-        *(edition, planets, [tmp_path / "flow"]),
+        *(edition, planets, ensemble),
         **options,
         settings=few,
         fallback=Fallback(efficiency=0.0, pareto_shape=1e9),
-        device="cpu",
     )
     quick = VariationalSettings(steps=5, batch=8, n_elbo=64, n_check=120, layers=1, hidden=8)
     fitted = variational_posteriors(edition, planets, **options, settings=quick, start=amortised)
@@ -131,8 +137,8 @@ def test_a_missing_bin_costs_a_planet_no_retrieval(simulated, physics, tmp_path)
 class _Cut:
     """A forward model without one bin."""
 
-    def __init__(self, forward: ForwardModel, left_out: int) -> None:
-        self.forward, self.left_out = forward, left_out
+    def __init__(self, forward: ForwardModel, left_out: int, systems: Systems) -> None:
+        self.forward, self.left_out, self.systems = forward, left_out, systems
 
     def spectra(self, planet: int, theta: np.ndarray) -> np.ndarray:
         return np.delete(self.forward.spectra(planet, theta), self.left_out, axis=1)
@@ -150,33 +156,31 @@ def test_the_fit_is_measured(planet, forward) -> None:
     posterior = posterior_dataset(planet, theta).assign(
         retrieved=("planet", np.ones(1, dtype=np.int8))
     )
-    found = with_fit_check(posterior, planet, forward)
+    found = with_fit_check(posterior, forward)
     assert found["chi_square_per_bin"].item() == pytest.approx(36 / 52, rel=0.02)
     assert found["worst_bin"].item() == planet["wavelength"].values[20]
     assert found["worst_bin_residual"].item() == pytest.approx(6, rel=0.01)
     assert found["at_prior_edge"].values[0].nonzero()[0].tolist() == [column]
 
 
-def test_a_poor_fit_and_the_edge_are_in_file_and_summary(planet, physics, tmp_path) -> None:
+def test_a_poor_fit_and_the_edge_are_in_file_and_summary(planet, physics) -> None:
     planet["transit_depth_error"] *= 30
     planet["transit_depth"].values[0, :] *= np.where(np.arange(52) % 2, 0.8, 1.25)
     planet["transit_depth_error"].values[0, :] = 0.05 * planet["transit_depth"].values[0]
     posterior = retrieve_planets(
         get_edition("adc2023"),
         planet,
-        [str(planet["planet"].values[0])],
-        tmp_path / "p.nc",
+        Nested(QUICK),
         physics=physics,
         seed=1,
         n_samples=300,
-        settings=QUICK,
     )
     assert posterior["chi_square_per_bin"].item() > POOR_FIT
     (line,) = (x for x in summary_lines(summarise(posterior)) if "chi-square" in x)
     assert "a poor fit" in line and "um by" in line
 
 
-def test_an_edition_with_bins_of_its_own_is_retrieved_on_them(physics, planet, tmp_path) -> None:
+def test_an_edition_with_bins_of_its_own_is_retrieved_on_them(physics, planet) -> None:
     edition = get_edition("adc2023")
     edges = np.geomspace(1.0, 3.6, 53)
     own = dataclasses.replace(
@@ -189,30 +193,27 @@ def test_an_edition_with_bins_of_its_own_is_retrieved_on_them(physics, planet, t
     truth = ForwardModel(edition_model(own, physics), rebinned)
     rebinned["transit_depth"].values[:] = truth.spectra(0, rebinned["theta"].values)
     rebinned["transit_depth_error"].values[:] = 0.02 * rebinned["transit_depth"].values
-    names = [str(planet["planet"].values[0])]
-    options = {"physics": physics, "seed": 1, "n_samples": 300, "settings": QUICK}
-    found = retrieve_planets(own, rebinned, names, tmp_path / "own.nc", **options)
+    options = {"physics": physics, "seed": 1, "n_samples": 300}
+    found = retrieve_planets(own, rebinned, Nested(QUICK), **options)
     radius = target_index(planet, "planet_radius")
     samples, true = found["theta"].values[0, :, radius], planet["theta"].values[0, radius]
     assert abs(samples.mean() - true) < 4 * samples.std()
     assert found["chi_square_per_bin"].item() < 1
-    processes = retrieve_planets(own, rebinned, names, tmp_path / "two.nc", workers=2, **options)
+    processes = retrieve_planets(own, rebinned, Nested(QUICK), workers=2, **options)
     np.testing.assert_array_equal(processes["theta"], found["theta"])
 
 
-def test_faults_of_a_planet_leave_the_others_alone(simulated, physics, tmp_path) -> None:
+def test_faults_of_a_planet_leave_the_others_alone(simulated, physics) -> None:
     planets = simulated.isel(planet=[4, 5]).copy(deep=True)
     planets["transit_depth_error"] *= 100
     auxiliary_values(planets, "star_radius_m")[0] = 1.1
     posterior = retrieve_planets(
         get_edition("adc2023"),
         planets,
-        [str(name) for name in planets["planet"].values],
-        tmp_path / "p.nc",
+        Nested(replace(QUICK, n_live=50)),
         physics=physics,
         seed=1,
         n_samples=300,
-        settings=replace(QUICK, n_live=50),
     )
     assert posterior["retrieved"].values.tolist() == [0, 1]
     assert "star radius" in str(posterior["fault"].values[0])

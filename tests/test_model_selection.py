@@ -17,7 +17,8 @@ from arielflow.data.forward_models import edition_model
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official
 from arielflow.physics.forward import ForwardModel
-from arielflow.retrieval import model_selection, select_model
+from arielflow.physics.systems import Systems
+from arielflow.retrieval import model_selection
 from arielflow.retrieval.model_selection import (
     FLAT_LINE,
     Selection,
@@ -31,7 +32,8 @@ def test_flat_line_evidence_is_the_integral_over_the_radius(simulated) -> None:
     star = auxiliary_values(planets, "star_radius_m")[0]
     depth, error = np.full(52, 0.01), planets["transit_depth_error"].values[0]
     planets["transit_depth"].values[0] = depth + error * np.random.default_rng(1).normal(size=52)
-    low, high = model_selection._radius_range_m(planets, 0)
+    systems = Systems.of(planets)
+    low, high = model_selection._radius_range_m(systems, 0)
     peak = np.sum(-0.5 * ((0.01 - planets["transit_depth"].values[0]) / error) ** 2)
 
     def likelihood(radius: float) -> float:
@@ -41,9 +43,9 @@ def test_flat_line_evidence_is_the_integral_over_the_radius(simulated) -> None:
     middle = 0.1 * star
     integral = quad(likelihood, 0.9 * middle, 1.1 * middle, points=[middle], limit=500)[0]
     expected = np.log(integral / (high - low)) + peak - np.log(error * np.sqrt(2 * np.pi)).sum()
-    assert flat_line_log_evidence(planets, 0) == pytest.approx(expected, abs=1e-3)
+    assert flat_line_log_evidence(systems, 0) == pytest.approx(expected, abs=1e-3)
     planets["transit_depth"].values[0] = 0.9
-    assert flat_line_log_evidence(planets, 0) == -np.inf
+    assert flat_line_log_evidence(systems, 0) == -np.inf
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_flat_line_evidence_is_the_integral_over_the_radius(simulated) -> None:
 def test_the_search_keeps_what_earns_its_place(gains, flat, expected, monkeypatch) -> None:
     tried = []
 
-    def fit(forward, planets, planet, *, seed, settings, absent) -> SimpleNamespace:
+    def fit(forward, planet, *, seed, settings, absent) -> SimpleNamespace:
         tried.append(tuple(sorted(absent)))
         total = sum(gain for name, gain in gains.items() if name not in absent)
         # The bound says otherwise: the flow of all molecules misses most of the posterior.
@@ -75,8 +77,9 @@ def test_the_search_keeps_what_earns_its_place(gains, flat, expected, monkeypatc
     monkeypatch.setattr(model_selection, "fit_variational", fit)
     monkeypatch.setattr(model_selection, "flat_line_log_evidence", lambda *arguments: flat)
     molecules = ("H2O", "CO2", "CO", "CH4")
-    forward = SimpleNamespace(transmission=SimpleNamespace(molecules=molecules))
-    found = select_molecules(forward, None, 0, seed=1)
+    transmission = SimpleNamespace(molecules=molecules)
+    forward = SimpleNamespace(transmission=transmission, systems=None)
+    found = select_molecules(forward, 0, seed=1)
     assert found.molecules == expected
     assert len(set(tried)) == len(tried) <= 16
     assert all((name,) in tried for name in molecules)
@@ -104,7 +107,7 @@ def test_the_command_writes_the_table_and_names_bad_planets(
     columns |= {"warning": ["", "only [/] 20 effective draws"]}
     columns |= {"log_bayes_factor": [-8.0, 0.0], "forward_calls": 5, "selected": [False, True]}
     fake = Selection(("H2O",), pd.DataFrame(columns))
-    monkeypatch.setattr(select_model, "select_molecules", lambda *arguments, **options: fake)
+    monkeypatch.setattr(model_selection, "select_molecules", lambda *arguments, **options: fake)
     command = ["select-model", str(tmp_path), "--edition", "adc2023", "--opacities", str(opacities)]
     command += ["--planet", "test1", "--planet", "test2", "--output", str(tmp_path / "out.csv")]
     done = CliRunner().invoke(app, command)
@@ -129,5 +132,5 @@ def test_detectable_molecules_are_found_and_no_others(simulated, physics, presen
         if quantity in forward.transmission.molecules:
             theta[0, column] = abundance[quantity] if quantity in present else -np.inf
     planets["transit_depth"].values[:] = forward.spectra(0, theta)
-    found = select_molecules(forward, planets, 0, seed=1)
+    found = select_molecules(forward, 0, seed=1)
     assert set(found.molecules) == set(present)

@@ -9,7 +9,7 @@ from arielflow.core.schema import auxiliary_values
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.physics.population import draw_systems, transit_depth_errors
-from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
+from arielflow.physics.systems import JUPITER_RADIUS_M, surface_gravity_m_s2
 from arielflow.retrieval.nested import NestedSettings, nested_sampling
 from arielflow.simulation.truth import TruthJob, sample_truth
 

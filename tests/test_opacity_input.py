@@ -25,7 +25,7 @@ from arielflow.physics.opacity_files import (
     scan_opacities,
     write_taurex_hdf5,
 )
-from arielflow.physics.system import ATOMIC_MASS_UNIT_KG, molecular_mass_u
+from arielflow.physics.systems import ATOMIC_MASS_UNIT_KG, molecular_mass_u
 
 GRAMS = 1e3 * ATOMIC_MASS_UNIT_KG * molecular_mass_u("H2O")
 

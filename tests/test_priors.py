@@ -56,7 +56,7 @@ def test_commands_take_the_recorded_prior_and_print_it(data, opacities, command,
         raise ArielflowError("enough")
 
     monkeypatch.setattr("arielflow.retrieval.planets.retrieve_planets", stop)
-    monkeypatch.setattr("arielflow.retrieval.select_model.select_models", stop)
+    monkeypatch.setattr("arielflow.retrieval.model_selection.select_models", stop)
     arguments = [command, str(data), "--edition", "adc2023", "--output", str(data / "out")]
     if command != "ingest":
         arguments += ["--planet", "train1", "--opacities", str(opacities)]

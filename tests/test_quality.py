@@ -20,7 +20,7 @@ from arielflow.data.simulated_planets import simulate_planets
 from arielflow.data.splits import split_planets
 from arielflow.editions import NAMES, get_edition
 from arielflow.physics.population import draw_systems
-from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
+from arielflow.physics.systems import JUPITER_RADIUS_M, surface_gravity_m_s2
 
 ROOT = Path(__file__).parents[1]
 ADC2023 = get_edition("adc2023")

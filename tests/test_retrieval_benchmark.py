@@ -20,6 +20,7 @@ from rich.console import Console
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset
 from arielflow.evaluation.leaderboard import SCORES
+from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import sampling_box
 from arielflow.simulation.library import pack
 
@@ -47,8 +48,9 @@ def nested_run(planets: xr.Dataset, position: int, at: float, widen: float) -> d
 
     The samples lie ``at`` this share of the box at widening 1, which may be below 0 in radius.
     """
-    low, high = sampling_box(planets, position)
-    box = sampling_box(planets, position, widen)
+    systems = Systems.of(planets)
+    low, high = sampling_box(systems, position)
+    box = sampling_box(systems, position, widen)
     theta = low + (high - low) * np.where(box[0] < low, at, 0.5)
     names = ("transit_depth", "transit_depth_error", "prior_low", "prior_high")
     return {name: planets[name].values[position] for name in names} | {
@@ -193,7 +195,7 @@ def test_nested_evidence_is_brought_to_the_whole_prior(planets: xr.Dataset, libr
     expected = prior_log_evidence(planets)
     np.testing.assert_allclose(found["log_evidence"][:-1], expected[:-1], atol=1e-9)
     assert found.iloc[-1].isna().all()
-    box = sampling_box(planets, 0)
+    box = sampling_box(Systems.of(planets), 0)
     share = np.log(box[1] - box[0]).sum() - (LOG_LIKELIHOOD_VOLUME - expected[0])
     assert share < -0.5
     assert log_share(planets, 0, np.tile(box.mean(axis=0), (9, 1))) == pytest.approx(share)

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,10 +25,11 @@ from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.nodes import NodeRange, NodeSet, write_nodes
+from arielflow.physics.systems import Systems
 from arielflow.retrieval import nested
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.retrieval.nested import NestedSettings, nested_sampling, retrieve
-from arielflow.retrieval.planets import retrieve_planets
+from arielflow.retrieval.nested import Nested, NestedSettings, nested_sampling, retrieve
+from arielflow.retrieval.planets import choose_planets, retrieve_planets
 from arielflow.retrieval.summary import summarise
 
 # Without the networks of nautilus' bounds, whose training is most of a small run's time.
@@ -111,7 +113,8 @@ def test_checkpoints_belong_to_one_spectrum_prior_seed_and_settings(
 
     def attempt(planets: xr.Dataset, seed: int = 1, settings: NestedSettings = QUICK) -> int:
         with pytest.raises(ArielflowError, match="enough"):
-            retrieve(None, planets, 0, seed=seed, settings=settings, checkpoints=tmp_path)
+            forward = SimpleNamespace(systems=Systems.of(planets))
+            retrieve(forward, 0, seed=seed, settings=settings, checkpoints=tmp_path)
         return len(files)
 
     monkeypatch.setattr(nested, "gaussian_log_likelihood", lambda *arguments: None)
@@ -132,19 +135,19 @@ def test_a_retrieval_resumes_and_a_bad_planet_does_not_sink_it(
     planets["transit_depth"].values[1] = np.nan
     caplog.set_level("INFO")
     output = tmp_path / "out" / "posterior.nc"
-    options = {"physics": physics, "seed": 3, "n_samples": 200, "settings": QUICK}
+    options = {"physics": physics, "seed": 3, "n_samples": 200}
 
     def broken(planet: str, state) -> None:
         if state.likelihood_calls > 600:
             raise KeyboardInterrupt
 
-    edition, names = get_edition("adc2023"), ["test3", "test2"]
+    call = (get_edition("adc2023"), choose_planets(planets, ["test3", "test2"]), Nested(QUICK))
     with pytest.raises(KeyboardInterrupt):
-        retrieve_planets(edition, planets, names, output, progress=broken, **options)
+        retrieve_planets(*call, output, progress=broken, **options)
     assert not output.exists() and list(tmp_path.rglob("*.h5"))
     seen = []
     posterior = retrieve_planets(
-        edition, planets, names, output, progress=lambda *state: seen.append(state), **options
+        *call, output, progress=lambda *state: seen.append(state), **options
     )
     assert seen[0][0] == "test3" and seen[0][1].likelihood_calls > 600
     assert "resumed after" in caplog.text
@@ -163,21 +166,20 @@ def test_a_retrieval_resumes_and_a_bad_planet_does_not_sink_it(
     json.dumps(summary, allow_nan=False)
     assert summary["test2"]["log_evidence"] is None
     # Almost no information: the evidence under the prior is nearly the likelihood's own height.
-    forward = ForwardModel(edition_model(edition, physics), planets)
+    forward = ForwardModel(edition_model(call[0], physics), planets)
     theta = low[0] + (high[0] - low[0]) * np.random.default_rng(1).random((4096, 7))
-    log_likelihood = gaussian_log_likelihood(forward, planets, 2)(theta)
+    log_likelihood = gaussian_log_likelihood(forward, 2)(theta)
     monte_carlo = np.logaddexp.reduce(log_likelihood) - np.log(len(theta))
     assert summary["test3"]["log_evidence"] == pytest.approx(monte_carlo, abs=0.5)
 
 
-def test_an_unretrievable_edition_is_told_before_any_sampling(physics, tmp_path, faint) -> None:
+def test_an_unretrievable_edition_is_told_before_any_sampling(physics, faint) -> None:
     with pytest.raises(ArielflowError, match="planet_mass_kg"):
         columns = faint["auxiliary_quantity"].values != "planet_mass_kg"
         retrieve_planets(
             get_edition("adc2023"),
             faint.isel(auxiliary=columns),
-            ["test1"],
-            tmp_path / "posterior.nc",
+            Nested(),
             physics=physics,
             seed=1,
         )
@@ -220,17 +222,15 @@ def test_nodes_of_the_fast_mode_are_made_once(physics, tmp_path, monkeypatch) ->
 
 
 @pytest.mark.slow
-def test_processes_and_one_process_agree(faint, physics, tmp_path) -> None:
+def test_processes_and_one_process_agree(faint, physics) -> None:
     found = [
         retrieve_planets(
             get_edition("adc2023"),
-            faint,
-            ["test1", "test3"],
-            tmp_path / f"{workers}.nc",
+            choose_planets(faint, ["test1", "test3"]),
+            Nested(QUICK),
             physics=physics,
             seed=1,
             n_samples=100,
-            settings=QUICK,
             workers=workers,
             progress=lambda planet, state: None,
         ).drop_vars("seconds")
@@ -244,8 +244,8 @@ def test_another_sampler_finds_the_same_posterior(simulated, physics) -> None:
     nestle = pytest.importorskip("nestle")
     torch.set_num_threads(1)
     forward = ForwardModel(edition_model(get_edition("adc2023"), physics), simulated)
-    low, high = sampling_box(simulated, 5)
-    log_likelihood = gaussian_log_likelihood(forward, simulated, 5)
+    low, high = sampling_box(forward.systems, 5)
+    log_likelihood = gaussian_log_likelihood(forward, 5)
     ours = nested_sampling(log_likelihood, low, high, seed=1)
     theirs = nestle.sample(
         lambda point: float(log_likelihood(point[None])[0]),

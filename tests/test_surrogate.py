@@ -14,7 +14,7 @@ from arielflow.evaluation.emulator import spectrum_accuracy, surrogate_report
 from arielflow.models import load_estimator
 from arielflow.models.emulator import Config, Emulator, _Network
 from arielflow.physics.forward import ForwardModel
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     JUPITER_MASS_KG,
     JUPITER_RADIUS_M,
     SOLAR_RADIUS_M,

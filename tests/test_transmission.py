@@ -12,7 +12,7 @@ from arielflow.physics.binning import binning_matrix
 from arielflow.physics.forward import PhysicsSettings, transmission_model
 from arielflow.physics.opacity_cache import load_opacities
 from arielflow.physics.rayleigh import rayleigh_cross_section_cm2
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     ATOMIC_MASS_UNIT_KG,
     BOLTZMANN_CONSTANT,
     GRAVITATIONAL_CONSTANT,

@@ -16,12 +16,17 @@ from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.evaluation.better_scores import weighted_ks_score
 from arielflow.physics.forward import ForwardModel
+from arielflow.physics.systems import Systems
 from arielflow.retrieval.importance import ImportanceResult
 from arielflow.retrieval.nested import retrieve
 from arielflow.retrieval.posterior_flow import PosteriorFlow
 from arielflow.retrieval.probit import ProbitPosterior, laplace
-from arielflow.retrieval.retrieve_variational import variational_posteriors
-from arielflow.retrieval.variational import VariationalSettings, _bound, fit_variational
+from arielflow.retrieval.variational import (
+    VariationalSettings,
+    _bound,
+    fit_variational,
+    variational_posteriors,
+)
 from arielflow.retrieval.variational_check import check_warning
 from arielflow.simulation.library import TruthLibrary
 
@@ -33,8 +38,8 @@ DESIGN = np.array([[1.0, 0.4], [-0.3, 1.0], [0.5, 0.5]])
 class Linear:
     """Depths linear in two targets; NaN where the first one exceeds ``stop``."""
 
-    def __init__(self, stop: float = np.inf) -> None:
-        self.rows, self.stop = 0, stop
+    def __init__(self, planets: xr.Dataset, stop: float = np.inf) -> None:
+        self.systems, self.rows, self.stop = Systems.of(planets), 0, stop
 
     def depths(self, planet: np.ndarray, theta: torch.Tensor) -> torch.Tensor:
         self.rows += len(theta)
@@ -51,11 +56,13 @@ def linear_planets(truth: tuple[float, float]) -> xr.Dataset:
             "transit_depth_error": (("planet", "wavelength"), np.full_like(depth, 0.1)),
             "prior_low": (("planet", "target"), np.zeros((1, 2))),
             "prior_high": (("planet", "target"), np.ones((1, 2))),
+            "auxiliary_value": (("planet", "auxiliary"), np.empty((1, 0))),
         },
         coords={
             "planet": ["toy"],
             "target": ["T", "log_H2O"],
             "target_quantity": ("target", ["planet_temperature", "H2O"]),
+            "auxiliary_quantity": ("auxiliary", np.empty(0, dtype=str)),
         },
         attrs={"edition": "toy"},
     )
@@ -81,7 +88,7 @@ def test_a_posterior_cut_by_its_prior_is_found_with_its_evidence(warm) -> None:
     # As an amortised flow might have it: displaced and too wide, without the correlation.
     amortised = np.random.default_rng(0).normal(mean - 0.5 * deviation, 1.3 * deviation, (500, 2))
     start = amortised.clip(0, 1) if warm else None
-    found = fit_variational(Linear(), planets, 0, seed=1, settings=SMALL, start=start)
+    found = fit_variational(Linear(planets), 0, seed=1, settings=SMALL, start=start)
     assert found.elbo < log_evidence + 4 * found.elbo_error
     assert found.elbo == pytest.approx(log_evidence, abs=0.1)
     assert found.log_evidence == pytest.approx(log_evidence, abs=4 * found.log_evidence_error)
@@ -94,6 +101,9 @@ def test_a_posterior_cut_by_its_prior_is_found_with_its_evidence(warm) -> None:
 
 class Shoulder:
     """Depths of a temperature and of the logarithm of an abundance, which shows above -6."""
+
+    def __init__(self, planets: xr.Dataset) -> None:
+        self.systems = Systems.of(planets)
 
     def depths(self, planet: np.ndarray, theta: torch.Tensor) -> torch.Tensor:
         signal = 10 ** (theta[:, 1:] + 6)
@@ -108,13 +118,14 @@ def test_the_plateau_of_a_non_detection_is_not_lost_or_a_warning_says_so() -> No
     planets["prior_low"].values[0], planets["prior_high"].values[0] = (0, -12), (1, -1)
     axes = (np.linspace(low, high, 2000) for low, high in ((0, 1), (-12, -1)))
     grid = torch.cartesian_prod(*map(torch.as_tensor, axes))
-    residual = (Shoulder().depths(np.array(0), grid).numpy() - [0.5, 0.7]) / (0.1 / np.sqrt(2))
+    forward = Shoulder(planets)
+    residual = (forward.depths(np.array(0), grid).numpy() - [0.5, 0.7]) / (0.1 / np.sqrt(2))
     density = np.exp(-0.5 * np.sum(residual**2, axis=1)) / (0.1 * np.sqrt(np.pi)) ** 2
     log_evidence = np.log(density.mean())
     share = density[grid[:, 1].numpy() < -8].sum() / density.sum()
     assert share > 0.4
     for seed in (1, 2):
-        found = fit_variational(Shoulder(), planets, 0, seed=seed, settings=SMALL)
+        found = fit_variational(forward, 0, seed=seed, settings=SMALL)
         # The flow alone stays at the peak, and its own draws fit it well.
         assert found.elbo < log_evidence - 0.4 and found.elbo_error < 0.02
         assert "the flow misses up to" in found.warning
@@ -153,8 +164,8 @@ def test_a_planet_with_a_non_detection_agrees_with_nested_sampling(physics) -> N
         physics=physics,
     )
     forward = ForwardModel(edition_model(get_edition("adc2023"), physics), planets)
-    found = fit_variational(forward, planets, 0, seed=2026)
-    truth = retrieve(forward, planets, 0, seed=1)
+    found = fit_variational(forward, 0, seed=2026)
+    truth = retrieve(forward, 0, seed=1)
     width = planets["prior_high"].values[0] - planets["prior_low"].values[0]
     log_evidence = truth.log_evidence + truth.log_volume - np.sum(np.log(width))
     assert found.elbo < log_evidence - 0.15
@@ -168,10 +179,11 @@ def test_a_planet_with_a_non_detection_agrees_with_nested_sampling(physics) -> N
 
 
 def test_laplace_is_exact_where_the_model_is_linear_in_the_coordinates() -> None:
-    planets, forward = linear_planets((0.5, 0.5)), Linear()
+    planets = linear_planets((0.5, 0.5))
+    forward = Linear(planets)
     forward.depths = lambda planet, theta: torch.special.ndtri(theta) @ torch.as_tensor(DESIGN.T)
     planets["transit_depth"].values[0] = DESIGN @ [0.8, -0.4]
-    mean, covariance = laplace(ProbitPosterior(forward, planets, 0), seed=1)
+    mean, covariance = laplace(ProbitPosterior(forward, 0), seed=1)
     precision = DESIGN.T @ DESIGN / 0.01 + np.eye(2)
     expected = np.linalg.solve(precision, DESIGN.T @ DESIGN @ [0.8, -0.4] / 0.01)
     np.testing.assert_allclose(mean, expected, atol=1e-6)
@@ -195,13 +207,13 @@ def test_the_flow_is_a_density_and_begins_where_it_is_told_to() -> None:
 
 
 def test_every_forward_call_is_counted() -> None:
-    planets, forward = linear_planets((0.5, 0.4)), Linear()
-    found = fit_variational(forward, planets, 0, seed=1, settings=TINY)
+    forward = Linear(linear_planets((0.5, 0.4)))
+    found = fit_variational(forward, 0, seed=1, settings=TINY)
     asked = TINY.steps * TINY.batch + TINY.n_elbo
     assert found.forward_calls == forward.rows > asked + TINY.n_check // 2
     forward.rows = 0
     samples = np.random.default_rng(0).random((300, 2))
-    found = fit_variational(forward, planets, 0, seed=1, settings=TINY, start=samples)
+    found = fit_variational(forward, 0, seed=1, settings=TINY, start=samples)
     assert asked < found.forward_calls == forward.rows <= asked + TINY.n_check
     assert len(found.history) == TINY.steps and found.seconds > 0
 
@@ -209,11 +221,11 @@ def test_every_forward_call_is_counted() -> None:
 def test_the_seed_alone_decides_and_the_global_stream_is_left_alone() -> None:
     planets = linear_planets((0.5, 0.4))
     state = torch.get_rng_state()
-    first = fit_variational(Linear(), planets, 0, seed=1, settings=TINY)
+    first = fit_variational(Linear(planets), 0, seed=1, settings=TINY)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(99)
     again, other = (
-        fit_variational(Linear(), planets, 0, seed=seed, settings=TINY) for seed in (1, 2)
+        fit_variational(Linear(planets), 0, seed=seed, settings=TINY) for seed in (1, 2)
     )
     np.testing.assert_array_equal(first.theta, again.theta)
     assert first.elbo == again.elbo != other.elbo
@@ -222,7 +234,7 @@ def test_the_seed_alone_decides_and_the_global_stream_is_left_alone() -> None:
 
 def test_rows_without_a_spectrum_are_cut_out() -> None:
     planets, stop = linear_planets((0.5, 0.4)), 0.6
-    posterior = ProbitPosterior(Linear(stop), planets, 0)
+    posterior = ProbitPosterior(Linear(planets, stop), 0)
     shape = {"layers": 2, "bins": 8, "hidden": 8}
     flow = PosteriorFlow(torch.zeros(2).double(), torch.eye(2).double(), shape)
     base = torch.randn(64, 2, dtype=torch.float64)
@@ -235,7 +247,7 @@ def test_rows_without_a_spectrum_are_cut_out() -> None:
         gradients.append(torch.cat([p.grad.ravel() for p in flow.parameters()]))
     assert torch.isfinite(gradients[0]).all() and gradients[0].abs().max() > 0
     torch.testing.assert_close(*gradients)
-    found = fit_variational(Linear(stop), planets, 0, seed=1, settings=SMALL)
+    found = fit_variational(Linear(planets, stop), 0, seed=1, settings=SMALL)
     log_evidence, *_ = exact(planets, stop)
     assert log_evidence - 0.3 < found.elbo < log_evidence + 4 * found.elbo_error
     assert found.log_evidence == pytest.approx(log_evidence, abs=4 * found.log_evidence_error)
@@ -244,7 +256,7 @@ def test_rows_without_a_spectrum_are_cut_out() -> None:
 
 def test_absent_molecules_lower_the_dimension_and_faults_are_told() -> None:
     planets = linear_planets((0.5, 0.0))
-    found = fit_variational(Linear(), planets, 0, seed=1, settings=SMALL, absent=["H2O"])
+    found = fit_variational(Linear(planets), 0, seed=1, settings=SMALL, absent=["H2O"])
     assert np.isneginf(found.theta[:, 1]).all()
     precision = np.sum(DESIGN[:, 0] ** 2) / 0.01
     assert found.theta[:, 0].std() == pytest.approx(precision**-0.5, rel=0.1)
@@ -252,9 +264,9 @@ def test_absent_molecules_lower_the_dimension_and_faults_are_told() -> None:
     log_evidence = peak + 0.5 * np.log(2 * np.pi / precision)
     assert found.elbo == pytest.approx(log_evidence, abs=0.05)
     with pytest.raises(ArielflowError, match="absent molecule CO2"):
-        fit_variational(Linear(), planets, 0, seed=1, absent=["CO2"])
+        fit_variational(Linear(planets), 0, seed=1, absent=["CO2"])
     with pytest.raises(ArielflowError, match="no spectrum at any"):
-        fit_variational(Linear(stop=-1), planets, 0, seed=1)
+        fit_variational(Linear(planets, stop=-1), 0, seed=1)
 
 
 def test_a_bad_planet_does_not_sink_the_others(simulated, physics) -> None:
@@ -293,12 +305,12 @@ def test_a_small_budget_comes_close_to_the_shipped_truth(physics, request) -> No
     cost = next(c for c in library.costs() if (c["split"], c["run"]) == ("test", "truth"))
     forward = ForwardModel(edition_model(get_edition("adc2023"), physics), planets)
     settings = VariationalSettings(steps=100, batch=16, n_elbo=256, layers=2)
-    found = fit_variational(forward, planets, 0, seed=1, settings=settings)
+    found = fit_variational(forward, 0, seed=1, settings=settings)
     weights = (np.full(len(x), 1 / len(x)) for x in (found.theta, truth))
     bounds = planets["score_low"].values, planets["score_high"].values
     score = weighted_ks_score(found.theta, next(weights), truth, next(weights), *bounds)
     assert score.score > 850
-    log_evidence = cost["log_evidence"] + ProbitPosterior(forward, planets, 0).log_share
+    log_evidence = cost["log_evidence"] + ProbitPosterior(forward, 0).log_share
     assert log_evidence - 2 < found.elbo < log_evidence + 0.3
     assert found.log_evidence == pytest.approx(log_evidence, abs=0.15)
     assert found.forward_calls == forward.transmission.calls < 6600

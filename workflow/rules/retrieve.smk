@@ -90,7 +90,7 @@ rule sample_importance:
         seed=config["seed"],
         device=config["device"],
         # No output, so that an interrupted job's checkpoints survive until its retry.
-        state_folder=lambda w: f"{RUN}/state/importance/{w.model}/{w.chunk}",
+        state_dir=lambda w: f"{RUN}/state/importance/{w.model}/{w.chunk}",
     script:
         "../scripts/sample_importance.py"
 
@@ -179,6 +179,6 @@ rule retrieve_nested:
         n_samples=config["posterior"]["n_samples"],
         seed=config["seed"],
         # No output, so that what an interrupted job leaves survives until its retry.
-        state_folder=lambda w: f"{RUN}/state/nested/{w.planet}",
+        state_dir=lambda w: f"{RUN}/state/nested/{w.planet}",
     script:
         "../scripts/retrieve_nested.py"

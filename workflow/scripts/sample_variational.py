@@ -2,8 +2,7 @@ from arielflow.core.files import write_dataset
 from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.retrieval.retrieve_variational import variational_posteriors
-from arielflow.retrieval.variational import VariationalSettings
+from arielflow.retrieval.variational import VariationalSettings, variational_posteriors
 from arielflow.runs.job import job
 
 with job(snakemake):

@@ -22,8 +22,8 @@ from arielflow.core.readers import listed
 from arielflow.editions import Edition, get_edition
 from arielflow.models import FAMILIES, make_estimator, make_representation
 from arielflow.models.emulator import Emulator
+from arielflow.retrieval.amortised import Fallback
 from arielflow.retrieval.importance import ImportanceSettings
-from arielflow.retrieval.retrieve_importance import Fallback
 from arielflow.retrieval.variational import VariationalSettings
 from arielflow.runs.config_faults import FAULTS
 

@@ -120,13 +120,14 @@ def retrieve(
 
     from arielflow.data.forward_models import fast_physics
     from arielflow.data.ingest import ingest as ingest_split
-    from arielflow.retrieval.nested import NestedProgress, NestedSettings
+    from arielflow.retrieval.nested import Nested, NestedProgress, NestedSettings
     from arielflow.retrieval.planets import choose_planets, retrieve_planets
     from arielflow.retrieval.summary import summarise, summary_lines
 
     chosen = get_edition(edition)
     planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)
-    names = choose_planets(planets, planet)["planet"].values
+    planets = choose_planets(planets, planet)
+    names = planets["planet"].values
     physics = physics_settings(opacities, cia)
     with Progress(console=errors, transient=True) as bar:
         if mode == "fast":
@@ -152,12 +153,11 @@ def retrieve(
         posterior = retrieve_planets(
             chosen,
             planets,
-            planet,
+            Nested(NestedSettings(n_live=live)),
             output,
             physics=physics,
             seed=seed,
             n_samples=samples,
-            settings=NestedSettings(n_live=live),
             workers=workers,
             progress=report,
         )
@@ -181,18 +181,20 @@ def select_model(
     """Compare a flat line and sets of molecules by their evidence."""
     from rich.progress import Progress
 
+    from arielflow.cli.tables import selection_tables
     from arielflow.data.ingest import ingest as ingest_split
-    from arielflow.retrieval.select_model import rich_tables, select_models
+    from arielflow.retrieval.model_selection import select_models
+    from arielflow.retrieval.planets import choose_planets
 
     chosen, physics = get_edition(edition), physics_settings(opacities)
     planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)
     with Progress(console=errors, transient=True) as bar:
         show = shown(bar, bar.add_task("planets", total=len(planet)))
         found = select_models(
-            chosen, planets, planet, output, physics=physics, seed=seed, progress=show
+            chosen, choose_planets(planets, planet), output, physics=physics, seed=seed, done=show
         )
     say(False, {}, prior_line(planets))
-    for table in rich_tables(found.table):
+    for table in selection_tables(found.table):
         console.print(table)
     for name, fault in found.faults.items():
         say(False, {}, f"{name}: no comparison ({fault})")

@@ -18,7 +18,7 @@ from arielflow.core.schema import (
 )
 from arielflow.editions.base import Edition, Parameter, Range
 from arielflow.editions.official_files import SPLIT_FOLDERS
-from arielflow.physics.system import equilibrium_temperature_k
+from arielflow.physics.systems import equilibrium_temperature_k
 
 SIMULATION_RECORD = "simulation.json"
 """What a simulated data set says of itself, its retrieval prior included."""

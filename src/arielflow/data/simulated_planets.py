@@ -24,7 +24,7 @@ from arielflow.data.priors import prior_box
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.physics.population import draw_systems, transit_depth_errors
-from arielflow.physics.system import JUPITER_RADIUS_M, surface_gravity_m_s2
+from arielflow.physics.systems import JUPITER_RADIUS_M, surface_gravity_m_s2
 
 log = logging.getLogger(__name__)
 

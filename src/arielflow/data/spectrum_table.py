@@ -18,7 +18,7 @@ from arielflow.data.plausibility import PLAUSIBLE
 from arielflow.editions import Edition
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.physics.nodes import FastTransmission
-from arielflow.physics.system import JUPITER_RADIUS_M, radius_from_gravity_m
+from arielflow.physics.systems import JUPITER_RADIUS_M, radius_from_gravity_m
 from arielflow.physics.transmission import Flag, TransmissionModel
 
 _OPTIONAL = ("cloud_pressure_pa", "haze_log_strength", "haze_slope")

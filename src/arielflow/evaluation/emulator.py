@@ -164,7 +164,7 @@ def _retrievals(
     for row in annotated[:n_retrievals]:
         name = names[row]
         result = retrieve(
-            surrogate, planets, row, seed=derived_seed(seed, "surrogate", row), settings=settings
+            surrogate, row, seed=derived_seed(seed, "surrogate", row), settings=settings
         )
         true = trace_of(truth, name)
         rows.append(

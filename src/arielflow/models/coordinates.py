@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from arielflow.models.features import PlanetTensors, observed_radius_m, reference_scale_height_m
-from arielflow.physics.system import JUPITER_RADIUS_M
+from arielflow.physics.systems import JUPITER_RADIUS_M
 
 _ATOM_SHARE = 0.02
 _ATOM_SLAB = 0.1

@@ -33,7 +33,7 @@ from arielflow.models.features import planet_tensors
 from arielflow.models.network_file import load_network, save_network
 from arielflow.models.training import TrainingSettings, train
 from arielflow.physics.forward import ForwardModel
-from arielflow.physics.system import JUPITER_RADIUS_M, scale_height_m, surface_gravity_m_s2
+from arielflow.physics.systems import JUPITER_RADIUS_M, scale_height_m, surface_gravity_m_s2
 from arielflow.settings.base import Width, Widths
 
 _WIDTHS = {"dense": (2048,) * 4, "convolution": (4096,) * 3}

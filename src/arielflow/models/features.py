@@ -14,10 +14,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from arielflow.core.schema import auxiliary_values, target_index
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     GRAVITATIONAL_CONSTANT,
-    equilibrium_temperature_k,
-    radius_from_gravity_m,
+    Systems,
     scale_height_m,
 )
 
@@ -97,30 +96,25 @@ def planet_tensors(planets: xr.Dataset) -> PlanetTensors:
 
     n_planets = planets.sizes["planet"]
     ones = np.ones(n_planets)
-    mass = auxiliary_values(planets, "planet_mass_kg")
-    known_radius, columns = None, np.empty((n_planets, 0))
-    star_radius, equilibrium = ones, ones
-    if mass is not None:
-        star_radius = auxiliary_values(planets, "star_radius_m")
-        star_temperature = auxiliary_values(planets, "star_temperature_k")
-        distance = auxiliary_values(planets, "semi_major_axis_au")
+    systems = Systems.of(planets)
+    columns = np.empty((n_planets, 0))
+    star_radius = mass = equilibrium = ones
+    if systems.planet_mass_kg is not None:
+        star_radius, mass = systems.star_radius_m, systems.planet_mass_kg
+        equilibrium = systems.equilibrium_temperature_k
+        described = [star_radius, systems.star_temperature_k, equilibrium, mass]
+        if systems.planet_radius_m is not None:
+            described.append(systems.planet_radius_m)
         # Impossible systems become NaN or infinite here, by which models know them.
         with np.errstate(all="ignore"):
-            equilibrium = equilibrium_temperature_k(star_temperature, star_radius, distance)
-        described = [star_radius, star_temperature, equilibrium, mass]
-        if target_index(planets, "planet_radius") is None:
-            gravity = auxiliary_values(planets, "surface_gravity_m_s2")
-            with np.errstate(all="ignore"):
-                known_radius = radius_from_gravity_m(mass, gravity)
-            described.append(known_radius)
-        with np.errstate(all="ignore"):
             columns = np.log(np.stack(described, axis=1))
+    known_radius = systems.planet_radius_m
     return PlanetTensors(
         depth=tensor(planets["transit_depth"].values),
         error=tensor(planets["transit_depth_error"].values),
         system=tensor(columns),
         star_radius_m=tensor(star_radius),
-        mass_kg=tensor(ones if mass is None else mass),
+        mass_kg=tensor(mass),
         equilibrium_k=tensor(equilibrium),
         known_radius_m=None if known_radius is None else tensor(known_radius),
         low=tensor(planets["prior_low"].values),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arielflow.physics.system import BOLTZMANN_CONSTANT, GRAVITATIONAL_CONSTANT
+from arielflow.physics.systems import BOLTZMANN_CONSTANT, GRAVITATIONAL_CONSTANT
 
 
 @dataclass(frozen=True)

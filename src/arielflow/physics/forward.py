@@ -16,13 +16,12 @@ from torch import Tensor
 from arielflow.core.code import code_digest
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import sha256
-from arielflow.core.schema import auxiliary_values, target_index
 from arielflow.physics.atmosphere import Pressures
 from arielflow.physics.binning import binning_matrix
 from arielflow.physics.cia import load_cia
 from arielflow.physics.nodes import FastTransmission, read_nodes
 from arielflow.physics.opacity_cache import describe_opacities, load_opacities
-from arielflow.physics.system import HE_H2_RATIO, JUPITER_RADIUS_M, radius_from_gravity_m
+from arielflow.physics.systems import HE_H2_RATIO, JUPITER_RADIUS_M, Systems
 from arielflow.physics.transmission import Bins, TransmissionModel
 
 # Wavelengths and widths are the same where they differ by less than this part of a bin.
@@ -134,6 +133,10 @@ class ForwardModel:
         Planets dataset: gives the stars, the planets' masses and the meaning of the targets. The
         radius comes from mass and gravity where it is not a target.
 
+    Attributes
+    ----------
+    systems : stars, planets and spectra of the data set
+
     Raises
     ------
     ArielflowError
@@ -147,32 +150,21 @@ class ForwardModel:
         # Emulators have no bins of their own here; those that come from a file check them there.
         if (bins := getattr(transmission, "bins", None)) is not None:
             _check_bins(bins, planets)
-        self._temperature = self._column(planets, "planet_temperature")
-        self._molecules = [self._column(planets, name) for name in transmission.molecules]
-        self._radius = target_index(planets, "planet_radius")
-        self._mass_kg = self._auxiliary(planets, "planet_mass_kg")
-        self._star_radius_m = self._auxiliary(planets, "star_radius_m")
+        self.systems = systems = Systems.of(planets)
+        for quantity in ("planet_temperature", *transmission.molecules):
+            if quantity not in systems.targets:
+                raise ArielflowError(
+                    f"the forward model needs the target {quantity}, edition "
+                    f"{planets.attrs.get('edition')} has {list(systems.targets)}; "
+                    "leave its opacity out or use another edition"
+                )
+        self._temperature = systems.targets["planet_temperature"]
+        self._molecules = [systems.targets[name] for name in transmission.molecules]
+        self._radius = systems.targets.get("planet_radius")
+        self._mass_kg = _needed(systems.planet_mass_kg, "planet_mass_kg")
+        self._star_radius_m = _needed(systems.star_radius_m, "star_radius_m")
         if self._radius is None:
-            gravity = self._auxiliary(planets, "surface_gravity_m_s2")
-            self._fixed_radius_m = radius_from_gravity_m(self._mass_kg, gravity)
-
-    @staticmethod
-    def _column(planets: xr.Dataset, quantity: str) -> int:
-        index = target_index(planets, quantity)
-        if index is None:
-            raise ArielflowError(
-                f"the forward model needs the target {quantity}, edition "
-                f"{planets.attrs.get('edition')} has {list(planets['target_quantity'].values)}; "
-                "leave its opacity out or use another edition"
-            )
-        return index
-
-    @staticmethod
-    def _auxiliary(planets: xr.Dataset, quantity: str) -> np.ndarray:
-        values = auxiliary_values(planets, quantity)
-        if values is None:
-            raise ArielflowError(f"the forward model needs the auxiliary {quantity}; none is given")
-        return values
+            self._fixed_radius_m = _needed(systems.planet_radius_m, "surface_gravity_m_s2")
 
     def depths(
         self, planet: np.ndarray, theta: Tensor, radius_factor: Tensor | None = None
@@ -213,6 +205,12 @@ class ForwardModel:
         """Transit depths (n, wavelength) of ``theta`` (n, target) as arrays, see :meth:`depths`."""
         with torch.no_grad():
             return self.depths(planet, torch.as_tensor(np.asarray(theta, float))).cpu().numpy()
+
+
+def _needed(values: np.ndarray | None, quantity: str) -> np.ndarray:
+    if values is None:
+        raise ArielflowError(f"the forward model needs the auxiliary {quantity}; none is given")
+    return values
 
 
 def _check_bins(bins: Bins, planets: xr.Dataset) -> None:

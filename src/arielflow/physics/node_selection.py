@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge, lars_path
 
 from arielflow.physics.nodes import NodeRange, NodeSet
 from arielflow.physics.population import draw_systems
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     ATOMIC_MASS_UNIT_KG,
     BOLTZMANN_CONSTANT,
     GRAVITATIONAL_CONSTANT,

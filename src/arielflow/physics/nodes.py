@@ -25,7 +25,7 @@ from arielflow.core.files import atomic_path
 from arielflow.core.readers import guarded
 from arielflow.physics.cia import CollisionInducedAbsorption
 from arielflow.physics.opacity import OpacityTable
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     BOLTZMANN_CONSTANT,
     GRAVITATIONAL_CONSTANT,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import shown
-from arielflow.physics.system import ATOMIC_MASS_UNIT_KG, molecular_mass_u
+from arielflow.physics.systems import ATOMIC_MASS_UNIT_KG, molecular_mass_u
 
 _PASCAL = {
     **dict.fromkeys(("pa", "pascal", "pascals", "n/m2"), 1.0),

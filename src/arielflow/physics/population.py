@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     ASTRONOMICAL_UNIT_M,
     DAY_S,
     GRAVITATIONAL_CONSTANT,

@@ -29,7 +29,7 @@ from arielflow.physics.atmosphere import (
 from arielflow.physics.cia import CollisionInducedAbsorption
 from arielflow.physics.opacity import OpacityTable
 from arielflow.physics.rayleigh import rayleigh_cross_section_cm2
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     ATOMIC_MASS_UNIT_KG,
     BOLTZMANN_CONSTANT,
     HE_H2_RATIO,

@@ -10,7 +10,7 @@ from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.content import ReportContent
 from arielflow.report.formatting import number
 from arielflow.report.score_tables import with_detail
-from arielflow.retrieval.retrieve_importance import Fallback
+from arielflow.retrieval.amortised import Fallback
 
 _SUFFIX, _FALLBACK_SUFFIX = "_importance", "_fallback"
 # Above it, smoothed weights are not to be trusted (Vehtari et al. 2024, JMLR 25, 72).

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.schema import TARGET_COORDINATES, describe, is_usable, target_index
+from arielflow.core.schema import TARGET_COORDINATES, describe, is_usable
 from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval.likelihood import sampling_box
 
@@ -81,20 +81,19 @@ class _Problem:
     def __init__(
         self,
         forward: ForwardModel,
-        planets: xr.Dataset,
         positions: np.ndarray,
         radius_tolerance: float,
     ) -> None:
         self._forward, self._radius_tolerance = forward, radius_tolerance
+        systems = forward.systems
         # Rows of planets that are not fitted stay NaN and are never asked for.
-        box = np.full((2, planets.sizes["planet"], planets.sizes["target"]), np.nan)
+        box = np.full(systems.prior.shape, np.nan)
         for position in positions:
             # A planet without a box stays NaN too: none of its points has a spectrum.
             with suppress(ArielflowError):
-                box[:, position] = sampling_box(planets, int(position))
+                box[:, position] = sampling_box(systems, int(position))
         self._low, self._span = torch.as_tensor(box[0]), torch.as_tensor(box[1] - box[0])
-        self._depth = torch.as_tensor(planets["transit_depth"].values.astype(float))
-        self._error = torch.as_tensor(planets["transit_depth_error"].values.astype(float))
+        self._depth, self._error = map(torch.as_tensor, (systems.depth, systems.error))
         self.n_parameters = box.shape[2] + (radius_tolerance > 0)
 
     def physical(self, position: Tensor, coordinate: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -274,14 +273,14 @@ def maximum_a_posteriori(
         A radius that is a target was to be fitted twice.
     """
     settings = settings or FitSettings()
-    if settings.radius_tolerance and target_index(planets, "planet_radius") is not None:
+    if settings.radius_tolerance and "planet_radius" in forward.systems.targets:
         raise ArielflowError(
             f"radius_tolerance is {settings.radius_tolerance:g}, expected 0: the radius is a "
             f"target of edition {planets.attrs.get('edition')} already; set it to 0"
         )
     started, calls = perf_counter(), forward.transmission.calls
     usable = np.flatnonzero(is_usable(planets))
-    problem = _Problem(forward, planets, usable, settings.radius_tolerance)
+    problem = _Problem(forward, usable, settings.radius_tolerance)
     flags = np.where(is_usable(planets), 0, int(FitFlag.UNUSABLE))
     fits, lost = _screen(problem, usable, settings, seed)
     flags[lost] = int(FitFlag.NO_SPECTRUM)

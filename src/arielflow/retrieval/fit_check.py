@@ -16,17 +16,16 @@ _CANDIDATES = 200
 _EDGE, _EDGE_WEIGHT = 0.01, 0.05
 
 
-def with_fit_check(posterior: xr.Dataset, planets: xr.Dataset, forward: ForwardModel) -> xr.Dataset:
+def with_fit_check(posterior: xr.Dataset, forward: ForwardModel) -> xr.Dataset:
     """Add how well each planet's best sample meets its spectrum.
 
     Parameters
     ----------
     posterior
         Retrieved posteriors, with ``retrieved``, equally weighted samples.
-    planets
-        The same planets, in the same order.
     forward
-        Their forward model; some hundred spectra a planet are computed.
+        Forward model of the same planets, in the same order; some hundred spectra per planet are
+        computed.
 
     Returns
     -------
@@ -36,23 +35,20 @@ def with_fit_check(posterior: xr.Dataset, planets: xr.Dataset, forward: ForwardM
         ``at_prior_edge`` (planet, target): 1 where over 5 % of the samples lie in the outermost
         per cent of the prior.
     """
-    count, wavelength = posterior.sizes["planet"], planets["wavelength"].values
+    systems, count = forward.systems, posterior.sizes["planet"]
     fit = np.full((3, count), np.nan)
     edge = np.zeros((count, posterior.sizes["target"]), dtype=np.int8)
     for row in np.flatnonzero(posterior["retrieved"].values):
         theta = posterior["theta"].values[row]
         model = forward.spectra(row, theta[:_CANDIDATES])
-        depth, error = (
-            planets[name].values[row] for name in ("transit_depth", "transit_depth_error")
-        )
-        residual = (depth - model) / error
-        used = np.isfinite(depth) & np.isfinite(error)
+        residual = (systems.depth[row] - model) / systems.error[row]
+        used = systems.valid_bins(row)
         chi_square = np.mean(residual[:, used] ** 2, axis=1)
         if np.isfinite(chi_square).any():
             best = int(np.nanargmin(chi_square))
             worst = int(np.nanargmax(np.where(used, np.abs(residual[best]), np.nan)))
-            fit[:, row] = chi_square[best], wavelength[worst], residual[best, worst]
-        low, high = (planets[f"prior_{side}"].values[row] for side in ("low", "high"))
+            fit[:, row] = chi_square[best], systems.wavelength_um[worst], residual[best, worst]
+        low, high = systems.prior[:, row]
         margin = _EDGE * (high - low)
         outside = np.stack([theta < low + margin, theta > high - margin])
         edge[row] = (outside.mean(axis=1) > _EDGE_WEIGHT).any(axis=0)

@@ -24,7 +24,8 @@ from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.samples import effective_sample_size, resample
+from arielflow.core.samples import effective_sample_size
+from arielflow.retrieval.method import WeightedSamples
 from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
 
 LogDensity = Callable[[np.ndarray], np.ndarray]
@@ -63,7 +64,7 @@ class ImportanceSettings:
 
 
 @dataclass(frozen=True)
-class ImportanceResult:
+class ImportanceResult(WeightedSamples):
     """Weighted posterior samples, and how far they can be trusted.
 
     Attributes
@@ -90,10 +91,11 @@ class ImportanceResult:
     likelihood_calls: int
     seconds: float
 
-    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
-        """Equally weighted samples (n_samples, target) in random order."""
-        rng = np.random.default_rng([seed, 1])
-        return rng.permutation(resample(self.theta, self.weight, n_samples, rng))
+    def __str__(self) -> str:
+        return (
+            f"efficiency {self.sampling_efficiency:.2f}, tail {self.pareto_shape:.2f}, "
+            f"log-evidence {self.log_evidence:.2f} +- {self.log_evidence_error:.2f}"
+        )
 
 
 def importance_sampling(

@@ -12,20 +12,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.schema import auxiliary_values, target_index
-from arielflow.physics.forward import ForwardModel
-from arielflow.physics.system import (
+from arielflow.core.files import write_table
+from arielflow.editions import Edition
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
+from arielflow.physics.systems import (
     JUPITER_RADIUS_M,
-    radius_from_gravity_m,
+    Systems,
     scale_height_m,
     surface_gravity_m_s2,
 )
+from arielflow.retrieval.method import Attempt
+from arielflow.retrieval.planets import Done, Retrieval
 from arielflow.retrieval.variational import VariationalSettings, fit_variational
 
 log = logging.getLogger(__name__)
@@ -63,10 +68,12 @@ class Selection:
     molecules: tuple[str, ...]
     table: pd.DataFrame
 
+    def __str__(self) -> str:
+        return f"selected {self.table.loc[self.table['selected'], 'model'].iloc[0]}"
+
 
 def select_molecules(
     forward: ForwardModel,
-    planets: xr.Dataset,
     planet: int,
     *,
     seed: int,
@@ -81,7 +88,7 @@ def select_molecules(
 
     Parameters
     ----------
-    forward, planets, planet, seed, settings
+    forward, planet, seed, settings
         As for :func:`arielflow.retrieval.variational.fit_variational`.
     threshold
         Log Bayes factor that a molecule must earn.
@@ -97,7 +104,7 @@ def select_molecules(
     def evidence(molecules: tuple[str, ...]) -> float:
         if molecules not in rows:
             absent = [name for name in everything if name not in molecules]
-            rows[molecules] = _fitted(forward, planets, planet, seed, settings, absent)
+            rows[molecules] = _fitted(forward, planet, seed, settings, absent)
         return rows[molecules]["log_evidence"]
 
     evidence(everything)
@@ -109,7 +116,7 @@ def select_molecules(
         if loss[cheapest] > threshold:
             break
         current = _without(current, cheapest)
-    flat = flat_line_log_evidence(planets, planet)
+    flat = flat_line_log_evidence(forward.systems, planet)
     selected = None if evidence(current) - flat < threshold else current
     return Selection(selected or (), _table(everything, rows, flat, selected))
 
@@ -124,7 +131,6 @@ def _name(absent: Sequence[str]) -> str:
 
 def _fitted(
     forward: ForwardModel,
-    planets: xr.Dataset,
     planet: int,
     seed: int,
     settings: VariationalSettings,
@@ -132,9 +138,7 @@ def _fitted(
 ) -> dict[str, object]:
     """The row of one model; an evidence of zero where a reduced one cannot be fitted."""
     try:
-        found = fit_variational(
-            forward, planets, planet, seed=seed, settings=settings, absent=absent
-        )
+        found = fit_variational(forward, planet, seed=seed, settings=settings, absent=absent)
     except ArielflowError as error:
         if not absent:
             raise
@@ -166,7 +170,7 @@ def _table(
     return table
 
 
-def flat_line_log_evidence(planets: xr.Dataset, planet: int) -> float:
+def flat_line_log_evidence(systems: Systems, planet: int) -> float:
     """Natural log-evidence of one constant transit depth, a quadrature over one radius.
 
     The radius has its retrieval prior; where it is no target, it is uniform from the known radius
@@ -177,12 +181,9 @@ def flat_line_log_evidence(planets: xr.Dataset, planet: int) -> float:
     float
         -inf if no radius of the prior comes within eight standard errors of the mean depth.
     """
-    star_radius = auxiliary_values(planets, "star_radius_m")[planet]
-    depth = planets["transit_depth"].values[planet].astype(float)
-    error = planets["transit_depth_error"].values[planet].astype(float)
-    used = np.isfinite(depth) & np.isfinite(error)
-    depth, error = depth[used], error[used]
-    low, high = _radius_range_m(planets, planet)
+    star_radius, used = systems.star_radius_m[planet], systems.valid_bins(planet)
+    depth, error = systems.depth[planet][used], systems.error[planet][used]
+    low, high = _radius_range_m(systems, planet)
     precision = np.sum(error**-2)
     mean = np.sum(depth / error**2) / precision
     near = mean + _GRID_SIGMA * np.array([-1, 1]) / np.sqrt(precision)
@@ -196,14 +197,97 @@ def flat_line_log_evidence(planets: xr.Dataset, planet: int) -> float:
     return float(value.max() + np.log(integral) - np.sum(np.log(error * np.sqrt(2 * np.pi))))
 
 
-def _radius_range_m(planets: xr.Dataset, planet: int) -> tuple[float, float]:
-    prior = [planets[name].values[planet] for name in ("prior_low", "prior_high")]
-    column = target_index(planets, "planet_radius")
+def _radius_range_m(systems: Systems, planet: int) -> tuple[float, float]:
+    low, high = systems.prior[:, planet]
+    column = systems.targets.get("planet_radius")
     if column is not None:
-        return prior[0][column] * JUPITER_RADIUS_M, prior[1][column] * JUPITER_RADIUS_M
-    mass = auxiliary_values(planets, "planet_mass_kg")[planet]
-    gravity = auxiliary_values(planets, "surface_gravity_m_s2")[planet]
-    radius = radius_from_gravity_m(mass, gravity)
-    hottest = prior[1][target_index(planets, "planet_temperature")]
+        return low[column] * JUPITER_RADIUS_M, high[column] * JUPITER_RADIUS_M
+    mass, radius = systems.planet_mass_kg[planet], systems.planet_radius_m[planet]
+    hottest = high[systems.targets["planet_temperature"]]
     height = scale_height_m(hottest, surface_gravity_m_s2(mass, radius))
     return radius, radius + _LARGEST_HEIGHT * height
+
+
+@dataclass(frozen=True)
+class ModelSelection:
+    """Model selection as what :class:`arielflow.retrieval.planets.Retrieval` does with planets.
+
+    Attributes
+    ----------
+    settings, threshold : see :func:`select_molecules`
+    """
+
+    settings: VariationalSettings = SELECTION_SETTINGS
+    threshold: float = MODERATE
+
+    resumes: ClassVar[bool] = False
+
+    def retrieve(self, attempt: Attempt) -> Selection:
+        """Compare models of a planet's spectrum."""
+        return select_molecules(
+            attempt.forward,
+            attempt.planet,
+            seed=attempt.seed,
+            settings=self.settings,
+            threshold=self.threshold,
+        )
+
+
+@dataclass(frozen=True)
+class Selections:
+    """Models compared on several planets.
+
+    Attributes
+    ----------
+    table : the planets' tables one after another, ``planet`` in the first column, see
+        :class:`Selection`
+    faults : planets without a comparison, and why
+    """
+
+    table: pd.DataFrame
+    faults: dict[str, str]
+
+
+def select_models(
+    edition: Edition,
+    planets: xr.Dataset,
+    output: str | Path,
+    *,
+    physics: PhysicsSettings,
+    seed: int,
+    settings: VariationalSettings = SELECTION_SETTINGS,
+    threshold: float = MODERATE,
+    done: Done | None = None,
+) -> Selections:
+    """Compare models of planets' spectra and write the table as CSV.
+
+    Parameters
+    ----------
+    edition, planets
+        Planets dataset and its edition.
+    output
+        CSV file to write.
+    physics
+        Opacities and mode of the forward model.
+    seed, settings, threshold
+        See :func:`select_molecules`.
+    done
+        Told how many planets are done.
+
+    Raises
+    ------
+    ArielflowError
+        The forward model cannot be had for these planets.
+    """
+    retrieval = Retrieval(edition, planets, physics=physics, seed=seed)
+    results = retrieval.results(ModelSelection(settings, threshold), done=done)
+    names = [str(name) for name in planets["planet"].values]
+    tables, faults = [pd.DataFrame({"planet": []})], {}
+    for name, found in zip(names, results.values(), strict=True):
+        if isinstance(found, str):
+            faults[name] = found
+        else:
+            tables.append(found.table.assign(planet=name))
+    table = pd.concat(tables, ignore_index=True)
+    write_table(table, output)
+    return Selections(table, faults)

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
-import xarray as xr
 from nautilus import Sampler
 from threadpoolctl import threadpool_limits
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import atomic_path
 from arielflow.core.netcdf import check_plain
-from arielflow.core.samples import resample
 from arielflow.core.seeds import fingerprint
 from arielflow.physics.forward import ForwardModel
-from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box, touches_cut
+from arielflow.physics.systems import Systems
+from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
+from arielflow.retrieval.method import Attempt, WeightedSamples, options
 
 log = logging.getLogger(__name__)
 
-_MAX_ATTEMPTS = 3
 _REPORT_SECONDS = 1.0
 # Writing a checkpoint takes up to half a second: every half minute it costs two per cent.
 _CHECKPOINT_SECONDS = 30.0
@@ -59,7 +59,7 @@ class NestedSettings:
 
 
 @dataclass(frozen=True)
-class NestedResult:
+class NestedResult(WeightedSamples):
     """Weighted posterior samples and what they cost.
 
     Attributes
@@ -80,10 +80,8 @@ class NestedResult:
     seconds: float
     log_volume: float
 
-    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
-        """Equally weighted samples (n_samples, target) in random order."""
-        rng = np.random.default_rng([seed, 1])
-        return rng.permutation(resample(self.theta, self.weight, n_samples, rng))
+    def __str__(self) -> str:
+        return f"nested sampling, {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,6 @@ def _write_checkpoint(sampler: Sampler, seconds: float, checkpoint: Path) -> Non
 
 def retrieve(
     forward: ForwardModel,
-    planets: xr.Dataset,
     planet: int,
     *,
     seed: int,
@@ -258,10 +255,8 @@ def retrieve(
 
     Parameters
     ----------
-    forward
-        The forward model of ``planets``.
-    planets, planet
-        Planets dataset and a position in it.
+    forward, planet
+        Forward model of a data set, and a position in that.
     seed, settings
         Of the sampler.
     checkpoints
@@ -276,11 +271,12 @@ def retrieve(
         No radius of the prior can have made the spectrum, the model has no spectrum anywhere, the
         posterior still touches the box after widening, or sampling failed.
     """
-    log_likelihood = gaussian_log_likelihood(forward, planets, planet)
-    for attempt in range(_MAX_ATTEMPTS):
-        box = sampling_box(planets, planet, widen=2.0**attempt)
-        file = checkpoints and _checkpoint(checkpoints, planets, planet, box, seed, settings)
-        result = nested_sampling(
+    systems, settings = forward.systems, settings or NestedSettings()
+    log_likelihood = gaussian_log_likelihood(forward, planet)
+
+    def sampled(box: np.ndarray) -> NestedResult:
+        file = checkpoints and checkpoints / _checkpoint(systems, planet, box, seed, settings)
+        return nested_sampling(
             log_likelihood,
             *box,
             seed=seed,
@@ -288,23 +284,46 @@ def retrieve(
             checkpoint=file,
             progress=progress,
         )
-        if not touches_cut(result.theta, result.weight, box, planets, planet):
-            return result
-    raise ArielflowError(
-        f"planet {planets['planet'].values[planet]}: the posterior touches the edge of the radius "
-        "box even when widened; check its spectrum and mass"
-    )
+
+    return widened(sampled, systems, planet)
 
 
 def _checkpoint(
-    folder: Path,
-    planets: xr.Dataset,
-    planet: int,
-    box: np.ndarray,
-    seed: int,
-    settings: NestedSettings | None,
-) -> Path:
-    names = ("transit_depth", "transit_depth_error", "auxiliary_value", "prior_low", "prior_high")
-    values = [planets[name].values[planet] for name in names]
-    options = [seed, asdict(settings or NestedSettings()), version("nautilus-sampler")]
-    return folder / f"{fingerprint(*values, box, options)}.h5"
+    systems: Systems, planet: int, box: np.ndarray, seed: int, settings: NestedSettings
+) -> str:
+    """Name of a checkpoint, which tells what it belongs to."""
+    data = [systems.depth, systems.error, *systems.prior]
+    data += [systems.star_radius_m, systems.planet_mass_kg, systems.planet_radius_m]
+    values = [part[planet] for part in data if part is not None]
+    sampler = [seed, options(settings), version("nautilus-sampler")]
+    return f"{fingerprint(*values, box, sampler)}.h5"
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Nested sampling as a method of :mod:`arielflow.retrieval.planets`."""
+
+    settings: NestedSettings = NestedSettings()
+
+    variables: ClassVar[tuple[str, ...]] = (
+        *("log_evidence", "effective_samples", "likelihood_calls", "seconds"),
+        *("retrieved", "fault"),
+    )
+    fit_checked: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
+
+    def retrieve(self, attempt: Attempt) -> NestedResult:
+        """Retrieve a planet, see :func:`retrieve`."""
+        found = retrieve(
+            attempt.forward,
+            attempt.planet,
+            seed=attempt.seed,
+            settings=self.settings,
+            checkpoints=attempt.checkpoints,
+            progress=attempt.progress,
+        )
+        return under_whole_prior(found, attempt.forward.systems, attempt.planet)
+
+    def attributes(self) -> dict[str, Any]:
+        """The sampler's settings."""
+        return options(self.settings)

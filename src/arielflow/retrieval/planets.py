@@ -1,14 +1,19 @@
-"""Retrievals of chosen planets by nested sampling: what ``arielflow retrieve`` computes."""
+"""Retrievals of many planets: one driver for every method.
+
+A method (:class:`arielflow.retrieval.method.Method`) retrieves one planet. The driver sees to the
+rest: seeds of the planets' own, processes, checkpoints, progress, faults that stay a planet's own,
+and the posterior dataset with what it was made with.
+"""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -24,14 +29,204 @@ from arielflow.data.priors import prior_samples
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval.fit_check import with_fit_check
-from arielflow.retrieval.nested import NestedProgress, NestedResult, NestedSettings, retrieve
+from arielflow.retrieval.method import Attempt, Method, Retrieved, options
 
 log = logging.getLogger(__name__)
 
-PlanetProgress = Callable[[str, NestedProgress], None]
-"""Called with a planet's identifier and how far its run is."""
+PlanetProgress = Callable[[str, Any], None]
+"""Called with a planet's identifier and how far its method says that its retrieval is."""
+
+Done = Callable[[int, int], None]
+"""Called with the number of planets done and of all."""
 
 _LISTED = 5
+# Variables of a planet without a retrieval; the others are NaN.
+_WITHOUT = dict.fromkeys(("retrieved", "effective_samples", "likelihood_calls", "seconds"), 0)
+_WITHOUT["warning"] = ""
+_KINDS = {"likelihood_calls": np.int64, "retrieved": np.int8, "fault": object, "warning": object}
+
+
+def retrieve_planets(
+    edition: Edition,
+    planets: xr.Dataset,
+    method: Method,
+    output: str | Path | None = None,
+    *,
+    physics: PhysicsSettings,
+    seed: int,
+    n_samples: int = 4000,
+    workers: int = 1,
+    state_dir: str | Path | None = None,
+    progress: PlanetProgress | None = None,
+) -> xr.Dataset:
+    """Retrieve all planets of a dataset by one method.
+
+    Called again after an interruption with the same arguments, a method that keeps checkpoints
+    resumes. A planet that cannot be retrieved gets draws from its prior, is logged and flagged; the
+    others go on. A planet's samples depend on nothing but its own data, the seed and the method.
+
+    Parameters
+    ----------
+    edition, planets
+        Planets dataset and its edition.
+    method
+        Such as :class:`arielflow.retrieval.nested.Nested`.
+    output
+        NetCDF file to write, if any.
+    physics
+        Opacities and mode of the forward model.
+    seed
+        Of the retrievals.
+    n_samples
+        Equally weighted samples per planet to keep.
+    workers
+        Processes; with one, planets are retrieved one after another in this process.
+    state_dir
+        Holds checkpoints until ``output`` is written, is then removed and should hold nothing
+        else; a hidden folder beside ``output`` if left out.
+    progress
+        Told how far each planet is, by methods that tell.
+
+    Returns
+    -------
+    xarray.Dataset
+        Posterior dataset with the method's variables, each (planet,), ``retrieved`` (0 or 1) and
+        ``fault`` among them, and where the method has it checked how well the spectrum is met, see
+        :func:`arielflow.retrieval.fit_check.with_fit_check`.
+
+    Raises
+    ------
+    ArielflowError
+        The forward model cannot be had for these planets, or a process was killed.
+    """
+    if state_dir is None and output is not None:
+        state_dir = Path(output).with_name(f".{Path(output).name}.state")
+    retrieval = Retrieval(edition, planets, physics=physics, seed=seed, state_dir=state_dir)
+    results = retrieval.results(method, workers=workers, progress=progress)
+    posterior = retrieval.posterior(method, results, n_samples)
+    if output is not None:
+        write_dataset(posterior, output)
+        shutil.rmtree(state_dir, ignore_errors=True)
+    return posterior
+
+
+class Retrieval:
+    """Planets to be retrieved with one forward model and seed, by one method or several.
+
+    Parameters
+    ----------
+    edition, planets, physics, seed, state_dir
+        As of :func:`retrieve_planets`.
+
+    Attributes
+    ----------
+    faults : why planets cannot be retrieved by any method (planet,); empty where they can
+
+    Raises
+    ------
+    ArielflowError
+        The forward model cannot be had for these planets.
+    """
+
+    def __init__(
+        self,
+        edition: Edition,
+        planets: xr.Dataset,
+        *,
+        physics: PhysicsSettings,
+        seed: int,
+        state_dir: str | Path | None = None,
+    ) -> None:
+        self._edition, self._planets, self._physics, self._seed = edition, planets, physics, seed
+        self._state_dir = state_dir
+        # A fault of the model is no planet's own: it is told at once, before any sampling.
+        self._forward = ForwardModel(edition_model(edition, physics), planets)
+        self.faults = retrieval_faults(planets)
+
+    def results(
+        self,
+        method: Any,
+        rows: Iterable[int] | None = None,
+        *,
+        workers: int = 1,
+        progress: PlanetProgress | None = None,
+        done: Done | None = None,
+    ) -> dict[int, Any]:
+        """What a method makes of planets, or why it makes nothing of them (a string), by position.
+
+        Parameters
+        ----------
+        method
+            Anything whose ``retrieve`` takes an :class:`arielflow.retrieval.method.Attempt`.
+        rows
+            Positions of the planets; all if left out.
+        workers, progress
+            As of :func:`retrieve_planets`.
+        done
+            Told how many planets are done.
+        """
+        rows = range(len(self.faults)) if rows is None else list(rows)
+        results = {row: str(self.faults[row]) for row in rows}
+        todo = [row for row in rows if not results[row]]
+        n_done, names = len(rows) - len(todo), self._planets["planet"].values
+
+        def tell(row: int, result: Any) -> None:
+            nonlocal n_done
+            results[row], n_done = result, n_done + 1
+            if not isinstance(result, str):
+                log.info("%s (%d of %d): %s", names[row], n_done, len(rows), result)
+            if done:
+                done(n_done, len(rows))
+
+        shared = _Shared(
+            self._edition, self._physics, method, self._seed, self._checkpoints(method)
+        )
+        progress = progress or (lambda planet, state: None)
+        if workers > 1 and todo:
+            parts = {row: self._planets.isel(planet=[row]) for row in todo}
+            _in_processes(shared, parts, workers, progress, tell)
+        else:
+            for row in todo:
+                part = self._planets.isel(planet=[row])
+                tell(row, _retrieved(shared, self._forward, row, part, lambda r: progress(*r)))
+        return results
+
+    def _checkpoints(self, method: Any) -> Path | None:
+        if self._state_dir is None or not method.resumes:
+            return None
+        return checkpoint_dir(self._state_dir, self._edition, self._physics, self._seed, method)
+
+    def posterior(
+        self, method: Method, results: Mapping[int, Retrieved | str], n_samples: int
+    ) -> xr.Dataset:
+        """Posterior dataset of all planets; its attributes tell what it was made with.
+
+        Parameters
+        ----------
+        method
+            The method, whose variables and settings are kept.
+        results
+            Of every planet, by position: its retrieval, or why there is none.
+        n_samples
+            Equally weighted samples per planet to keep.
+        """
+        found = [results[row] for row in range(len(self.faults))]
+        posterior = retrieved_posterior(
+            self._planets, found, method.variables, n_samples, self._seed
+        )
+        if method.fit_checked:
+            posterior = with_fit_check(posterior, self._forward)
+        return posterior.assign_attrs(
+            {
+                "edition": self._edition.name,
+                "prior": self._planets.attrs.get("prior", ""),
+                "seed": self._seed,
+                "mode": "fast" if self._physics.nodes else "reference",
+                "opacities": self._physics.opacities,
+                "collision_induced_absorption": int(self._physics.cia),
+                **method.attributes(),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -40,113 +235,68 @@ class _Shared:
 
     edition: Edition
     physics: PhysicsSettings
+    method: Any
     seed: int
-    settings: NestedSettings
-    checkpoints: Path
+    checkpoints: Path | None
 
 
-def retrieve_planets(
-    edition: Edition,
-    planets: xr.Dataset,
-    identifiers: Sequence[str],
-    output: str | Path,
-    *,
-    physics: PhysicsSettings,
-    seed: int,
-    n_samples: int = 4000,
-    settings: NestedSettings | None = None,
-    workers: int = 1,
-    state_folder: str | Path | None = None,
-    progress: PlanetProgress | None = None,
-) -> xr.Dataset:
-    """Retrieve planets by nested sampling and write their posteriors.
-
-    Called again after an interruption with the same arguments, it resumes. A planet that cannot be
-    retrieved gets draws from its prior, is logged and flagged; the others go on. A planet's samples
-    depend on nothing but its own data, the seed and the settings.
-
-    Parameters
-    ----------
-    edition, planets
-        Planets dataset and its edition.
-    identifiers
-        Which planets.
-    output
-        NetCDF file to write.
-    physics
-        Opacities and mode of the forward model.
-    n_samples
-        Equally weighted samples a planet to keep.
-    settings
-        Of the sampler.
-    workers
-        Processes; with one, planets are retrieved one after another in this process.
-    state_folder
-        Holds checkpoints until ``output`` is written, is then removed and should hold nothing
-        else; a hidden folder beside ``output`` if left out.
-    progress
-        Told how far each planet is.
-
-    Returns
-    -------
-    xarray.Dataset
-        Posterior dataset with ``log_evidence`` (NaN without a retrieval), ``effective_samples``,
-        ``likelihood_calls``, ``seconds`` [s], ``retrieved`` (0 or 1) and ``fault``, each (planet,),
-        and how well the spectrum is met, see :func:`arielflow.retrieval.fit_check.with_fit_check`.
-
-    Raises
-    ------
-    ArielflowError
-        A planet is not in the data set, the forward model cannot be had for it, or a process was
-        killed.
-    """
-    chosen = choose_planets(planets, identifiers)
-    # A fault of the model is no planet's own: it is told at once, before any sampling.
-    forward = ForwardModel(edition_model(edition, physics), chosen)
-    output = Path(output)
-    state = Path(state_folder or output.with_name(f".{output.name}.state"))
-    settings = settings or NestedSettings()
-    checkpoints = checkpoint_folder(state, edition, physics, seed, settings)
-    shared = _Shared(edition, physics, seed, settings, checkpoints)
-    parts = [chosen.isel(planet=[position]) for position in range(chosen.sizes["planet"])]
-    progress = progress or (lambda planet, state: None)
-    if workers == 1:
-        results = [_retrieve_one(shared, part, lambda r: progress(*r)) for part in parts]
-    else:
-        results = _in_processes(shared, parts, workers, progress)
-    posterior = retrieved_posterior(chosen, results, n_samples, seed)
-    posterior = with_fit_check(posterior, chosen, forward)
-    posterior.attrs |= retrieval_attributes(edition, planets, physics, seed, asdict(settings))
-    write_dataset(posterior, output)
-    shutil.rmtree(state, ignore_errors=True)
-    return posterior
+def _retrieved(
+    shared: _Shared,
+    forward: ForwardModel,
+    planet: int,
+    data: xr.Dataset,
+    report: Callable[[tuple[str, Any]], None],
+) -> Any:
+    """What the method makes of a planet, or why it makes nothing of it."""
+    name = str(forward.systems.names[planet])
+    attempt = Attempt(
+        forward=forward,
+        planet=planet,
+        data=data,
+        seed=planet_seed(shared.seed, name),
+        checkpoints=shared.checkpoints,
+        progress=lambda state: report((name, state)),
+    )
+    try:
+        return shared.method.retrieve(attempt)
+    except ArielflowError as error:
+        return str(error)
 
 
-def retrieval_attributes(
-    edition: Edition,
-    planets: xr.Dataset,
-    physics: PhysicsSettings,
-    seed: int,
-    settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Attributes of a posterior dataset that tell what it was retrieved with.
+def _retrieved_apart(
+    shared: _Shared, part: xr.Dataset, report: Callable[[tuple[str, Any]], None]
+) -> Any:
+    """The same of the dataset's only planet, in a process that has no forward model yet."""
+    # Outside the guard: where the forward model cannot be had, the planet is not at fault.
+    forward = ForwardModel(edition_model(shared.edition, shared.physics), part)
+    return _retrieved(shared, forward, 0, part, report)
 
-    Parameters
-    ----------
-    edition, planets, physics, seed
-        Of the retrieval.
-    settings
-        Its method's own, by name.
-    """
-    return {
-        "edition": edition.name,
-        "prior": planets.attrs.get("prior", ""),
-        "seed": seed,
-        "mode": "fast" if physics.nodes else "reference",
-        "opacities": physics.opacities,
-        "collision_induced_absorption": int(physics.cia),
-        **settings,
-    }
+
+def _in_processes(
+    shared: _Shared,
+    parts: Mapping[int, xr.Dataset],
+    workers: int,
+    progress: PlanetProgress,
+    tell: Callable[[int, Any], None],
+) -> None:
+    with message_queue() as reports, worker_pool(min(workers, len(parts))) as pool:
+        rows = {
+            pool.submit(_retrieved_apart, shared, part, reports.put): row
+            for row, part in parts.items()
+        }
+        pending = set(rows)
+        while pending:
+            ended, pending = wait(pending, timeout=0.5)
+            for future in ended:
+                # What is no planet's own fault ends the others at once.
+                tell(rows[future], future.result())
+            while not reports.empty():
+                progress(*reports.get())
+
+
+def planet_seed(seed: int, name: str) -> int:
+    """Seed of one planet's retrieval, whichever others are retrieved with it."""
+    return derived_seed(seed, f"retrieve/{name}")
 
 
 def choose_planets(planets: xr.Dataset, identifiers: Sequence[str]) -> xr.Dataset:
@@ -168,149 +318,62 @@ def choose_planets(planets: xr.Dataset, identifiers: Sequence[str]) -> xr.Datase
     return planets.isel(planet=[known[name] for name in dict.fromkeys(identifiers)])
 
 
-def checkpoint_folder(
-    state: str | Path,
-    edition: Edition,
-    physics: PhysicsSettings,
-    seed: int,
-    settings: NestedSettings,
+def checkpoint_dir(
+    state_dir: str | Path, edition: Edition, physics: PhysicsSettings, seed: int, method: Method
 ) -> Path:
-    """Folder of the checkpoints of one forward model, seed, settings and code.
+    """Folder of the checkpoints of one forward model, seed, method and code.
 
     Those of others, in folders beside it, are removed.
     """
-    code = code_digest("arielflow.retrieval.nested", "arielflow.physics")
-    mark = fingerprint(model_fingerprint(edition, physics), code, seed, asdict(settings))
-    folder = Path(state) / mark[:16]
-    others = {path.parent for path in folder.parent.glob(f"{'[0-9a-f]' * 16}/*.h5")}
-    drop_stale(sorted(others), {folder}, "another call's settings, opacities or code")
-    return folder
-
-
-def _retrieve_one(
-    shared: _Shared, part: xr.Dataset, report: Callable[[tuple[str, NestedProgress]], None]
-) -> NestedResult | str:
-    """The posterior of the dataset's only planet, or why there is none."""
-    name = str(part["planet"].values[0])
-    if fault := data_fault(part):
-        return fault
-    # Outside the guard: where the forward model cannot be had, the planet is not at fault.
-    forward = ForwardModel(edition_model(shared.edition, shared.physics), part)
-    try:
-        return retrieve(
-            forward,
-            part,
-            0,
-            seed=planet_seed(shared.seed, name),
-            settings=shared.settings,
-            checkpoints=shared.checkpoints,
-            progress=lambda state: report((name, state)),
-        )
-    except ArielflowError as error:
-        return str(error)
-
-
-def data_fault(part: xr.Dataset) -> str | None:
-    """Why the dataset's only planet cannot be retrieved, None if it can."""
-    return str(retrieval_faults(part)[0]) or None
-
-
-def planet_seed(seed: int, name: str) -> int:
-    """Seed of one planet's retrieval, whichever others are retrieved with it."""
-    return derived_seed(seed, f"retrieve/{name}")
-
-
-def _in_processes(
-    shared: _Shared, parts: Sequence[xr.Dataset], workers: int, progress: PlanetProgress
-) -> list[NestedResult | str]:
-    count = max(1, min(workers, len(parts)))
-    with message_queue() as reports, worker_pool(count) as pool:
-        futures = [pool.submit(_retrieve_one, shared, part, reports.put) for part in parts]
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=0.5)
-            for future in done:
-                future.result()  # what is no planet's own fault ends the others at once
-            while not reports.empty():
-                progress(*reports.get())
-        return [future.result() for future in futures]
-
-
-class Retrieved(Protocol):
-    """What every kind of retrieval gives of a planet.
-
-    Attributes
-    ----------
-    log_evidence, log_volume : natural logarithms of the evidence under the sampled box, and of
-        the box's volume
-    effective_samples, likelihood_calls, seconds : what the run gave and took
-    """
-
-    log_evidence: float
-    log_volume: float
-    effective_samples: float
-    likelihood_calls: int
-    seconds: float
-
-    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
-        """Equally weighted samples (n_samples, target) in random order."""
-        ...
+    code = code_digest(type(method).__module__, "arielflow.physics")
+    mark = fingerprint(model_fingerprint(edition, physics), code, seed, options(method.settings))
+    directory = Path(state_dir) / mark[:16]
+    others = {path.parent for path in directory.parent.glob(f"{'[0-9a-f]' * 16}/*.h5")}
+    drop_stale(sorted(others), {directory}, "another call's settings, opacities or code")
+    return directory
 
 
 def retrieved_posterior(
-    chosen: xr.Dataset,
+    planets: xr.Dataset,
     results: Sequence[Retrieved | str],
+    variables: Sequence[str],
     n_samples: int,
     seed: int,
-    *,
-    extras: Sequence[str] = (),
 ) -> xr.Dataset:
     """Posterior dataset of retrievals; a planet without one has draws from its prior.
 
     Parameters
     ----------
-    chosen
+    planets
         Planets dataset.
     results
         Of every planet: its retrieval, or why there is none.
+    variables
+        What to keep of every result beside its samples, in this order; ``retrieved`` and ``fault``
+        are made here, the others are attributes of the results, NaN where one does not have it.
     n_samples
-        Equally weighted samples a planet to keep.
+        Equally weighted samples per planet to keep.
     seed
         Of the retrievals.
-    extras
-        Further attributes of the results to keep, NaN where a result does not have one.
     """
-    names = [str(name) for name in chosen["planet"].values]
-    theta = np.empty((len(names), n_samples, chosen.sizes["target"]))
-    log_evidence = np.full(len(names), np.nan)
-    costs = np.zeros((3, len(names)))
-    for row, (name, result) in enumerate(zip(names, results, strict=True)):
-        part, own_seed = chosen.isel(planet=[row]), planet_seed(seed, name)
+    theta = np.empty((len(results), n_samples, planets.sizes["target"]))
+    rows = []
+    for number, (name, result) in enumerate(zip(planets["planet"].values, results, strict=True)):
+        own_seed = planet_seed(seed, str(name))
         if isinstance(result, str):
             log.warning("%s: not retrieved: %s", name, result)
-            theta[row] = prior_samples(part, n_samples, derived_seed(own_seed, "prior"))[0]
-            continue
-        theta[row] = result.equal_weight_samples(n_samples, own_seed)
-        # The sampler's box cuts the prior where the likelihood vanishes: the same integral, but a
-        # denser prior.
-        width = (part["prior_high"] - part["prior_low"]).values[0]
-        log_evidence[row] = result.log_evidence + result.log_volume - np.sum(np.log(width))
-        costs[:, row] = result.effective_samples, result.likelihood_calls, result.seconds
-    faults = np.array([r if isinstance(r, str) else "" for r in results], dtype=object)
-    by_planet = {
-        "log_evidence": log_evidence,
-        "effective_samples": costs[0],
-        "likelihood_calls": costs[1].astype(np.int64),
-        "seconds": costs[2],
-        "retrieved": (faults == "").astype(np.int8),
-        "fault": faults,
-    }
-    by_planet |= {
-        name: np.array([float(getattr(result, name, np.nan)) for result in results])
-        for name in extras
-    }
-    posterior = posterior_dataset(chosen, theta)
-    return describe(posterior.assign({k: ("planet", v) for k, v in by_planet.items()}))
+            part = planets.isel(planet=[number])
+            theta[number] = prior_samples(part, n_samples, derived_seed(own_seed, "prior"))[0]
+            rows.append(_WITHOUT | {"fault": result})
+        else:
+            theta[number] = result.equal_weight_samples(n_samples, own_seed)
+            row = {variable: getattr(result, variable, np.nan) for variable in variables}
+            rows.append(row | {"retrieved": 1, "fault": ""})
+    posterior = posterior_dataset(planets, theta)
+    for variable in variables:
+        values = [row.get(variable, np.nan) for row in rows]
+        posterior[variable] = "planet", np.array(values, dtype=_KINDS.get(variable, float))
+    return describe(posterior)
 
 
 def gather_posteriors(parts: Sequence[xr.Dataset], planets: xr.Dataset) -> xr.Dataset:

@@ -16,6 +16,10 @@ _TAIL_BOUND = 5.0
 # nflows adds the softplus of its parameter to this least slope; a slope of one is the identity.
 _LEAST_SLOPE = 1e-3
 _FIRST_SCATTER = 1e-3
+_LARGEST_GRADIENT = 10.0
+_START_STEPS, _START_BATCH, _START_RATE = 300, 256, 5e-3
+# Keeps the covariance of samples invertible where they sit on a few points.
+_LEAST_VARIANCE = 1e-8
 
 
 class PosteriorFlow(nn.Module):
@@ -100,3 +104,23 @@ def _masks(dimension: int, layers: int) -> list[Tensor]:
     numbers = torch.arange(dimension)
     sides = [2 * ((numbers >> (layer // 2 % digits)) & 1) - 1 for layer in range(layers)]
     return [side if layer % 2 else -side for layer, side in enumerate(sides)]
+
+
+def flow_like(z: Tensor, shape: dict[str, int], generator: torch.Generator) -> PosteriorFlow:
+    """A flow fitted to samples ``z`` (n, dimension) by maximum likelihood."""
+    floor = _LEAST_VARIANCE * torch.eye(z.shape[1], dtype=torch.float64)
+    flow = PosteriorFlow(z.mean(dim=0), torch.cov(z.T).reshape(floor.shape) + floor, shape)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=_START_RATE)
+    for _ in range(_START_STEPS):
+        rows = torch.randint(len(z), (_START_BATCH,), generator=generator)
+        optimizer.zero_grad()
+        (-flow(z[rows]).mean()).backward()
+        bounded_step(flow, optimizer)
+    return flow
+
+
+def bounded_step(flow: PosteriorFlow, optimizer: torch.optim.Optimizer) -> None:
+    """One step along a gradient of bounded length; none where it is not finite."""
+    length = nn.utils.clip_grad_norm_(flow.parameters(), _LARGEST_GRADIENT)
+    if torch.isfinite(length):
+        optimizer.step()

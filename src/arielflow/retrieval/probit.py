@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import xarray as xr
 from scipy.stats import qmc
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.schema import FEWEST_VALID_BINS, target_index
+from arielflow.core.schema import FEWEST_VALID_BINS
 from arielflow.physics.forward import ForwardModel
+from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import sampling_box
 
 # Beyond it the prior has less than 6e-7 of its mass, and theta no slope left.
@@ -33,15 +33,13 @@ class ProbitPosterior:
 
     Parameters
     ----------
-    forward
-        Forward model of ``planets``.
-    planets, planet
-        Planets dataset and a position in it.
+    forward, planet
+        Forward model of a data set, and a position in that.
     absent
         Molecules without any abundance; they are no coordinates.
-    widen
-        Multiplies the margins of the radius box, see
-        :func:`arielflow.retrieval.likelihood.sampling_box`.
+    box
+        Edges (2, target) of the prior, as :func:`arielflow.retrieval.likelihood.sampling_box`
+        cuts it, which makes them if left out.
 
     Attributes
     ----------
@@ -53,55 +51,37 @@ class ProbitPosterior:
     Raises
     ------
     ArielflowError
-        The spectrum is not finite in too many bins, an absent molecule is no target, or nothing is
-        left to retrieve.
+        An absent molecule is no target, or nothing is left to retrieve.
     """
 
     def __init__(
         self,
         forward: ForwardModel,
-        planets: xr.Dataset,
         planet: int,
         absent: Sequence[str] = (),
-        widen: float = 1.0,
+        box: np.ndarray | None = None,
     ) -> None:
         self._forward, self._planet = forward, planet
         self.calls = 0
-        spectrum = [
-            planets[name].values[planet].astype(float)
-            for name in ("transit_depth", "transit_depth_error")
-        ]
-        used = np.isfinite(spectrum).all(axis=0)
-        if used.mean() < FEWEST_VALID_BINS:
-            raise ArielflowError(
-                f"planet {planets['planet'].values[planet]}: its spectrum or errors are not "
-                f"finite in {(~used).sum()} of {len(used)} bins; leave it out or mend its data"
-            )
+        systems = forward.systems
         # Bins without a value are left out of the likelihood.
+        used = systems.valid_bins(planet)
         self._used = None if used.all() else torch.as_tensor(used)
-        self._depth, self._error = (torch.as_tensor(values[used]) for values in spectrum)
+        self._depth, self._error = (
+            torch.as_tensor(values[planet][used]) for values in (systems.depth, systems.error)
+        )
         self._constant = -float(torch.log(self._error * np.sqrt(2 * np.pi)).sum())
-        self.box = torch.as_tensor(sampling_box(planets, planet, widen))
-        fixed = [self._column(planets, molecule) for molecule in absent]
-        self._free = [i for i in range(planets.sizes["target"]) if i not in fixed]
+        box = sampling_box(systems, planet) if box is None else box
+        self.box = torch.as_tensor(box)
+        fixed = [_column(systems, molecule) for molecule in absent]
+        self._free = [i for i in range(box.shape[1]) if i not in fixed]
         if not self._free:
             raise ArielflowError("no target is left to retrieve; leave fewer molecules out")
         self.dimension = len(self._free)
-        prior = planets["prior_high"].values[planet] - planets["prior_low"].values[planet]
-        sampled = (self.box[1] - self.box[0]).numpy()
+        low, high = systems.prior[:, planet]
+        prior, sampled = high - low, box[1] - box[0]
         # The box cuts the prior in radius: the same integral, but a denser prior.
         self.log_share = float(np.sum(np.log(sampled[self._free] / prior[self._free])))
-
-    @staticmethod
-    def _column(planets: xr.Dataset, molecule: str) -> int:
-        column = target_index(planets, molecule)
-        if column is None:
-            raise ArielflowError(
-                f"absent molecule {molecule} is no target of edition "
-                f"{planets.attrs.get('edition')}; it has "
-                f"{', '.join(planets['target_quantity'].values)}"
-            )
-        return column
 
     def theta(self, z: Tensor) -> Tensor:
         """Targets (n, target) of coordinates; -inf for absent molecules."""
@@ -152,6 +132,31 @@ class ProbitPosterior:
             dual = self.residuals(forward_ad.make_dual(primal, direction))
             tangent = forward_ad.unpack_dual(dual).tangent.detach()
         return tangent.reshape(n_rows, self.dimension, -1).transpose(1, 2)
+
+
+def check_spectrum(systems: Systems, planet: int) -> None:
+    """Refuse a spectrum that is not finite in too many bins.
+
+    Raises
+    ------
+    ArielflowError
+        It is not.
+    """
+    used = systems.valid_bins(planet)
+    if used.mean() < FEWEST_VALID_BINS:
+        raise ArielflowError(
+            f"planet {systems.names[planet]}: its spectrum or errors are not finite in "
+            f"{(~used).sum()} of {len(used)} bins; leave it out or mend its data"
+        )
+
+
+def _column(systems: Systems, molecule: str) -> int:
+    if molecule not in systems.targets:
+        raise ArielflowError(
+            f"absent molecule {molecule} is no target of this edition; it has "
+            f"{', '.join(systems.targets)}"
+        )
+    return systems.targets[molecule]
 
 
 def laplace(posterior: ProbitPosterior, seed: int) -> tuple[Tensor, Tensor]:

@@ -10,32 +10,34 @@ by :mod:`arielflow.retrieval.variational_check`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import xarray as xr
 from scipy.special import ndtri
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from arielflow.core.errors import ArielflowError
-from arielflow.physics.forward import ForwardModel
-from arielflow.retrieval.likelihood import touches_cut
-from arielflow.retrieval.posterior_flow import PosteriorFlow
-from arielflow.retrieval.probit import ProbitPosterior, laplace
+from arielflow.editions import Edition
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
+from arielflow.retrieval.likelihood import widened
+from arielflow.retrieval.method import Attempt, WeightedSamples, options
+from arielflow.retrieval.planets import retrieve_planets
+from arielflow.retrieval.posterior_flow import PosteriorFlow, bounded_step, flow_like
+from arielflow.retrieval.probit import ProbitPosterior, check_spectrum, laplace
 from arielflow.retrieval.variational_check import check_warning, weighted_draws
 
-_MAX_ATTEMPTS = 3
+log = logging.getLogger(__name__)
+
 _LAST_RATE = 0.02
-_LARGEST_GRADIENT = 10.0
 # Averaging the parameters over the last steps removes the optimiser's jitter (Polyak 1992).
 _AVERAGING = 0.98
-_START_STEPS, _START_BATCH, _START_RATE = 300, 256, 5e-3
-# Keeps the covariance of start samples invertible where they sit on a few points.
-_LEAST_VARIANCE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class VariationalSettings:
 
 
 @dataclass(frozen=True)
-class VariationalResult:
+class VariationalResult(WeightedSamples):
     """A fitted and checked posterior and what it cost.
 
     Attributes
@@ -103,10 +105,29 @@ class VariationalResult:
     seconds: float
     history: np.ndarray
 
+    def __str__(self) -> str:
+        return (
+            f"log-evidence {self.log_evidence:.2f} +- {self.log_evidence_error:.2f}, "
+            f"ELBO {self.elbo:.2f}, {self.forward_calls} forward calls"
+        )
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Weights (n_samples,), all the same."""
+        return np.full(len(self.theta), 1 / len(self.theta))
+
+    @property
+    def likelihood_calls(self) -> int:
+        """The forward calls: every one is for a likelihood."""
+        return self.forward_calls
+
+    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
+        """The first samples (n_samples, target); their order is random, whatever the seed."""
+        return self.theta[:n_samples]
+
 
 def fit_variational(
     forward: ForwardModel,
-    planets: xr.Dataset,
     planet: int,
     *,
     seed: int,
@@ -121,10 +142,8 @@ def fit_variational(
 
     Parameters
     ----------
-    forward
-        Forward model of ``planets``.
-    planets, planet
-        Planets dataset and a position in it.
+    forward, planet
+        Forward model of a data set, and a position in that.
     seed
         Of the flow's first parameters and of all draws.
     settings
@@ -142,19 +161,17 @@ def fit_variational(
         posterior touches the radius box even when widened.
     """
     settings = settings or VariationalSettings()
-    name = planets["planet"].values[planet]
     calls, started = 0, perf_counter()
-    for attempt in range(_MAX_ATTEMPTS):
-        posterior = ProbitPosterior(forward, planets, planet, absent, widen=2.0**attempt)
-        result = _fit(posterior, seed, settings, start)
-        calls += result.forward_calls
-        equal = np.full(len(result.theta), 1 / len(result.theta))
-        if not touches_cut(result.theta, equal, posterior.box.numpy(), planets, planet):
-            return replace(result, forward_calls=calls, seconds=perf_counter() - started)
-    raise ArielflowError(
-        f"planet {name}: the posterior touches the edge of the radius box even when widened; "
-        "check its spectrum and mass"
-    )
+    check_spectrum(forward.systems, planet)
+
+    def fitted(box: np.ndarray) -> VariationalResult:
+        nonlocal calls
+        found = _fit(ProbitPosterior(forward, planet, absent, box), seed, settings, start)
+        calls += found.forward_calls
+        return found
+
+    found = widened(fitted, forward.systems, planet)
+    return replace(found, forward_calls=calls, seconds=perf_counter() - started)
 
 
 def _fit(
@@ -167,7 +184,7 @@ def _fit(
         if start is None:
             flow = PosteriorFlow(*laplace(posterior, seed), _shape(settings))
         else:
-            flow = _started(posterior.coordinates(start), _shape(settings), generator)
+            flow = flow_like(posterior.coordinates(start), _shape(settings), generator)
     history = _maximise(flow, posterior, settings, generator)
     return _checked(flow, posterior, seed, settings, generator, history)
 
@@ -217,26 +234,6 @@ def _normal(n: int, posterior: ProbitPosterior, generator: torch.Generator) -> T
     return torch.randn(n, posterior.dimension, generator=generator, dtype=torch.float64)
 
 
-def _started(z: Tensor, shape: dict[str, int], generator: torch.Generator) -> PosteriorFlow:
-    """A flow fitted to samples ``z`` (n, dimension) by maximum likelihood."""
-    floor = _LEAST_VARIANCE * torch.eye(z.shape[1], dtype=torch.float64)
-    flow = PosteriorFlow(z.mean(dim=0), torch.cov(z.T).reshape(floor.shape) + floor, shape)
-    optimizer = torch.optim.Adam(flow.parameters(), lr=_START_RATE)
-    for _ in range(_START_STEPS):
-        rows = torch.randint(len(z), (_START_BATCH,), generator=generator)
-        optimizer.zero_grad()
-        (-flow(z[rows]).mean()).backward()
-        _step(flow, optimizer)
-    return flow
-
-
-def _step(flow: PosteriorFlow, optimizer: torch.optim.Optimizer) -> None:
-    """One step along a gradient of bounded length; none where it is not finite."""
-    length = nn.utils.clip_grad_norm_(flow.parameters(), _LARGEST_GRADIENT)
-    if torch.isfinite(length):
-        optimizer.step()
-
-
 def _maximise(
     flow: PosteriorFlow,
     posterior: ProbitPosterior,
@@ -258,7 +255,7 @@ def _maximise(
         bound = _bound(flow, posterior, base, float(power))
         optimizer.zero_grad()
         (-bound).backward()
-        _step(flow, optimizer)
+        bounded_step(flow, optimizer)
         schedule.step()
         history[step] = bound.item() + posterior.log_share
         with torch.no_grad():
@@ -297,3 +294,97 @@ def _known(posterior: ProbitPosterior, draws: Tensor) -> tuple[Tensor, Tensor]:
             "fitted flow, expected nearly all; check the planet's mass and its prior box"
         )
     return log_likelihood, good
+
+
+@dataclass(frozen=True)
+class Variational:
+    """The fit of a flow as a method of :mod:`arielflow.retrieval.planets`.
+
+    Attributes
+    ----------
+    settings : of the fit
+    start : posterior dataset of an amortised flow to start from
+    """
+
+    settings: VariationalSettings = VariationalSettings()
+    start: xr.Dataset | None = None
+
+    variables: ClassVar[tuple[str, ...]] = (
+        *("elbo", "elbo_error", "log_evidence", "log_evidence_error", "sampling_efficiency"),
+        *("pareto_shape", "likelihood_calls", "seconds", "retrieved", "fault", "warning"),
+    )
+    fit_checked: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
+
+    def retrieve(self, attempt: Attempt) -> VariationalResult:
+        """Retrieve a planet, see :func:`fit_variational`."""
+        found = fit_variational(
+            attempt.forward,
+            attempt.planet,
+            seed=attempt.seed,
+            settings=self.settings,
+            start=self._samples(attempt.name),
+        )
+        if found.warning:
+            log.warning("%s: %s", attempt.name, found.warning)
+        return found
+
+    def _samples(self, name: str) -> np.ndarray | None:
+        """Samples to start from; what stands in for a planet that was not seen is no such place."""
+        if self.start is None:
+            return None
+        own = self.start.sel(planet=name)
+        return own["theta"].values if own["retrieved"] else None
+
+    def attributes(self) -> dict[str, Any]:
+        """Settings of the fit, and what it starts from."""
+        start = "laplace" if self.start is None else "samples"
+        return {"started_from": start, **options(self.settings)}
+
+
+def variational_posteriors(
+    edition: Edition,
+    planets: xr.Dataset,
+    *,
+    physics: PhysicsSettings,
+    seed: int,
+    settings: VariationalSettings | None = None,
+    n_samples: int = 4000,
+    start: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """Fit a flow to every planet of a dataset.
+
+    Parameters
+    ----------
+    edition, planets, physics, seed
+        As of :func:`arielflow.retrieval.planets.retrieve_planets`.
+    settings
+        Of the fit.
+    n_samples
+        Equally weighted samples per planet; takes the place of the settings' own.
+    start
+        Posterior dataset of an amortised flow for these planets, to start from.
+
+    Returns
+    -------
+    xarray.Dataset
+        Posterior dataset with ``elbo``, ``log_evidence``, their errors, ``sampling_efficiency``,
+        ``pareto_shape`` (NaN without a retrieval), ``likelihood_calls``, ``seconds`` [s],
+        ``retrieved`` (0 or 1), ``fault`` and ``warning`` (empty if there is none), each (planet,).
+
+    Raises
+    ------
+    ArielflowError
+        The forward model cannot be had for these planets, or ``start`` is not of these.
+    """
+    names = [str(name) for name in planets["planet"].values]
+    if start is not None and [str(name) for name in start["planet"].values] != names:
+        raise ArielflowError(
+            f"start posterior: its {start.sizes['planet']} planets are not the {len(names)} asked "
+            "for, in their order; sample it for the same planets"
+        )
+    own = options(settings or VariationalSettings()) | {"n_samples": n_samples}
+    method = Variational(VariationalSettings(**own), start)
+    return retrieve_planets(
+        edition, planets, method, physics=physics, seed=seed, n_samples=n_samples
+    )

@@ -152,7 +152,7 @@ def _run_truth_job(
     # Outside the guard: where the forward model cannot be had, the planet is not at fault.
     forward = ForwardModel(edition_model(edition, physics), planet)
     try:
-        result = retrieve(forward, planet, 0, seed=seed, settings=settings)
+        result = retrieve(forward, 0, seed=seed, settings=settings)
     except ArielflowError as error:
         return str(error)
     _save_truth(result, planet, job, seed, path)

@@ -12,7 +12,7 @@ from arielflow.core.schema import Quality, auxiliary_values
 from arielflow.data.quality.findings import Finding, Span, in_words, inside, judged
 from arielflow.data.quality.units import ABUNDANCE_UNITS, FRACTION_UNITS, OTHER_UNITS
 from arielflow.editions.base import AuxiliaryColumn, Edition, Parameter
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     ASTRONOMICAL_UNIT_M,
     DAY_S,
     GRAVITATIONAL_CONSTANT,

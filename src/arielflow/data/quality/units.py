@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from arielflow.physics.system import (
+from arielflow.physics.systems import (
     ASTRONOMICAL_UNIT_M,
     DAY_S,
     JUPITER_MASS_KG,

@@ -29,7 +29,7 @@ from arielflow.models.base import EstimatorConfig, PosteriorEstimator
 from arielflow.models.features import PlanetTensors, planet_tensors
 from arielflow.models.network_file import load_network, save_network
 from arielflow.models.training import TrainingSettings, train
-from arielflow.physics.system import JUPITER_RADIUS_M, SOLAR_RADIUS_M
+from arielflow.physics.systems import JUPITER_RADIUS_M, SOLAR_RADIUS_M
 from arielflow.settings.base import Dropout, Rows, Widths
 
 _PASSES_AT_ONCE = 20_000
