@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,8 @@ _FILE = re.compile(
     r"[\w./-]*[\w/]|(?:[\w-]+/)*[\w-]+\.(?:py|smk))(?![\w*<{$…]|/[*<{…])"
 )
 _DOTTED = re.compile(r"(?<![\w./-])arielflow(?:\.[A-Za-z_]\w*)+")
+# Roles of docstrings: what they name in lower case before a dot is a module.
+_ROLE = re.compile(r":(?:class|func|meth|mod):`~?([a-z]\w*)\.[\w.]+`")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 # Folders that users fill, images that they build, and a module that a test wants not to be there.
 _ELSEWHERE = ("data/adc20", "data/wfc3_hela")
@@ -271,5 +274,7 @@ def _resolves(dotted: str) -> bool:
 
 @pytest.mark.parametrize("path", _texts(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_modules_that_texts_and_code_name_are_there(path: Path) -> None:
-    names = set(_DOTTED.findall(path.read_text())) - _UNREAL
+    text = path.read_text()
+    names = set(_DOTTED.findall(text)) - _UNREAL
     assert not {name for name in names if not _resolves(name)}
+    assert all(find_spec(module) for module in set(_ROLE.findall(text)))
