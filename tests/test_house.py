@@ -217,6 +217,7 @@ _FILE = re.compile(
     r"[\w./-]*[\w/]|(?:[\w-]+/)*[\w-]+\.(?:py|smk))(?![\w*<{$…]|/[*<{…])"
 )
 _DOTTED = re.compile(r"(?<![\w./-])arielflow(?:\.[A-Za-z_]\w*)+")
+_FROM = re.compile(r"^\s*from (arielflow[\w.]*) import (\w+(?:, \w+)*)", re.MULTILINE)
 # Roles of docstrings: what they name in lower case before a dot is a module.
 _ROLE = re.compile(r":(?:class|func|meth|mod):`~?([a-z]\w*)\.[\w.]+`")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -276,5 +277,7 @@ def _resolves(dotted: str) -> bool:
 def test_modules_that_texts_and_code_name_are_there(path: Path) -> None:
     text = path.read_text()
     names = set(_DOTTED.findall(text)) - _UNREAL
+    for module, things in _FROM.findall(text):
+        names |= {f"{module}.{thing}" for thing in things.split(", ")}
     assert not {name for name in names if not _resolves(name)}
     assert all(find_spec(module) for module in set(_ROLE.findall(text)))
