@@ -29,7 +29,8 @@ from arielflow.physics.forward import (
     fingerprint,
     transmission_model,
 )
-from arielflow.physics.nodes import build_nodes, write_nodes
+from arielflow.physics.node_selection import build_nodes
+from arielflow.physics.nodes import write_nodes
 from arielflow.plotting import fitted_spectra, residual_distributions, residuals_by_wavelength
 from arielflow.retrieval.best_fit import FitSettings, maximum_a_posteriori
 

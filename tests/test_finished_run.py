@@ -97,17 +97,18 @@ def test_a_damaged_submission_is_neither_shown_nor_listed(finished: Path) -> Non
 TRAINING = {"simulate_dataset", "ingest", "split_planets", "train_model", "train_representation"}
 
 
+# tests/test_triggers.py has a module of every package; this is what Snakemake makes of it.
 @pytest.mark.parametrize(
     ("module", "rerun", "kept"),
     [
-        ("scoring/official.py", {"score_model", "leaderboard"}, TRAINING | {"sample_posterior"}),
-        ("submission.py", {"submit"}, TRAINING | {"sample_posterior", "score_model"}),
         (
-            "models/ensemble.py",
-            {"sample_posterior", "sample_prior", "score_model", "calibrate_model"},
-            TRAINING,
+            "evaluation/official.py",
+            {"score_model", "leaderboard", "report"},
+            TRAINING | {"sample_posterior"},
         ),
+        ("models/ensemble.py", {"sample_posterior", "score_model", "calibrate_model"}, TRAINING),
         ("physics/rayleigh.py", {"simulate_dataset", "score_model", "train_model"}, set()),
+        ("report/sections.py", {"report"}, TRAINING | {"sample_posterior", "score_model"}),
     ],
 )
 def test_an_edit_reruns_what_it_touches(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -204,3 +207,85 @@ def test_families_and_editions_are_the_files_that_exist() -> None:
 def test_scripts_stay_thin() -> None:
     for script in (ROOT / "workflow/scripts").glob("*.py"):
         assert len(script.read_text().splitlines()) <= 25, script.name
+
+
+# Names in texts: of files, seen from the root of the checkout or from the text itself, and of
+# modules with what is in them. In code only comments and docstrings are looked at.
+_TEXTS = ("*.md", "*.yaml", "*.yml", "*.smk", "*.rst", "Makefile", "Snakefile", "Containerfile")
+_FILE = re.compile(
+    r"(?<![\w./{}<>~$*-])(?:\./)?((?:src|workflow|docs|config|data|tests|benchmarks|\.ci|\.github)/"
+    r"[\w./-]*[\w/]|(?:[\w-]+/)*[\w-]+\.(?:py|smk))(?![\w*<{$…]|/[*<{…])"
+)
+_DOTTED = re.compile(r"(?<![\w./-])arielflow(?:\.[A-Za-z_]\w*)+")
+_FROM = re.compile(r"^\s*from (arielflow[\w.]*) import (\w+(?:, \w+)*)", re.MULTILINE)
+# Roles of docstrings: what they name in lower case before a dot is a module.
+_ROLE = re.compile(r":(?:class|func|meth|mod):`~?([a-z]\w*)\.[\w.]+`")
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+# Folders that users fill, images that they build, and a module that a test wants not to be there.
+_ELSEWHERE = ("data/adc20", "data/wfc3_hela")
+_UNREAL = {"arielflow.tar", "arielflow.sif", "arielflow.nonsense"}
+# What the recipes of CONTRIBUTING.md add.
+_ELSEWHERE += (
+    "src/arielflow/models/families/neighbours.py",
+    "src/arielflow/editions/toy.py",
+    "src/arielflow/exploration/mean_depths.py",
+    "workflow/scripts/mean_depths.py",
+)
+_UNREAL |= {"arielflow.exploration.mean_depths", "arielflow.exploration.mean_depths.mean_depths"}
+
+
+def _texts() -> list[Path]:
+    places = [ROOT, *(ROOT / name for name in (".github", "config", "data", "docs", "workflow"))]
+    found = [path for pattern in _TEXTS for path in ROOT.glob(pattern)]
+    found += [path for place in places[1:] for kind in _TEXTS for path in place.rglob(kind)]
+    code = ("src", "tests", "benchmarks", "workflow", ".ci")
+    return sorted({*found, *(path for name in code for path in (ROOT / name).rglob("*.py"))})
+
+
+def _prose(path: Path) -> str:
+    """A text, or the comments and docstrings of code."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        return text
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    words = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+    return "\n".join([*words, *(ast.get_docstring(node) or "" for node in nodes)])
+
+
+def _there(name: str, beside: Path) -> bool:
+    return name.startswith(_ELSEWHERE) or (ROOT / name).exists() or (beside / name).exists()
+
+
+@pytest.mark.parametrize("path", _texts(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_that_texts_name_are_there(path: Path) -> None:
+    text = _prose(path)
+    names = set(_FILE.findall(text))
+    if path.suffix == ".md":
+        names |= {name for name in _LINK.findall(text) if "://" not in name}
+    assert not {name for name in names if not _there(name, path.parent)}
+
+
+def _resolves(dotted: str) -> bool:
+    """Whether a dotted name is a module, or something that a module names in its code."""
+    place = SOURCE
+    for part in dotted.split(".")[1:]:
+        if (place / part).is_dir():
+            place /= part
+        elif (place / f"{part}.py").is_file():
+            place = place / f"{part}.py"
+        else:
+            code = place if place.suffix else place / "__init__.py"
+            return re.search(rf"\b{part}\b", code.read_text()) is not None
+    return True
+
+
+@pytest.mark.parametrize("path", _texts(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_that_texts_and_code_name_are_there(path: Path) -> None:
+    text = path.read_text()
+    names = set(_DOTTED.findall(text))
+    for module, things in _FROM.findall(text):
+        names |= {f"{module}.{thing}" for thing in things.split(", ")}
+    assert not {name for name in names - _UNREAL if not _resolves(name)}
+    assert all(find_spec(module) for module in set(_ROLE.findall(text)))

@@ -20,6 +20,7 @@ from arielflow.models.families import flow, mc_dropout
 from arielflow.models.features import context_features, planet_tensors
 
 FAST = {"epochs": 3, "batch_size": 64, "learning_rate": 2e-3}
+# For the families whose default settings take long.
 SETTINGS = {
     "bnn": {"context_width": 16, "embedding": 8, "weight_draws": 4, "training": FAST},
     "cvae": {"width": 16, "blocks": 1, "context_width": 16, "latent": 3, "training": FAST},
@@ -33,7 +34,7 @@ SETTINGS = {
 @pytest.fixture(scope="module", params=FAMILIES)
 def trained(request, simulated, tmp_path_factory):
     """Family, trained estimator and its folder."""
-    estimator = make_estimator(request.param, SETTINGS[request.param])
+    estimator = make_estimator(request.param, SETTINGS.get(request.param))
     parts = simulated.isel(planet=slice(0, 240)), simulated.isel(planet=slice(240, 300))
     history = estimator.fit(*parts, seed=4)
     assert list(history.columns) == ["epoch", "train_loss", "valid_loss"]

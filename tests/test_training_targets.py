@@ -187,7 +187,7 @@ _TRAIN = """
 import json, os, sys
 from pathlib import Path
 import torch
-from arielflow import training
+from arielflow.models import training
 from arielflow.runs.job import job
 from arielflow.models.member import train_member
 torch.set_num_threads(1)

@@ -45,11 +45,14 @@ def command(*arguments: str) -> list[str]:
 def snakemake(
     folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess:
-    """Run Snakemake to its end in a folder, with more in its environment if given."""
+    """Run Snakemake to its end in a folder, with more in its environment if given.
+
+    The package that it uses is the folder's own, so that an edit of that one counts.
+    """
     return subprocess.run(
         command(*arguments),
         cwd=folder,
-        env=ENVIRONMENT | (environment or {}),
+        env=ENVIRONMENT | {"PYTHONPATH": str(folder / "src")} | (environment or {}),
         capture_output=True,
         text=True,
         timeout=3600,  # a cluster of busy processors: seen to take 1600 s

@@ -15,6 +15,8 @@ _ROOT = Path(__file__).parents[1]
 _AROUND = "arielflow.runs"
 _FROM = re.compile(r"^\s*from (arielflow[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 _IMPORT = re.compile(r"^\s*import (arielflow[\w.]*)", re.MULTILINE)
+# What only a type checker imports computes nothing.
+_FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:(?:[ \t][^\n]*)?\n)+", re.MULTILINE)
 
 
 @cache
@@ -51,14 +53,16 @@ def code_digest(*names: str) -> str:
 
 @cache
 def imported(file: Path) -> list[str]:
-    """Modules of arielflow that a source file imports, wherever in it, ``arielflow.runs`` aside.
+    """Modules of arielflow that a source file imports anywhere in it.
+
+    ``arielflow.runs`` and imports for a type checker alone are left out.
 
     Parameters
     ----------
     file
         A module of arielflow, or a script.
     """
-    text, names = file.read_text(), []
+    text, names = _FOR_TYPES.sub("", file.read_text()), []
     for module, things in _FROM.findall(text):
         names.append(module)
         names += [f"{module}.{name}" for name in re.findall(r"(\w+)(?: as \w+)?", things)]

@@ -7,7 +7,11 @@ from importlib import import_module
 from arielflow.core.errors import ArielflowError
 from arielflow.editions.base import Edition
 
-NAMES = ("adc2022", "adc2023", "wfc3")
+NAMES = (
+    "adc2022",
+    "adc2023",
+    "wfc3",
+)
 
 
 def get_edition(name: str) -> Edition:

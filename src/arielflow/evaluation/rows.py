@@ -28,7 +28,9 @@ def score_posterior(
     members: Sequence[str] = (),
     device: str = "auto",
 ) -> pd.DataFrame:
-    """Scores of one posterior, a row a planet; see :func:`scoring.leaderboard.score_planets`.
+    """Scores of one posterior, one row per planet.
+
+    See :func:`arielflow.evaluation.leaderboard.score_planets`.
 
     Parameters
     ----------

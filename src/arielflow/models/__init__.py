@@ -18,7 +18,14 @@ log = logging.getLogger(__name__)
 FAILED = "failed.json"
 """In a member's folder in place of a model: why its training failed."""
 
-FAMILIES = ("bnn", "cvae", "flow", "flow_matching", "mc_dropout", "random_forest")
+FAMILIES = (
+    "bnn",
+    "cvae",
+    "flow",
+    "flow_matching",
+    "mc_dropout",
+    "random_forest",
+)
 
 
 def _estimator_class(family: str) -> type[PosteriorEstimator]:

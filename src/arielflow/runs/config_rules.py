@@ -21,7 +21,11 @@ _TAKEN = {
     "tuning": "a folder of the run",
 }
 _ENDS = ("_importance", "_importance_fallback")
-_N_BINS = {"adc2022": 52, "adc2023": 52, "wfc3": 13}
+_N_BINS = {
+    "adc2022": 52,
+    "adc2023": 52,
+    "wfc3": 13,
+}
 # Snakemake plans some hundred a second.
 _MOST_JOBS = 10_000
 

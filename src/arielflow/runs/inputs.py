@@ -49,7 +49,7 @@ def expand_paths(config: dict[str, Any]) -> None:
     Parameters
     ----------
     config
-        A configuration without faults (:func:`arielflow.core.config.config_faults`).
+        A configuration without faults (:func:`arielflow.runs.config_faults.config_faults`).
     """
     dataset, physics, simulation = (config[key] for key in ("dataset", "physics", "simulation"))
     for key in ("path", "test_path"):
