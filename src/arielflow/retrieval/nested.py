@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from arielflow.core.samples import resample
 from arielflow.core.seeds import fingerprint
 from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box, touches_cut
+from arielflow.settings.nested import NestedSettings
 
 log = logging.getLogger(__name__)
 
@@ -36,26 +37,6 @@ _REPORT_SECONDS = 1.0
 _CHECKPOINT_SECONDS = 30.0
 # A run of a planet takes some 80 calls a live point; one that has made so many does not end.
 _MOST_CALLS, _MOST_CALLS_PER_LIVE_POINT = 500_000, 1000
-
-
-@dataclass(frozen=True)
-class NestedSettings:
-    """Settings of the nested sampler.
-
-    Attributes
-    ----------
-    n_live : live points
-    n_effective : effective samples at which sampling stops
-    n_batch : likelihoods evaluated at once
-    n_networks : networks of nautilus' bounds
-    n_update : new live points after which a bound is fitted anew; rarer costs calls, saves time
-    """
-
-    n_live: int = 400
-    n_effective: int = 2500
-    n_batch: int = 512
-    n_networks: int = 1
-    n_update: int = 400
 
 
 @dataclass(frozen=True)
@@ -306,5 +287,5 @@ def _checkpoint(
 ) -> Path:
     names = ("transit_depth", "transit_depth_error", "auxiliary_value", "prior_low", "prior_high")
     values = [planets[name].values[planet] for name in names]
-    options = [seed, asdict(settings or NestedSettings()), version("nautilus-sampler")]
+    options = [seed, (settings or NestedSettings()).model_dump(), version("nautilus-sampler")]
     return folder / f"{fingerprint(*values, box, options)}.h5"

@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -116,7 +116,7 @@ def retrieve_planets(
         results = _in_processes(shared, parts, workers, progress)
     posterior = retrieved_posterior(chosen, results, n_samples, seed)
     posterior = with_fit_check(posterior, chosen, forward)
-    posterior.attrs |= retrieval_attributes(edition, planets, physics, seed, asdict(settings))
+    posterior.attrs |= retrieval_attributes(edition, planets, physics, seed, settings.model_dump())
     write_dataset(posterior, output)
     shutil.rmtree(state, ignore_errors=True)
     return posterior
@@ -180,7 +180,7 @@ def checkpoint_folder(
     Those of others, in folders beside it, are removed.
     """
     code = code_digest("arielflow.retrieval.nested", "arielflow.physics")
-    mark = fingerprint(model_fingerprint(edition, physics), code, seed, asdict(settings))
+    mark = fingerprint(model_fingerprint(edition, physics), code, seed, settings.model_dump())
     folder = Path(state) / mark[:16]
     others = {path.parent for path in folder.parent.glob(f"{'[0-9a-f]' * 16}/*.h5")}
     drop_stale(sorted(others), {folder}, "another call's settings, opacities or code")

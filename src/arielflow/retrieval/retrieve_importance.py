@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from arielflow.retrieval.planets import (
     retrieval_attributes,
     retrieved_posterior,
 )
+from arielflow.settings.importance import FallbackSettings
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +34,8 @@ _MAX_ATTEMPTS = 3
 _EXTRAS = ("log_evidence_error", "sampling_efficiency", "pareto_shape")
 
 
-@dataclass(frozen=True)
-class Fallback:
-    """When nested sampling takes over from importance sampling.
-
-    Attributes
-    ----------
-    efficiency : below this sampling efficiency
-    pareto_shape : above this shape of the weights' tail
-    """
-
-    efficiency: float = 0.05
-    pareto_shape: float = 0.7
+class Fallback(FallbackSettings):
+    """When nested sampling takes over from importance sampling."""
 
     def needed(self, result: ImportanceResult | str) -> bool:
         """The planet's importance sampling failed or cannot be trusted."""
@@ -131,10 +121,10 @@ def importance_posteriors(
         retrieved_posterior(planets, results, n_samples, seed, extras=_EXTRAS)
         for results in (weighted, final)
     )
-    own = {f"fallback_{name}": value for name, value in asdict(fallback).items()}
+    own = {f"fallback_{name}": value for name, value in fallback.model_dump().items()}
     for posterior in (first, second):
         posterior.attrs |= retrieval_attributes(
-            edition, planets, physics, seed, asdict(settings) | own
+            edition, planets, physics, seed, settings.model_dump() | own
         )
     return first, describe(second.assign(fallen_back=("planet", np.array(fallen, dtype=np.int8))))
 

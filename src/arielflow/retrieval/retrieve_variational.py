@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
 
 import numpy as np
 import xarray as xr
@@ -72,7 +71,7 @@ def variational_posteriors(
     ArielflowError
         The forward model cannot be had for these planets, or ``start`` is not of these.
     """
-    settings = replace(settings or VariationalSettings(), n_samples=n_samples)
+    settings = (settings or VariationalSettings()).model_copy(update={"n_samples": n_samples})
     names = [str(name) for name in planets["planet"].values]
     if start is not None and [str(name) for name in start["planet"].values] != names:
         raise ArielflowError(
@@ -110,7 +109,7 @@ def variational_posteriors(
     by_planet["warning"] = warned
     posterior = posterior_dataset(planets, theta)
     posterior = describe(posterior.assign({k: ("planet", v) for k, v in by_planet.items()}))
-    own = {"started_from": "laplace" if start is None else "samples", **asdict(settings)}
+    own = {"started_from": "laplace" if start is None else "samples", **settings.model_dump()}
     posterior.attrs |= retrieval_attributes(edition, planets, physics, seed, own)
     return posterior
 

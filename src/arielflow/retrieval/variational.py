@@ -27,6 +27,7 @@ from arielflow.retrieval.likelihood import touches_cut
 from arielflow.retrieval.posterior_flow import PosteriorFlow
 from arielflow.retrieval.probit import ProbitPosterior, laplace
 from arielflow.retrieval.variational_check import check_warning, weighted_draws
+from arielflow.settings.variational import VariationalSettings
 
 _MAX_ATTEMPTS = 3
 _LAST_RATE = 0.02
@@ -36,38 +37,6 @@ _AVERAGING = 0.98
 _START_STEPS, _START_BATCH, _START_RATE = 300, 256, 5e-3
 # Keeps the covariance of start samples invertible where they sit on a few points.
 _LEAST_VARIANCE = 1e-8
-
-
-@dataclass(frozen=True)
-class VariationalSettings:
-    """Settings of the fit and its check.
-
-    ``steps * batch + n_elbo + n_check`` and some 300 spectra are computed, somewhat fewer where
-    the check does not need all of its own.
-
-    Attributes
-    ----------
-    steps, batch : steps of Adam, and the spectra of each
-    learning_rate : at first; falls to a fiftieth along a cosine
-    annealed_share : the likelihood's power rises to one over this share of the steps
-    first_power : from this value, so that the flow spreads before it settles
-    layers, bins, hidden : coupling layers, bins of every spline, width of the layers' networks
-    n_elbo : draws of the fitted flow, from which the ELBO is estimated
-    n_check : draws of other proposals, which find what the flow misses
-    n_samples : samples kept of the weighted draws
-    """
-
-    steps: int = 200
-    batch: int = 24
-    learning_rate: float = 1e-2
-    annealed_share: float = 0.2
-    first_power: float = 0.3
-    layers: int = 4
-    bins: int = 8
-    hidden: int = 32
-    n_elbo: int = 512
-    n_check: int = 3600
-    n_samples: int = 4000
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ def weighted_draws(
     box = Box(np.zeros(posterior.dimension), np.ones(posterior.dimension))
     n_prior = n_check // 30
     n_round = (n_check - n_prior) // _ROUNDS
-    settings = ImportanceSettings(
+    # Not validated: what follows from n_check may lie outside the ranges for users.
+    settings = ImportanceSettings.model_construct(
         n_refined=2 * (n_round // 3),
         n_redrawn=max(n_round // 3, _LEAST_REDRAWN),
         rounds=_ROUNDS,

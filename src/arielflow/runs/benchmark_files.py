@@ -6,7 +6,8 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from arielflow.core.readers import guarded, read_results
+from arielflow.core.readers import guarded
+from arielflow.core.tables import read_results
 
 # What a job can ask a scheduler for besides threads, and the number of the attempt that asked.
 _REQUESTS = ("attempt", "gpu", "mem_mb", "nodes", "runtime", "tasks")
