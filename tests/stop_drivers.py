@@ -84,7 +84,7 @@ def importance_call(folder: Path) -> None:
             physics=physics_of(folder),
             seed=3,
             n_samples=200,
-            fallback=Fallback(efficiency=2),
+            fallback=Fallback(efficiency=1.0),
             state_folder=folder / "state",
         )
     write_dataset(fallback, folder / "out.nc")
