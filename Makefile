@@ -19,7 +19,7 @@ CONFIGURED = $(BIN)/python workflow/scripts/configured.py "$$CONFIG"
 export PYTHONHASHSEED := 0
 export CONFIG
 
-.PHONY: help install config-found run chemistry recover test test-cluster test-slow test-kills lint lock embedded-data benchmark clean distclean
+.PHONY: help install config-found run chemistry recover test test-cluster test-slow test-kills lint schema lock embedded-data benchmark clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,9 @@ lint: $(EQUIPPED)  ## ruff, snakefmt and snakemake's own linter
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+schema: $(INSTALLED)  ## write the configuration's schema and docs/settings.md anew from src/arielflow/settings
+	$(BIN)/python workflow/scripts/settings_pages.py
 
 lock: $(EQUIPPED)  ## write the locks anew from pyproject.toml, with hashes
 	$(PIP) pip-tools

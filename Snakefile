@@ -1,5 +1,5 @@
 from arielflow.runs import inputs
-from arielflow.runs.config_faults import settings_faults
+from arielflow.runs.config_faults import record_settings
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -9,8 +9,7 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
-schema = workflow.source_path("workflow/schemas/config.schema.yaml")
-if faults := inputs.run_faults(config, schema):
+if faults := inputs.run_faults(config):
     raise WorkflowError("\n".join(faults))
 
 
@@ -34,8 +33,7 @@ include: "workflow/rules/deliver.smk"
 # No rule: what waits for a rule's file, ancient or not, is not looked at for changes of its own when
 # that rule has to run.
 onstart:
-    if faults := settings_faults(config, f"{RUN}/settings.json", SETTINGS_CODE):
-        raise WorkflowError("\n".join(faults))
+    record_settings(config, f"{RUN}/settings.json")
 
 
 report: "workflow/report/workflow.rst"

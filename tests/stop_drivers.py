@@ -78,7 +78,7 @@ def importance_call(folder: Path) -> None:
         physics=physics_of(folder),
         seed=3,
         n_samples=200,
-        fallback=Fallback(efficiency=2),
+        fallback=Fallback(efficiency=1.0),
         nested=QUICK,
         state_dir=folder / "state",
     )

@@ -16,7 +16,7 @@ from arielflow.chemistry.network import (
     read_reactions,
 )
 from arielflow.chemistry.run import compress_network, network_of, parts, solve_clouds
-from arielflow.chemistry.solver import YEAR_S, Times, initial_abundances, solve
+from arielflow.chemistry.solver import YEAR_S, initial_abundances, solve
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset, write_table
 from arielflow.report.chemistry_page import write_chemistry_page
@@ -150,8 +150,9 @@ def test_bad_input_is_told(network, compressed, tmp_path) -> None:
         read_reactions(tmp_path / "none.csv")
     with pytest.raises(ArielflowError, match="finite and not negative"):
         solve(network, np.full(32, -1.0), np.array([1.0, 2.0]))
-    with pytest.raises(ArielflowError, match="is not after first_yr"):
-        Times(first_yr=10, last_yr=1).values()
+    sizes = {"n_train": 1, "n_valid": 1, "n_test": 1}
+    with pytest.raises(ArielflowError, match=r"chemistry.times: .*is not after first_yr"):
+        solve_clouds({"times": {"first_yr": 10, "last_yr": 1}} | sizes, seed=1)
     with pytest.raises(ArielflowError, match=r"chemistry.conditions: .*valid settings are"):
         network_of({"conditions": {"temperature_k": 1e5}})
     with pytest.raises(ArielflowError, match=r"expected \(cloud, 32\)"):

@@ -172,8 +172,8 @@ def test_planets_through_the_forward_model(
             physics=physics,
             seed=5,
             n_samples=1200,
-            settings=ImportanceSettings(n_proposal=500, n_refined=500, rounds=5, most_draws=0),
-            fallback=Fallback(efficiency=0.0, pareto_shape=np.inf),
+            settings=ImportanceSettings(n_proposal=500, n_refined=500, rounds=5, most_draws=100),
+            fallback=Fallback(efficiency=0.0, pareto_shape=1e9),
         )
 
     whole, fallback = run(planets)

@@ -13,8 +13,8 @@ import pytest
 from test_cli import run
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.readers import read_csv
 from arielflow.core.schema import auxiliary_values
+from arielflow.core.tables import read_csv
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.data.spectrum_table import compute_spectra
 from arielflow.editions import get_edition

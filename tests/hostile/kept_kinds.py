@@ -14,8 +14,9 @@ import xarray as xr
 from kinds import Kind, same
 
 from arielflow.core.files import write_dataset, write_json, write_table
-from arielflow.core.readers import read_json_object, read_results
+from arielflow.core.readers import read_json_object
 from arielflow.core.schema import open_dataset
+from arielflow.core.tables import read_results
 from arielflow.data.splits import read_split
 from arielflow.models import load_estimator, make_estimator
 from arielflow.physics.cia import read_hitran_cia

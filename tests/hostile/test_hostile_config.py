@@ -13,14 +13,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from arielflow.cli.check_settings import checked_settings
 from arielflow.core.config import read_config
 from arielflow.core.errors import ArielflowError
 from arielflow.runs.config_faults import config_faults
 from arielflow.runs.inputs import run_faults
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 DEFAULT = read_config(ROOT / "config.yaml")
 Place = tuple[str | int, ...]
 
@@ -81,9 +79,7 @@ SIGNED = {("importance", "fallback", "pareto_shape")}
 def _faults(config: dict[Any, Any]) -> list[str]:
     """Whatever the checks of a run's start find, as lines that fit a screen."""
     start = time.process_time()
-    faults = config_faults(config, SCHEMA)
-    if not faults:
-        faults = checked_settings(config)[1] or run_faults(deepcopy(config), SCHEMA)
+    faults = config_faults(config) or run_faults(deepcopy(config))
     assert time.process_time() - start < MOST_SECONDS
     assert isinstance(faults, list)
     for fault in faults:

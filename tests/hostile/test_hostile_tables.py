@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.readers import numeric_column, read_csv
+from arielflow.core.tables import numeric_column, read_csv
 
 LONGEST_LINE = 600
 PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")

@@ -1,18 +1,16 @@
 # Names and small look-ups that the rules share; nothing here reads data.
 from arielflow.core.code import code_digest, imported
-
-EDITIONS_WITHOUT_SUBMISSION = ("wfc3",)
+from arielflow.settings.editions import FACTS
+from arielflow.settings.families import family_config
+from arielflow.settings.run import model_spec
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 RUN = f"results/{config['run']}"
 EDITION = config["edition"]
 # Editions and families are imported by their names, which no import statement shows.
 EDITION_CODE = f"arielflow.editions.{EDITION}"
-SETTINGS_CODE = code_digest(
-    "arielflow.cli.check_settings", "arielflow.models", "arielflow.editions"
-)
 MODELS = config["models"]
-TRAINED = [m for m in MODELS if not config["model_settings"].get(m, {}).get("members_of")]
+TRAINED = [m for m in MODELS if not model_spec(config, m)["members_of"]]
 # Rows made from a model's posteriors through the forward model.
 IMPORTANCE = [
     f"{model}_importance{suffix}"
@@ -54,7 +52,7 @@ PHYSICS = {
 OPACITY_FILES = [f"{RUN}/opacities.json"] + ([PHYSICS["opacities"]] if BUILTIN else [])
 PHYSICS_FILES = OPACITY_FILES + ([PHYSICS["nodes"]] if FAST else [])
 SPLITS = ["train", "test"] + (["observed"] if OBSERVED else [])
-SUBMITTED = EDITION not in EDITIONS_WITHOUT_SUBMISSION
+SUBMITTED = FACTS[EDITION].submitted
 SUBMISSION_FILES = (
     [f"{RUN}/submission/{config['submission']['model']}.hdf5"]
     + ([f"{RUN}/submission/{config['submission']['model']}.csv"] if EDITION == "adc2022" else [])
@@ -85,18 +83,7 @@ def growing(first):
 
 def model_settings(name):
     """Settings of a model of the run, with the defaults for what is left out."""
-    defaults = {
-        "family": name,
-        "members": 1,
-        "members_of": None,
-        "planets": "dataset",
-        "folds": False,
-        "mixing": "uniform",
-        "processes": 1,
-        "nodes": 1,
-        "settings": {},
-    }
-    return defaults | config["model_settings"].get(name, {})
+    return model_spec(config, name)
 
 
 def placement(name):
@@ -128,7 +115,8 @@ def training_set(name):
 
 def annotated_files(name):
     """Planets, split and traces for a model that learns from traces."""
-    if model_settings(name)["settings"].get("targets", "fm") == "fm":
+    settings = model_settings(name)
+    if not family_config(settings["family"])(**settings["settings"]).needs_traces:
         return []
     return [f"{RUN}/ingested/{file}" for file in ("train.nc", "train_split.csv", "train_traces.nc")]
 

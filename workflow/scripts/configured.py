@@ -11,7 +11,7 @@ line, *command = sys.argv[1:]
 try:
     files = config_files(line)
     config = read_config("config.yaml", *files)
-    faults = run_faults(config, "workflow/schemas/config.schema.yaml")
+    faults = run_faults(config)
 except ArielflowError as error:
     faults = [str(error)]
 if faults:

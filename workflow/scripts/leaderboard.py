@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from arielflow.core.files import write_table
-from arielflow.core.readers import read_results
+from arielflow.core.tables import read_results
 from arielflow.editions import get_edition
 from arielflow.evaluation.leaderboard import ks_by_target, leaderboard
 from arielflow.runs.job import job

@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import Field
 from torch import Tensor, nn
 from torch.func import jvp
 from torchdiffeq import odeint
@@ -33,8 +32,8 @@ from arielflow.core.seeds import fingerprint
 from arielflow.models.description import model_guard, read_description, write_description
 from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks.residual import ResidualMLP
-from arielflow.models.training import TrainingSettings, train
-from arielflow.settings.base import Blocks, StrictSettings, Width
+from arielflow.models.training import train
+from arielflow.settings.chemistry import CompressionSettings
 
 _DESCRIPTION = "compressed.json"
 _WEIGHTS = "network.safetensors"
@@ -42,29 +41,6 @@ _WEIGHTS = "network.safetensors"
 _SMALLEST_SCALE = 0.05
 # A reaction slower than this leaves no trace within the unit of time.
 _INERT_RATE = 1e-3
-
-
-class CompressionSettings(StrictSettings):
-    """Settings.
-
-    Attributes
-    ----------
-    n_latent : latent species
-    width, blocks : of encoder and decoder
-    reconstruction, derivative, trajectory, sparsity : weights of the losses; of the sum of rates
-    training : of the optimisation, a row being a whole trajectory
-    """
-
-    n_latent: int = Field(6, ge=2, le=1024)
-    width: Width = 64
-    blocks: Blocks = 1
-    reconstruction: float = Field(1.0, ge=0, le=1e6)
-    derivative: float = Field(0.02, ge=0, le=1e6)
-    trajectory: float = Field(1.0, ge=0, le=1e6)
-    sparsity: float = Field(1e-4, ge=0, le=1e6)
-    training: TrainingSettings = TrainingSettings(
-        epochs=140, batch_size=16, learning_rate=5e-3, patience=140
-    )
 
 
 class LatentNetwork(nn.Module):

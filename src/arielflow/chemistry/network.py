@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from arielflow.core.errors import ArielflowError
-from arielflow.settings.base import StrictSettings
+from arielflow.settings.chemistry import Conditions
 
 REACTIONS = Path(__file__).with_name("reactions.csv")
 FORMS = ("arrhenius", "cosmic_ray", "cosmic_ray_photon", "grain_surface")
@@ -30,21 +29,6 @@ _REFERENCE_TEMPERATURE_K = 300.0
 _REFERENCE_IONISATION_S = 1.3e-17
 _GRAIN_ALBEDO = 0.5
 _MOST_REACTANTS = {"arrhenius": 2, "cosmic_ray": 1, "cosmic_ray_photon": 1, "grain_surface": 2}
-
-
-class Conditions(StrictSettings):
-    """Physical state of the gas, constant in time; a dark cloud by default.
-
-    Attributes
-    ----------
-    temperature_k : of the gas [K]
-    density_cm3 : hydrogen nuclei per volume [cm^-3]
-    ionisation_s : ionisation rate of H2 by cosmic rays [s^-1]
-    """
-
-    temperature_k: float = Field(50.0, ge=10, le=300)
-    density_cm3: float = Field(1e4, gt=0, le=1e12)
-    ionisation_s: float = Field(1e-16, gt=0, le=1e-6)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import pandas as pd
 import xarray as xr
 
 from arielflow.chemistry.compressed import CompressedNetwork
-from arielflow.chemistry.network import Conditions, Network, read_reactions
-from arielflow.chemistry.solver import Times, trajectories
+from arielflow.chemistry.network import Network, read_reactions
+from arielflow.chemistry.solver import recorded_times, trajectories
 from arielflow.core.config import strict_settings
+from arielflow.settings.chemistry import Conditions, Times
 
 
 def network_of(settings: Mapping[str, Any]) -> Network:
@@ -32,7 +33,7 @@ def solve_clouds(settings: Mapping[str, Any], *, seed: int) -> xr.Dataset:
         A setting is out of range, or the solver gives up.
     """
     n_clouds = sum(settings[f"n_{name}"] for name in ("train", "valid", "test"))
-    times = strict_settings(Times, settings["times"], "chemistry.times").values()
+    times = recorded_times(strict_settings(Times, settings["times"], "chemistry.times"))
     return trajectories(network_of(settings), n_clouds, times, seed=seed)
 
 

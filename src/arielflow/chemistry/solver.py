@@ -6,12 +6,11 @@ from time import process_time
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 from scipy.integrate import solve_ivp
 
 from arielflow.chemistry.network import Network
 from arielflow.core.errors import ArielflowError
-from arielflow.settings.base import StrictSettings
+from arielflow.settings.chemistry import Times
 
 YEAR_S = 3.15576e7
 FLOOR = 1e-20
@@ -25,33 +24,9 @@ _CARBON_TO_OXYGEN = (0.2, 0.9)
 _ATOMIC_HYDROGEN = (1e-3, 0.3)
 
 
-class Times(StrictSettings):
-    """When a trajectory is recorded: logarithmic steps.
-
-    Attributes
-    ----------
-    first_yr, last_yr : since the start of the chemistry [yr]
-    number : of times
-    """
-
-    first_yr: float = Field(1.0, gt=0, le=1e12)
-    last_yr: float = Field(1e6, gt=0, le=1e12)
-    number: int = Field(31, ge=3, le=10_000)
-
-    def values(self) -> np.ndarray:
-        """The times (time,) [yr].
-
-        Raises
-        ------
-        ArielflowError
-            The last one is not the later one.
-        """
-        if self.last_yr <= self.first_yr:
-            raise ArielflowError(
-                f"chemistry.times: last_yr {self.last_yr:g} is not after first_yr "
-                f"{self.first_yr:g}; write the later one last"
-            )
-        return np.geomspace(self.first_yr, self.last_yr, self.number)
+def recorded_times(times: Times) -> np.ndarray:
+    """The times (time,) at which a trajectory is recorded [yr]."""
+    return np.geomspace(times.first_yr, times.last_yr, times.number)
 
 
 def initial_abundances(network: Network, n_clouds: int, seed: int) -> np.ndarray:

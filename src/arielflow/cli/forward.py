@@ -51,7 +51,7 @@ def spectrum(
 
     from arielflow.core.device import resolve_device
     from arielflow.core.files import write_table
-    from arielflow.core.readers import read_csv
+    from arielflow.core.tables import read_csv
     from arielflow.data.spectrum_table import compute_spectra
 
     table = read_csv(planets)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.readers import read_yaml, regular_file, shown
+from arielflow.core.readers import read_yaml, regular_file
+from arielflow.core.setting_faults import fault_lines
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-Settings = TypeVar("Settings", bound="BaseModel")
+Settings = TypeVar("Settings", bound=BaseModel)
 
 _LISTED = 5
-_LONGEST_NAME = 80
 
 
 def read_config(*paths: str | Path) -> dict[str, Any]:
@@ -73,50 +71,16 @@ def strict_settings(kind: type[Settings], settings: Mapping[str, Any], where: st
     settings
         As configured.
     where
-        Begins the message of a fault.
+        Begins the message of a fault: a place such as ``chemistry.times``, or a phrase.
 
     Raises
     ------
     ArielflowError
         A setting is unknown, of the wrong type or out of range; the message lists the valid ones.
     """
-    import pydantic  # not at the top: the Snakefile imports this module in every job
-
     try:
         return kind.model_validate(settings)
-    except pydantic.ValidationError as error:
-        valid = _setting_names(kind)
-        faults = [_setting_fault(fault, valid) for fault in error.errors()]
+    except ValidationError as error:
+        faults = fault_lines(error, kind, where)
         more = f"; and {len(faults) - _LISTED} more faults" if len(faults) > _LISTED else ""
-        raise ArielflowError(
-            f"{where}: {'; '.join(faults[:_LISTED])}{more}; valid settings are "
-            f"{', '.join(kind.model_fields)}"
-        ) from None
-
-
-def _setting_names(kind: type[BaseModel], prefix: str = "") -> list[str]:
-    """Names of all settings, those of parts with the part's name before them."""
-    names = []
-    for name, field in kind.model_fields.items():
-        names.append(prefix + name)
-        if hasattr(field.annotation, "model_fields"):
-            names += _setting_names(field.annotation, f"{prefix}{name}.")
-    return names
-
-
-def _setting_fault(fault: Mapping[str, Any], valid: list[str]) -> str:
-    """One fault that pydantic found, with what was found or the name that was meant."""
-    where = shown(".".join(map(str, fault["loc"])))
-    if fault["type"] == "value_error":
-        return f"{where}: {fault['ctx']['error']}".removeprefix(": ")
-    if fault["type"] != "extra_forbidden":
-        # YAML takes 1e-3 for a word.
-        hint = " (write 0.001 or 1.0e-3, not 1e-3)" if fault["type"] == "float_type" else ""
-        found = f"{fault['msg']}, found {shown(repr(fault['input']))}{hint}"
-        return f"{where}: {found}".removeprefix(": ")
-    last = str(fault["loc"][-1])
-    elsewhere = [name for name in valid if name.rpartition(".")[2] == last]
-    leaves = {name.rpartition(".")[2]: name for name in reversed(valid)}
-    close = get_close_matches(last[:_LONGEST_NAME], leaves, 1)
-    meant = elsewhere[:1] or [leaves[name] for name in close]
-    return f"{where} is no setting" + (f", did you mean {meant[0]}" if meant else "")
+        raise ArielflowError(f"{'; '.join(faults[:_LISTED])}{more}") from None

@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.readers import cell_numbers, listed, shown
+from arielflow.core.readers import listed, shown
 from arielflow.core.schema import MOLECULES
+from arielflow.core.tables import cell_numbers
 from arielflow.data.forward_models import Progress, edition_model, edition_molecules, fast_physics
 from arielflow.data.plausibility import PLAUSIBLE
 from arielflow.editions import Edition

@@ -9,10 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.readers import listed, read_csv
+from arielflow.core.readers import listed
 from arielflow.core.schema import (
     is_usable,
 )
+from arielflow.core.tables import read_csv
 from arielflow.editions.official_files import (
     PARAMETER_TABLE,
 )

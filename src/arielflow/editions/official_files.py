@@ -18,8 +18,9 @@ import xarray as xr
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import atomic_path, write_table
 from arielflow.core.hdf5 import PlainFile, open_plain
-from arielflow.core.readers import listed, numeric_column, read_csv, regular_file, shown
+from arielflow.core.readers import listed, regular_file, shown
 from arielflow.core.schema import Quality, trace_of
+from arielflow.core.tables import numeric_column, read_csv
 from arielflow.editions.base import Edition
 from arielflow.editions.trace_files import read_traces
 

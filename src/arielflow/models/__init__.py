@@ -12,20 +12,13 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import read_json_object, shown
 from arielflow.models.base import PosteriorEstimator, SpectrumRepresentation
 from arielflow.models.description import REMEDY, model_guard
+from arielflow.settings.families import FAMILIES
+from arielflow.settings.representations import REPRESENTATIONS
 
 log = logging.getLogger(__name__)
 
 FAILED = "failed.json"
 """In a member's folder in place of a model: why its training failed."""
-
-FAMILIES = (
-    "bnn",
-    "cvae",
-    "flow",
-    "flow_matching",
-    "mc_dropout",
-    "random_forest",
-)
 
 
 def _estimator_class(family: str) -> type[PosteriorEstimator]:
@@ -98,14 +91,6 @@ def load_members(members: Sequence[str | Path]) -> list[PosteriorEstimator]:
         )
     return [load_estimator(path) for path in kept]
 
-
-REPRESENTATIONS = {
-    "pca": ("pca", {}),
-    "autoencoder": ("autoencoder", {"kl_weight": 0.0}),
-    "variational_autoencoder": ("autoencoder", {}),
-    **{method: ("disentangled", {"method": method}) for method in ("factor", "fader", "poly")},
-}
-"""Family and settings of every representation, by the name that a configuration calls it."""
 
 _REPRESENTATION_FAMILIES = sorted({family for family, _ in REPRESENTATIONS.values()})
 

@@ -21,7 +21,7 @@ from arielflow.models.description import (
     read_description,
     write_description,
 )
-from arielflow.settings.base import StrictSettings
+from arielflow.settings.base import EstimatorConfig
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from arielflow.physics.forward import ForwardModel
-
-
-class EstimatorConfig(StrictSettings):
-    """Base of the models' settings."""
 
 
 class TrainedModel(ABC):
@@ -196,7 +192,8 @@ class PosteriorEstimator(TrainedModel):
         targets, auxiliaries
             Quantities of an edition's targets and auxiliary columns.
         """
-        return None
+        fault = self.config.misfit(targets, auxiliaries)
+        return fault and f"settings of model {self.family}: {fault}"
 
     def log_prob(
         self, planets: xr.Dataset, theta: np.ndarray, *, device: str = "auto"

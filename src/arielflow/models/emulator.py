@@ -15,26 +15,25 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import model_validator
 from torch import Tensor, nn
 
 from arielflow.core.code import code_digest
 from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import MOLECULES, target_index
 from arielflow.core.seeds import fingerprint
-from arielflow.models.base import EstimatorConfig, SpectrumEmulator
+from arielflow.models.base import SpectrumEmulator
 from arielflow.models.features import planet_tensors
 from arielflow.models.network_file import load_network, save_network
-from arielflow.models.training import TrainingSettings, train
+from arielflow.models.training import train
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import JUPITER_RADIUS_M, scale_height_m, surface_gravity_m_s2
-from arielflow.settings.base import Width, Widths
+from arielflow.settings.emulator import Config
 
 _WIDTHS = {"dense": (2048,) * 4, "convolution": (4096,) * 3}
 _CHANNELS = 256
@@ -42,31 +41,6 @@ _KERNEL = 3
 _N_SYSTEM_INPUTS = 3
 # Rows whose activations are held at once; bounds the memory of a large batch.
 _ROWS_AT_ONCE = 8192
-
-
-class Config(EstimatorConfig):
-    """Settings.
-
-    Attributes
-    ----------
-    architecture : ``dense`` layers, or a ``convolution`` over the vector of inputs before them
-    widths : of the dense layers; None for four of 2,048, or three of 4,096 after a convolution
-    channels : of the convolution, None for 256; not a setting of ``dense``
-    training : of the optimisation
-    """
-
-    architecture: Literal["dense", "convolution"] = "dense"
-    widths: Widths | None = None
-    channels: Width | None = None
-    training: TrainingSettings = TrainingSettings(
-        epochs=15, batch_size=128, learning_rate=5e-4, patience=15
-    )
-
-    @model_validator(mode="after")
-    def _applicable(self) -> Config:
-        if self.architecture == "dense" and self.channels is not None:
-            raise ValueError("channels is a setting of architecture convolution, not of dense")
-        return self
 
 
 class _Network(nn.Module):

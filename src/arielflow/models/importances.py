@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.readers import listed, numeric_column, read_csv
+from arielflow.core.readers import listed
+from arielflow.core.tables import numeric_column, read_csv
 from arielflow.models.description import REMEDY
 
 IMPORTANCES = "importances.csv"

@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -22,37 +21,12 @@ from arielflow.core.device import resolve_device
 from arielflow.core.errors import DivergedError
 from arielflow.models.distributed import ALONE, Processes
 from arielflow.models.training_state import StopBetweenBatches, TrainingState, leave_aside
-from arielflow.settings.base import Epochs, Rows, StrictSettings
+from arielflow.settings.training import TrainingSettings
 
 log = logging.getLogger(__name__)
 
 Loss = Callable[[str, Tensor, torch.Generator], Tensor]
 """Split (``train`` or ``valid``), row indices and a generator of noise, to a mean loss."""
-
-
-class TrainingSettings(StrictSettings):
-    """How a network is trained.
-
-    Attributes
-    ----------
-    epochs : most epochs
-    batch_size : rows a step
-    learning_rate, weight_decay : of AdamW
-    schedule : ``one_cycle`` or ``constant`` learning rate
-    patience : epochs without a better validation loss before stopping; None trains all epochs and
-        keeps the last weights instead of the best
-    clip_gradient : largest norm of the gradient, None for no limit
-    shuffle : draw the rows anew every epoch
-    """
-
-    epochs: Epochs = 100
-    batch_size: Rows = 512
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.0, ge=0, le=10)
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    patience: Epochs | None = 30
-    clip_gradient: float | None = Field(5.0, gt=0)
-    shuffle: bool = True
 
 
 class _Batches(IterableDataset):

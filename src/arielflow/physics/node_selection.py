@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,32 +24,13 @@ from arielflow.physics.systems import (
     surface_gravity_m_s2,
 )
 from arielflow.physics.transmission import TransmissionModel
+from arielflow.settings.nodes import NodeSettings
 
 log = logging.getLogger(__name__)
 
 _RIDGES = 10.0 ** np.arange(-8.0, -2.0)
 _HELD_OUT = 0.2
 _CHUNK = 100
-
-
-@dataclass(frozen=True)
-class NodeSettings:
-    """How nodes are made.
-
-    Attributes
-    ----------
-    tolerance : rms error of a bin [scale heights] below which no further wavelength is chosen
-    nodes_per_bin : most wavelengths chosen for a bin
-    n_select, n_fit, n_validation : planets to choose on, to fit the ridge on, to judge both on
-    seed : of the planets
-    """
-
-    tolerance: float = 0.08
-    nodes_per_bin: int = 40
-    n_select: int = 1000
-    n_fit: int = 8000
-    n_validation: int = 500
-    seed: int = 2026
 
 
 def draw_planets(

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arielflow.core.readers import read_csv
 from arielflow.core.schema import REFERENCE_ROWS, open_dataset
+from arielflow.core.tables import read_csv
 from arielflow.editions import get_edition
 from arielflow.evaluation.submission.write import check_findings
 from arielflow.models import failures
@@ -15,6 +15,7 @@ from arielflow.models.importances import IMPORTANCES
 from arielflow.report.build import build_report, write_figures
 from arielflow.report.content import load_content
 from arielflow.report.published import LITERATURE, published_r2
+from arielflow.settings.run import model_spec
 
 
 def assemble_report(
@@ -101,7 +102,7 @@ def _importances(models: list[str]) -> str | None:
 def _facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, object]]:
     train, test = (open_dataset(_one(inputs[name])) for name in ("train", "test"))
     own = [name for name in config["models"] if name not in REFERENCE_ROWS]
-    members = {name: config["model_settings"].get(name, {}).get("members", 1) for name in own}
+    members = {name: model_spec(config, name)["members"] for name in own}
     source = config["dataset"]["path"] or "simulated by this run"
     failed = failures(_many(inputs["models"]))
     return [

@@ -14,18 +14,10 @@ import xarray as xr
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import sha256
 from arielflow.core.netcdf import check_plain
-from arielflow.core.readers import (
-    guarded,
-    listed,
-    numeric_column,
-    read_csv,
-    read_json_object,
-    read_results,
-    regular_file,
-    shown,
-)
+from arielflow.core.readers import guarded, listed, read_json_object, regular_file, shown
 from arielflow.core.samples import WeightedSamples
 from arielflow.core.schema import is_usable, open_dataset
+from arielflow.core.tables import numeric_column, read_csv, read_results
 from arielflow.models.importances import read_importances
 from arielflow.runs.resources import measured_jobs
 

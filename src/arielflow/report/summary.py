@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from arielflow.core.readers import read_json_object, read_results
+from arielflow.core.readers import read_json_object
+from arielflow.core.tables import read_results
 
 
 def run_summary(

@@ -15,11 +15,12 @@ from arielflow.core.schema import Quality, describe, valid_bins
 from arielflow.core.seeds import derived_seed
 from arielflow.editions import Edition
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.retrieval.importance import ImportanceResult, ImportanceSettings, importance_sampling
+from arielflow.retrieval.importance import ImportanceResult, importance_sampling
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
-from arielflow.retrieval.method import Attempt, options
+from arielflow.retrieval.method import Attempt
 from arielflow.retrieval.nested import Nested, NestedSettings
 from arielflow.retrieval.planets import Retrieval
+from arielflow.settings.importance import FallbackSettings, ImportanceSettings
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +40,8 @@ class Proposal(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Fallback:
-    """When nested sampling takes over from importance sampling.
-
-    Attributes
-    ----------
-    efficiency : below this sampling efficiency
-    pareto_shape : above this shape of the weights' tail
-    """
-
-    efficiency: float = 0.05
-    pareto_shape: float = 0.7
+class Fallback(FallbackSettings):
+    """When nested sampling takes over from importance sampling."""
 
     def needed(self, result: ImportanceResult | str) -> bool:
         """The planet's importance sampling failed or cannot be trusted."""
@@ -113,7 +104,7 @@ class Importance:
 
     def attributes(self) -> dict[str, Any]:
         """Settings of the sampling."""
-        return options(self.settings)
+        return self.settings.model_dump()
 
 
 def _bridged(planet: xr.Dataset) -> xr.Dataset:
@@ -196,7 +187,7 @@ def importance_posteriors(
     final = weighted | retrieval.results(Nested(nested or NestedSettings()), needed)
     fallen = np.isin(list(final), needed).astype(np.int8)
     log.info("%d of %d planets fell back on nested sampling", len(needed), len(fallen))
-    own = {f"fallback_{name}": value for name, value in options(fallback).items()}
+    own = {f"fallback_{name}": value for name, value in fallback.model_dump().items()}
     first, second = (
         retrieval.posterior(method, results, n_samples).assign_attrs(own)
         for results in (weighted, final)

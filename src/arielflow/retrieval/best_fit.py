@@ -29,6 +29,7 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import TARGET_COORDINATES, describe, is_usable
 from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval.likelihood import sampling_box
+from arielflow.settings.best_fit import FitSettings
 
 Progress = Callable[[int, int], None]
 """Called with the number of steps taken and of fits that still run."""
@@ -50,29 +51,6 @@ class FitFlag(IntFlag):
     GOOD = 0
     UNUSABLE = 1
     NO_SPECTRUM = 2
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """Settings of the fit.
-
-    Attributes
-    ----------
-    n_screened : points of the box tried for every planet
-    n_starts : of which the best are started from
-    max_steps : Levenberg-Marquardt steps, accepted or not
-    tolerance : relative decrease of chi-square below which a fit has converged
-    negligible_rms_sigma : residual rms, in error bars, below which nothing is left to fit
-    radius_tolerance : where the radius is no target, how far it may deviate from the one given, as
-        a fraction; zero holds it
-    """
-
-    n_screened: int = 32
-    n_starts: int = 2
-    max_steps: int = 40
-    tolerance: float = 1e-3
-    negligible_rms_sigma: float = 0.01
-    radius_tolerance: float = 0.0
 
 
 class _Problem:

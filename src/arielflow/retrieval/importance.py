@@ -27,6 +27,7 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.samples import effective_sample_size
 from arielflow.retrieval.method import WeightedSamples
 from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
+from arielflow.settings.importance import ImportanceSettings
 
 LogDensity = Callable[[np.ndarray], np.ndarray]
 """Points (n, target) to natural log-densities (n,)."""
@@ -34,33 +35,6 @@ LogDensity = Callable[[np.ndarray], np.ndarray]
 # A tail is the largest fifth, of which a fit needs five.
 _LEAST_SMOOTHED = 25
 _LOG_ZERO = -1e90
-
-
-@dataclass(frozen=True)
-class ImportanceSettings:
-    """Settings of the importance sampling.
-
-    Attributes
-    ----------
-    n_proposal : draws of the amortised posterior
-    n_refined : draws of a refined proposal; a quarter as many while fitted to tempered weights
-    n_redrawn : further draws of it, of which one target each is drawn anew from the prior: they
-        find what a proposal misses of targets that the data do not constrain
-    rounds : refined proposals, one fitted after the other; 0 for the amortised one alone
-    efficiency_aim : sampling efficiency below which more refined proposals follow
-    most_draws : of all proposals together, beyond which no more follow
-    components : of a refined proposal, at most
-    defensive_share : further draws from the prior, as a share of ``n_proposal``
-    """
-
-    n_proposal: int = 1500
-    n_refined: int = 800
-    n_redrawn: int = 0
-    rounds: int = 7
-    efficiency_aim: float = 0.2
-    most_draws: int = 10_000
-    components: int = 8
-    defensive_share: float = 0.05
 
 
 @dataclass(frozen=True)

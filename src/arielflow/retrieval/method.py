@@ -6,7 +6,7 @@ A method retrieves one planet; :mod:`arielflow.retrieval.planets` takes it throu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -98,8 +98,3 @@ class WeightedSamples:
         """Equally weighted samples (n_samples, target) in random order."""
         rng = np.random.default_rng([seed, 1])
         return rng.permutation(resample(self.theta, self.weight, n_samples, rng))
-
-
-def options(settings: Any) -> dict[str, Any]:
-    """Settings of a method by name."""
-    return asdict(settings)

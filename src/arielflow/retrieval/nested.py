@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +27,8 @@ from arielflow.core.seeds import fingerprint
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
-from arielflow.retrieval.method import Attempt, WeightedSamples, options
+from arielflow.retrieval.method import Attempt, WeightedSamples
+from arielflow.settings.nested import NestedSettings
 
 log = logging.getLogger(__name__)
 
@@ -36,26 +37,6 @@ _REPORT_SECONDS = 1.0
 _CHECKPOINT_SECONDS = 30.0
 # A run of a planet takes some 80 calls a live point; one that has made so many does not end.
 _MOST_CALLS, _MOST_CALLS_PER_LIVE_POINT = 500_000, 1000
-
-
-@dataclass(frozen=True)
-class NestedSettings:
-    """Settings of the nested sampler.
-
-    Attributes
-    ----------
-    n_live : live points
-    n_effective : effective samples at which sampling stops
-    n_batch : likelihoods evaluated at once
-    n_networks : networks of nautilus' bounds
-    n_update : new live points after which a bound is fitted anew; rarer costs calls, saves time
-    """
-
-    n_live: int = 400
-    n_effective: int = 2500
-    n_batch: int = 512
-    n_networks: int = 1
-    n_update: int = 400
 
 
 @dataclass(frozen=True)
@@ -295,7 +276,7 @@ def _checkpoint(
     data = [systems.depth, systems.error, *systems.prior]
     data += [systems.star_radius_m, systems.planet_mass_kg, systems.planet_radius_m]
     values = [part[planet] for part in data if part is not None]
-    sampler = [seed, options(settings), version("nautilus-sampler")]
+    sampler = [seed, settings.model_dump(), version("nautilus-sampler")]
     return f"{fingerprint(*values, box, sampler)}.h5"
 
 
@@ -303,7 +284,7 @@ def _checkpoint(
 class Nested:
     """Nested sampling as a method of :mod:`arielflow.retrieval.planets`."""
 
-    settings: NestedSettings = NestedSettings()
+    settings: NestedSettings = field(default_factory=NestedSettings)
 
     variables: ClassVar[tuple[str, ...]] = (
         *("log_evidence", "effective_samples", "likelihood_calls", "seconds"),
@@ -326,4 +307,4 @@ class Nested:
 
     def attributes(self) -> dict[str, Any]:
         """The sampler's settings."""
-        return options(self.settings)
+        return self.settings.model_dump()

@@ -29,7 +29,7 @@ from arielflow.data.priors import prior_samples
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval.fit_check import with_fit_check
-from arielflow.retrieval.method import Attempt, Method, Retrieved, options
+from arielflow.retrieval.method import Attempt, Method, Retrieved
 
 log = logging.getLogger(__name__)
 
@@ -326,7 +326,9 @@ def checkpoint_dir(
     Those of others, in folders beside it, are removed.
     """
     code = code_digest(type(method).__module__, "arielflow.physics")
-    mark = fingerprint(model_fingerprint(edition, physics), code, seed, options(method.settings))
+    mark = fingerprint(
+        model_fingerprint(edition, physics), code, seed, method.settings.model_dump()
+    )
     directory = Path(state_dir) / mark[:16]
     others = {path.parent for path in directory.parent.glob(f"{'[0-9a-f]' * 16}/*.h5")}
     drop_stale(sorted(others), {directory}, "another call's settings, opacities or code")

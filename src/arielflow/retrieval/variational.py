@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -27,49 +27,18 @@ from arielflow.core.errors import ArielflowError
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval.likelihood import widened
-from arielflow.retrieval.method import Attempt, WeightedSamples, options
+from arielflow.retrieval.method import Attempt, WeightedSamples
 from arielflow.retrieval.planets import retrieve_planets
 from arielflow.retrieval.posterior_flow import PosteriorFlow, bounded_step, flow_like
 from arielflow.retrieval.probit import ProbitPosterior, check_spectrum, laplace
 from arielflow.retrieval.variational_check import check_warning, weighted_draws
+from arielflow.settings.variational import VariationalSettings
 
 log = logging.getLogger(__name__)
 
 _LAST_RATE = 0.02
 # Averaging the parameters over the last steps removes the optimiser's jitter (Polyak 1992).
 _AVERAGING = 0.98
-
-
-@dataclass(frozen=True)
-class VariationalSettings:
-    """Settings of the fit and its check.
-
-    ``steps * batch + n_elbo + n_check`` and some 300 spectra are computed, somewhat fewer where
-    the check does not need all of its own.
-
-    Attributes
-    ----------
-    steps, batch : steps of Adam, and the spectra of each
-    learning_rate : at first; falls to a fiftieth along a cosine
-    annealed_share : the likelihood's power rises to one over this share of the steps
-    first_power : from this value, so that the flow spreads before it settles
-    layers, bins, hidden : coupling layers, bins of every spline, width of the layers' networks
-    n_elbo : draws of the fitted flow, from which the ELBO is estimated
-    n_check : draws of other proposals, which find what the flow misses
-    n_samples : samples kept of the weighted draws
-    """
-
-    steps: int = 200
-    batch: int = 24
-    learning_rate: float = 1e-2
-    annealed_share: float = 0.2
-    first_power: float = 0.3
-    layers: int = 4
-    bins: int = 8
-    hidden: int = 32
-    n_elbo: int = 512
-    n_check: int = 3600
-    n_samples: int = 4000
 
 
 @dataclass(frozen=True)
@@ -306,7 +275,7 @@ class Variational:
     start : posterior dataset of an amortised flow to start from
     """
 
-    settings: VariationalSettings = VariationalSettings()
+    settings: VariationalSettings = field(default_factory=VariationalSettings)
     start: xr.Dataset | None = None
 
     variables: ClassVar[tuple[str, ...]] = (
@@ -339,7 +308,7 @@ class Variational:
     def attributes(self) -> dict[str, Any]:
         """Settings of the fit, and what it starts from."""
         start = "laplace" if self.start is None else "samples"
-        return {"started_from": start, **options(self.settings)}
+        return {"started_from": start, **self.settings.model_dump()}
 
 
 def variational_posteriors(
@@ -383,7 +352,7 @@ def variational_posteriors(
             f"start posterior: its {start.sizes['planet']} planets are not the {len(names)} asked "
             "for, in their order; sample it for the same planets"
         )
-    own = options(settings or VariationalSettings()) | {"n_samples": n_samples}
+    own = (settings or VariationalSettings()).model_dump() | {"n_samples": n_samples}
     method = Variational(VariationalSettings(**own), start)
     return retrieve_planets(
         edition, planets, method, physics=physics, seed=seed, n_samples=n_samples

@@ -14,10 +14,11 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor
 
-from arielflow.retrieval.importance import ImportanceResult, ImportanceSettings, importance_sampling
+from arielflow.retrieval.importance import ImportanceResult, importance_sampling
 from arielflow.retrieval.posterior_flow import PosteriorFlow
 from arielflow.retrieval.probit import ProbitPosterior
 from arielflow.retrieval.proposals import Box
+from arielflow.settings.importance import ImportanceSettings
 
 LARGEST_SHAPE = 0.7
 """Pareto shape above which weights are not to be trusted (Vehtari et al. 2024, JMLR 25, 72)."""
@@ -69,7 +70,8 @@ def weighted_draws(
     box = Box(np.zeros(posterior.dimension), np.ones(posterior.dimension))
     n_prior = n_check // 30
     n_round = (n_check - n_prior) // _ROUNDS
-    settings = ImportanceSettings(
+    # Not validated: what follows from n_check may lie outside the ranges for users.
+    settings = ImportanceSettings.model_construct(
         n_refined=2 * (n_round // 3),
         n_redrawn=max(n_round // 3, _LEAST_REDRAWN),
         rounds=_ROUNDS,

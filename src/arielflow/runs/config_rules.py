@@ -1,4 +1,4 @@
-"""What a schema cannot say of a configuration: entries that must fit one another."""
+"""What no single setting can say: entries of a configuration that must fit one another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from arielflow.core.readers import shown
+from arielflow.core.readers import listed, shown
+from arielflow.settings.editions import FACTS
+from arielflow.settings.families import FAMILIES
+from arielflow.settings.run import model_spec, run_parts
 
 # Rows beside the models' own, a way to start, and what else lies beside models in a run's folder.
 _TAKEN = {
@@ -21,55 +24,51 @@ _TAKEN = {
     "tuning": "a folder of the run",
 }
 _ENDS = ("_importance", "_importance_fallback")
-_N_BINS = {
-    "adc2022": 52,
-    "adc2023": 52,
-    "wfc3": 13,
-}
+_FEWEST_SUBMITTED = 1001
 # Snakemake plans some hundred a second.
 _MOST_JOBS = 10_000
 
 
-def cross_faults(config: Mapping[str, Any], families: list[str]) -> Iterator[str]:
-    """Faults of a configuration that its schema allows, one line each.
-
-    Parameters
-    ----------
-    config
-        It.
-    families
-        Names of the families of models.
-    """
-    yield from _model_faults(config, families)
+def cross_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of a configuration that its settings' own ranges allow, one line each."""
+    yield from _model_faults(config)
     yield from _row_faults(config)
     yield from _training_faults(config)
     yield from _data_faults(config)
-    first, last = (config["chemistry"]["times"].get(key) for key in ("first_yr", "last_yr"))
-    if first is not None and last is not None and first >= last:
-        yield f"config: chemistry.times: first_yr {first} is not before last_yr {last}"
+    yield from _prior_faults(config)
 
 
-def _model_faults(config: Mapping[str, Any], families: list[str]) -> Iterator[str]:
+def misfits(config: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of the run's models that do not go with the edition's data."""
+    facts = FACTS[config["edition"]]
+    for part in run_parts(config):
+        if part.trained:
+            model = part.kind.model_validate(part.settings)
+            if fault := model.misfit(facts.targets, facts.auxiliaries):
+                yield f"{part.place}.{fault}"
+
+
+def _model_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Models of unknown families, and names that stand for something else."""
     models, settings = config["models"], config["model_settings"]
     for name in models:
         family = settings.get(name, {}).get("family", name)
-        if family not in families:
+        if family not in FAMILIES:
             yield (
-                f"config: models: {name!r} is of the unknown family {shown(repr(family))}; choose "
-                f"{', '.join(families)}"
+                f"models: {name!r} is of the unknown family {shown(repr(family))}; choose "
+                f"{', '.join(FAMILIES)}"
             )
         owner = next((m for m in models for end in _ENDS if name == m + end), None)
         taken = _TAKEN.get(name) or (owner and f"a row of the model {owner!r}")
         if taken is None and name.startswith("representation_"):
             taken = "how files of the autoencoders begin"
         if taken:
-            yield f"config: models: {name!r} is the name of {taken}; choose another"
+            yield f"models: {name!r} is the name of {taken}; choose another"
     for name, spec in settings.items():
-        if name not in models and name not in families and "family" not in spec:
-            close = get_close_matches(str(name)[:80], [*models, *families], 1)
+        if name not in models and name not in FAMILIES and "family" not in spec:
+            close = get_close_matches(str(name)[:80], [*models, *FAMILIES], 1)
             meant = f"did you mean {close[0]}" if close else "name its family, or take it out"
-            yield f"config: model_settings: {shown(repr(name))} is no model of the run; {meant}"
+            yield f"model_settings: {shown(repr(name))} is no model of the run; {meant}"
 
 
 def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
@@ -79,7 +78,7 @@ def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
     for name in weighted:
         if name not in models:
             yield (
-                f"config: importance.models: {shown(repr(name))} is none of the run's models; "
+                f"importance.models: {shown(repr(name))} is none of the run's models; "
                 f"choose {', '.join(models)}"
             )
     rows = [*models, *(name + end for name in weighted for end in _ENDS)]
@@ -87,44 +86,46 @@ def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
         rows.append("flow_variational")
         if start not in ("laplace", *models):
             yield (
-                f"config: variational.start: {shown(repr(start))} is no way to start; choose "
+                f"variational.start: {shown(repr(start))} is no way to start; choose "
                 f"laplace, {', '.join(models)}"
             )
     if chosen not in rows:
         yield (
-            f"config: submission.model: {shown(repr(chosen))} is none of the run's rows; choose "
+            f"submission.model: {shown(repr(chosen))} is none of the run's rows; choose "
             f"{', '.join(rows)}"
         )
-    members = sum(config["model_settings"].get(name, {}).get("members", 1) for name in models)
+    members = sum(model_spec(config, name)["members"] for name in models)
     chunks = config["posterior"]["chunks"] * (len(weighted) + (start is not None))
     if members + chunks > _MOST_JOBS:
         yield (
-            f"config: posterior.chunks: {chunks} jobs for chunks and {members} for members, "
+            f"posterior.chunks: {chunks} jobs for chunks and {members} for members, "
             f"expected at most {_MOST_JOBS} together; choose fewer chunks, members or models"
         )
 
 
 def _training_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """What does not fit together in how the models are trained."""
-    specs = {name: config["model_settings"].get(name, {}) for name in config["models"]}
+    specs = {name: model_spec(config, name) for name in config["models"]}
     for name, spec in specs.items():
-        where = f"config: model_settings.{name}"
-        owner, count, folds = spec.get("members_of"), spec.get("members", 1), spec.get("folds")
-        if owner and (owner not in specs or specs[owner].get("members_of")):
+        where = f"model_settings.{name}"
+        owner, count = spec["members_of"], spec["members"]
+        if owner and (owner not in specs or specs[owner]["members_of"]):
             yield (
                 f"{where}.members_of: {shown(repr(owner))} is no model of the run with its own "
                 "members"
             )
-        elif owner and count > specs[owner].get("members", 1):
+        elif owner and count > specs[owner]["members"]:
             yield f"{where}.members: {count}, but {owner} has fewer"
-        if spec.get("planets") == "prior" and not config["simulation"]["n_prior"]:
+        if spec["planets"] == "prior" and not config["simulation"]["n_prior"]:
             yield f"{where}.planets: prior needs simulation.n_prior above 0"
-        processes, nodes = spec.get("processes", 1), spec.get("nodes", 1)
-        if processes % nodes:
-            yield f"{where}.nodes: {processes} processes do not spread evenly over {nodes} nodes"
-        if folds and count < 2:
+        if spec["processes"] % spec["nodes"]:
+            yield (
+                f"{where}.nodes: {spec['processes']} processes do not spread evenly over "
+                f"{spec['nodes']} nodes"
+            )
+        if spec["folds"] and count < 2:
             yield f"{where}.folds: needs members above 1, one a fold"
-        if folds and spec.get("mixing") == "stacking":
+        if spec["folds"] and spec["mixing"] == "stacking":
             yield f"{where}.mixing: stacking needs planets that no member saw; with folds none is"
 
 
@@ -132,28 +133,25 @@ def _data_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Where the data come from, and what asks for more planets or bins than there are."""
     dataset, edition = config["dataset"], config["edition"]
     if dataset["sources"] and dataset["path"] is None:
-        yield "config: dataset.sources: needs dataset.path, the folder that the files go to"
+        yield "dataset.sources: needs dataset.path, the folder that the files go to"
     if edition == "wfc3" and dataset["path"] is None:
-        yield "config: dataset.path: edition wfc3 is not simulated; give the folder of its files"
+        yield "dataset.path: edition wfc3 is not simulated; give the folder of its files"
     if edition == "wfc3" and dataset["test_path"] is not None:
-        yield (
-            "config: dataset.test_path: edition wfc3 has its test planets in dataset.path; write "
-            "null"
-        )
+        yield ("dataset.test_path: edition wfc3 has its test planets in dataset.path; write null")
     for name, (low, high) in dataset["limits"].items():
         if low >= high:
-            yield f"config: dataset.limits.{name}: {low} is not below {high}; swap them"
-    explore, n_bins = config["explore"], _N_BINS[edition]
+            yield f"dataset.limits.{name}: {low} is not below {high}; swap them"
+    explore, n_bins = config["explore"], FACTS[edition].n_bins
     for where, number in (
         ("explore.n_components", explore["n_components"]),
         ("representation.dimensions", max(config["representation"]["dimensions"])),
         ("disentangle.n_latent", config["disentangle"]["n_latent"]),
     ):
         if number > n_bins:
-            yield f"config: {where}: {number}, expected at most {n_bins}, the bins of {edition}"
+            yield f"{where}: {number}, expected at most {n_bins}, the bins of {edition}"
     smallest, largest = explore["clusters"]
     if smallest > largest:
-        yield f"config: explore.clusters: {smallest} is above {largest}; write the smaller first"
+        yield f"explore.clusters: {smallest} is above {largest}; write the smaller first"
     if dataset["path"] is None:
         n_train = config["simulation"]["n_train"]
         for where, number in (
@@ -162,6 +160,24 @@ def _data_faults(config: Mapping[str, Any]) -> Iterator[str]:
         ):
             if number >= n_train:
                 yield (
-                    f"config: explore.{where}: {number}, expected fewer than the {n_train} "
+                    f"explore.{where}: {number}, expected fewer than the {n_train} "
                     "training planets (simulation.n_train)"
                 )
+    n_samples = config["posterior"]["n_samples"]
+    if FACTS[edition].submitted and n_samples < _FEWEST_SUBMITTED:
+        yield (
+            f"posterior.n_samples: found {n_samples}, expected at least {_FEWEST_SUBMITTED} "
+            "(fewest in a submission)"
+        )
+
+
+def _prior_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Priors that the edition does not have."""
+    edition = config["edition"]
+    known = FACTS[edition].priors
+    chosen = {"dataset.prior": config["dataset"]["prior"]}
+    if config["dataset"]["path"] is None:
+        chosen["simulation.population"] = config["simulation"]["population"]
+    for where, name in chosen.items():
+        if name not in known:
+            yield f"{where}: edition {edition} has no prior {name!r}; choose {listed(known)}"

@@ -27,17 +27,15 @@ _TRUTH_FILES = tuple(
 _MOST_LISTED = 1000
 
 
-def run_faults(config: dict[str, Any], schema: str | Path) -> list[str]:
+def run_faults(config: dict[str, Any]) -> list[str]:
     """What is wrong with a configuration or missing of what its run starts from, a line a fault.
 
     Parameters
     ----------
     config
         The merged configuration, whose paths are written out (:func:`expand_paths`).
-    schema
-        YAML file of its JSON schema.
     """
-    if faults := config_faults(config, schema):
+    if faults := config_faults(config):
         return faults
     expand_paths(config)
     return input_faults(config)

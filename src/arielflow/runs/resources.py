@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.readers import guarded, read_results
+from arielflow.core.readers import guarded
+from arielflow.core.tables import read_results
 
 
 def resource_table(folder: Path, arguments: Sequence[str]) -> pd.DataFrame:

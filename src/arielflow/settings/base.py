@@ -1,4 +1,4 @@
-"""What the settings of all models and trainings have in common: strict types and sane ranges.
+"""What all settings have in common: strict types and sane ranges.
 
 A setting that no run could survive (a width of -1, 1e9 layers, a learning rate that is not finite)
 is refused where it is read, not by the job that has waited for its turn.
@@ -6,16 +6,57 @@ is refused where it is read, not by the job that has waited for its turn.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+Item = TypeVar("Item")
 
 
 class StrictSettings(BaseModel):
     """Base of settings: frozen, without unknown names, NaN or infinities; ``True`` is no number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        # Built where they are used first, of which a parse of the Snakefile has few.
+        defer_build=True,
+        # Python's own expressions, which the schema's readers have too.
+        regex_engine="python-re",
+    )
 
+
+class EstimatorConfig(StrictSettings):
+    """Base of the settings of trained models."""
+
+    @property
+    def needs_traces(self) -> bool:
+        """Such a model learns from the nested sampling of the annotated planets."""
+        return False
+
+    def misfit(self, targets: Sequence[str], auxiliaries: Sequence[str]) -> str | None:
+        """Why these settings do not go with data of these quantities, None if they do.
+
+        Parameters
+        ----------
+        targets, auxiliaries
+            Quantities of an edition's targets and auxiliary columns.
+        """
+        return None
+
+
+def _each_once(items: list[Item]) -> list[Item]:
+    if any(item in items[:number] for number, item in enumerate(items)):
+        raise PydanticCustomError("repeated", "expected every item once")
+    return items
+
+
+EachOnce = AfterValidator(_each_once)
+"""Marks a list in which no item may stand twice."""
 
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Rows = Annotated[int, Field(ge=1, le=100_000_000)]
@@ -27,5 +68,13 @@ Blocks = Annotated[int, Field(ge=0, le=100)]
 Draws = Annotated[int, Field(ge=1, le=100_000)]
 Latent = Annotated[int, Field(ge=1, le=1024)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+LossWeight = Annotated[float, Field(ge=0, le=1e6)]
 Widths = Annotated[tuple[Width, ...], Field(strict=False, max_length=100)]
 """Of successive layers; a list, which is all that YAML and JSON have, will do."""
+Activation = Literal[
+    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus"
+]
+Scaling = Literal["shape", "standardised"]
+"""Of spectra: each standardised by itself, or bin by bin over the training split."""
+Factor = Literal["temperature", "radius", "noise"]
+"""Nuisance factors of a planet that a representation may be freed from."""

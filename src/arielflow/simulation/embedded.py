@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +110,7 @@ def make_truth_library(
         "prior": prior,
         "population": population,
         "seed": seed,
-        "settings": {split: asdict(chosen) for split, chosen in settings.items()},
+        "settings": {split: chosen.model_dump() for split, chosen in settings.items()},
         "sha256": sha256(output),
         "sizes": {group: len(entries) for group, entries in members.items()},
         "without_truth": sorted({name(j) for j, p in zip(jobs, paths, strict=True) if not p}),

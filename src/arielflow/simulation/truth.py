@@ -94,7 +94,7 @@ def sample_truth(
     directory.mkdir(parents=True, exist_ok=True)
     common = [model_fingerprint(edition, physics), code_digest(__name__), seed]
     splits = {job.split for job in jobs}
-    marks = {split: fingerprint(*common, asdict(settings[split])) for split in splits}
+    marks = {split: fingerprint(*common, settings[split].model_dump()) for split in splits}
     paths = [_truth_path(directory, planets, job, marks[job.split]) for job in jobs]
     former = {old for path in paths for old in _of_one_planet(path)}
     drop_stale(sorted(former), set(paths), "another call's settings, inputs or code")

@@ -15,8 +15,9 @@ import pandas as pd
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.hdf5 import PlainFile, open_plain
-from arielflow.core.readers import listed, numeric_column, read_csv, regular_file, shown
+from arielflow.core.readers import listed, regular_file, shown
 from arielflow.core.samples import WeightedSamples
+from arielflow.core.tables import numeric_column, read_csv
 from arielflow.editions import Edition
 from arielflow.editions.official_files import (
     AUXILIARY_TABLE,

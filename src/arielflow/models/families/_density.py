@@ -19,13 +19,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from arielflow.core.code import code_digest
@@ -33,7 +32,7 @@ from arielflow.core.device import resolve_device
 from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import posterior_dataset, target_index
 from arielflow.core.seeds import fingerprint
-from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.base import PosteriorEstimator
 from arielflow.models.coordinates import TargetCoordinates
 from arielflow.models.features import (
     Context,
@@ -44,9 +43,10 @@ from arielflow.models.features import (
     spectra,
 )
 from arielflow.models.network_file import load_network, save_network
-from arielflow.models.networks.residual import Activation, ConvolutionalEncoder, ResidualMLP
-from arielflow.models.training import TrainingSettings, train
-from arielflow.settings.base import Blocks, Draws, Dropout, Width
+from arielflow.models.networks.residual import ConvolutionalEncoder, ResidualMLP
+from arielflow.models.training import train
+from arielflow.settings.families._density import DensityConfig
+from arielflow.settings.training import TrainingSettings
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -55,52 +55,6 @@ if TYPE_CHECKING:
 _SAMPLES_AT_ONCE = 5_000
 _VALIDATION_SHARE = 0.1
 _FEWEST_ANNOTATED = 2
-
-
-class DensityConfig(EstimatorConfig):
-    """Settings that every density family has.
-
-    Attributes
-    ----------
-    targets : ``fm``, ``traces`` or ``mixed``, see the module's docstring
-    physical_features : depths in scale heights above the observed radius instead of as they are
-    context_network : ``mlp``, or ``convolution`` over wavelength with the errors as a channel
-    context_width, context_blocks, embedding : the context's residual network and its output
-    channels : of the convolutions
-    activation : nonlinearity of the context's network
-    dropout : in the context's network
-    jitter : Gaussian noise on the standardised context in training
-    training : of the optimisation; where there are two, of the first
-    draws : trace samples of every annotated planet in one epoch
-    fine_tuning : of the second optimisation of ``mixed``
-    """
-
-    targets: Literal["fm", "traces", "mixed"] = "fm"
-    physical_features: bool = True
-    context_network: Literal["mlp", "convolution"] = "mlp"
-    context_width: Width = 256
-    context_blocks: Blocks = 2
-    embedding: Width = 64
-    channels: Width = 32
-    activation: Activation = "silu"
-    dropout: Dropout = 0.0
-    jitter: float = Field(0.0, ge=0, le=10)
-    training: TrainingSettings = TrainingSettings()
-    draws: Draws = 64
-    fine_tuning: TrainingSettings = TrainingSettings(epochs=20, learning_rate=2e-4, patience=5)
-
-    @model_validator(mode="after")
-    def _applicable(self) -> Self:
-        """Refuse settings that the others leave without effect."""
-        rules = {
-            "draws": (self.targets == "fm", "targets traces or mixed"),
-            "fine_tuning": (self.targets != "mixed", "targets mixed"),
-            "channels": (self.context_network == "mlp", "context_network convolution"),
-        }
-        for name, (idle, needed) in rules.items():
-            if idle and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} has no effect without {needed}; leave it out")
-        return self
 
 
 def density_search_space(trial: Trial, config: DensityConfig) -> dict[str, Any]:

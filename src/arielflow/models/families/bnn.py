@@ -16,19 +16,17 @@ which more training planets do not remove) and between them (*epistemic*: the ne
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pyro.distributions as dist
 import torch
 import xarray as xr
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from arielflow.core.schema import ALEATORIC, EPISTEMIC, describe
 from arielflow.models.families._density import (
-    DensityConfig,
     DensityEstimator,
     NetworkShape,
     context_encoder,
@@ -38,52 +36,13 @@ from arielflow.models.features import PlanetTensors, planet_tensors
 from arielflow.models.networks.mixture import gaussian_mixture, marginal_moments, mixture_outputs
 from arielflow.models.networks.residual import activation_layer
 from arielflow.models.networks.weight_posterior import WeightPosterior
+from arielflow.settings.families.bnn import Config
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 _PLANETS_AT_ONCE = 100
 _NEEDS_PRIORS = ("guide", "rank", "prior_scale", "kl_weight", "weight_draws", "warm_up")
-
-
-class Config(DensityConfig):
-    """Settings of the Bayesian network, beside those of every density.
-
-    Attributes
-    ----------
-    bayesian : weights with priors: those of the ``last_layer``, ``all`` or ``none``
-    guide : posterior of the weights: ``mean_field`` (independent normals), ``low_rank`` (a normal
-        with a low-rank covariance) or ``flow`` (affine coupling layers)
-    rank : of guide low_rank
-    components : Gaussians of the mixture
-    prior_scale : of the weights' normal priors, divided by the root of a layer's inputs
-    kl_weight : of the weights' divergence from the prior; below 1 a cold posterior (Wenzel et al.
-        2020, ICML), for which speaks that planets are seen with fresh noise again and again
-        (Nabarro et al. 2022, UAI)
-    weight_draws : draws of the weights that the trained model consists of
-    warm_up : epochs over which the weights' divergence from the prior comes into the loss
-    """
-
-    bayesian: Literal["last_layer", "all", "none"] = "last_layer"
-    guide: Literal["mean_field", "low_rank", "flow"] = "mean_field"
-    rank: int = Field(10, ge=1, le=1000)
-    components: int = Field(1, ge=1, le=1000)
-    prior_scale: float = Field(1.0, gt=0, le=1e6)
-    kl_weight: float = Field(1.0, gt=0, le=1e6)
-    weight_draws: int = Field(30, ge=2, le=10_000)
-    warm_up: int = Field(5, ge=0, le=100_000)
-
-    @model_validator(mode="after")
-    def _of_the_weights(self) -> Self:
-        fields = type(self).model_fields
-        changed = [name for name in _NEEDS_PRIORS if getattr(self, name) != fields[name].default]
-        if self.bayesian == "none" and changed:
-            raise ValueError(f"{changed[0]} has no effect on bayesian none; leave it out")
-        if self.guide != "low_rank" and "rank" in changed:
-            raise ValueError("rank has no effect without guide low_rank; leave it out")
-        if self.guide == "flow" and self.bayesian == "all":
-            raise ValueError("guide flow is for bayesian last_layer; all weights are too many")
-        return self
 
 
 def search_space(trial: Trial, config: Config) -> dict[str, Any]:

@@ -20,21 +20,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn.functional import softplus
 from torch.quasirandom import SobolEngine
 
 from arielflow.models.families._density import (
-    DensityConfig,
     DensityEstimator,
     NetworkShape,
     density_search_space,
 )
 from arielflow.models.features import PlanetTensors
-from arielflow.models.networks.residual import Activation, ResidualMLP, WarmUp
-from arielflow.settings.base import Blocks, Draws, Latent, Width
+from arielflow.models.networks.residual import ResidualMLP, WarmUp
+from arielflow.settings.base import Activation
+from arielflow.settings.families.cvae import Config
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,24 +42,6 @@ if TYPE_CHECKING:
 # The narrowest width that a distribution may take, in units of the prior's.
 _NARROWEST = 1e-3
 _POINTS_AT_ONCE = 2_000
-
-
-class Config(DensityConfig):
-    """Settings of the autoencoder, beside those of every density.
-
-    Attributes
-    ----------
-    latent : dimension of the latent variable
-    width, blocks : of the residual networks of prior, encoder and decoder
-    warm_up : epochs over which the divergence comes into the loss
-    importance_draws : of the encoder for each density, a power of two
-    """
-
-    latent: Latent = 8
-    width: Width = 128
-    blocks: Blocks = 2
-    warm_up: int = Field(10, ge=0, le=100_000)
-    importance_draws: Draws = 32
 
 
 def search_space(trial: Trial, config: Config) -> dict[str, Any]:

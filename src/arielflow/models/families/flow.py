@@ -8,7 +8,7 @@ marginal). What surrounds them is in ``models.density``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from nflows.distributions.normal import StandardNormal
@@ -21,47 +21,17 @@ from nflows.transforms import (
     ReversePermutation,
     Transform,
 )
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from arielflow.models.families._density import (
-    DensityConfig,
     DensityEstimator,
     NetworkShape,
     density_search_space,
 )
-from arielflow.settings.base import Blocks, Layers, Width
+from arielflow.settings.families.flow import Config
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-
-class Config(DensityConfig):
-    """Settings of the flow, beside those of every density.
-
-    Attributes
-    ----------
-    architecture : ``coupling``, ``autoregressive`` or ``independent``
-    layer_pairs : pairs of coupling layers
-    layers : autoregressive layers, or layers of each one-dimensional flow
-    bins, hidden, blocks : spline bins, width and residual blocks of each layer's network
-    tail_bound : the splines act within this many standard deviations of the prior
-    """
-
-    architecture: Literal["coupling", "autoregressive", "independent"] = "coupling"
-    layer_pairs: Layers = 3
-    layers: Layers = 3
-    bins: int = Field(10, ge=2, le=512)
-    hidden: Width = 96
-    blocks: Blocks = 2
-    tail_bound: float = Field(5.0, gt=0, le=100)
-
-    @model_validator(mode="after")
-    def _of_the_architecture(self) -> Self:
-        idle = "layers" if self.architecture == "coupling" else "layer_pairs"
-        if getattr(self, idle) != type(self).model_fields[idle].default:
-            raise ValueError(f"{idle} has no effect on architecture {self.architecture}")
-        return self
 
 
 def search_space(trial: Trial, config: Config) -> dict[str, Any]:

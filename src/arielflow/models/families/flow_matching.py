@@ -15,59 +15,27 @@ posterior takes shape. What surrounds the density is in ``models.density``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 from torchdiffeq import odeint
 
 from arielflow.models.families._density import (
-    DensityConfig,
     DensityEstimator,
     NetworkShape,
     density_search_space,
 )
 from arielflow.models.networks.residual import ResidualMLP
-from arielflow.settings.base import Blocks, Width
+from arielflow.settings.families.flow_matching import Config
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 # Points that are carried at once; bounds the memory, above all that of the divergence.
 _POINTS_AT_ONCE = 2_000
-
-
-class Config(DensityConfig):
-    """Settings of the velocity and its integration, beside those of every density.
-
-    Attributes
-    ----------
-    width, blocks : of the velocity's residual network
-    frequencies : of time that the network sees, as sines and cosines of multiples of π t
-    sigma_min : width that the path has left at t = 1, in units of the prior's
-    time_exponent : training times are drawn from p(t) ∝ t**time_exponent
-    solver : ``rk4``, one step between two nodes, or ``dopri5``, steps by tolerance
-    nodes : times at which the divergence is taken, both ends among them
-    tolerance : relative and absolute, of dopri5
-    """
-
-    width: Width = 128
-    blocks: Blocks = 3
-    frequencies: int = Field(4, ge=0, le=1000)
-    sigma_min: float = Field(1e-4, ge=0, lt=1)
-    time_exponent: float = Field(0.0, gt=-1, le=100)
-    solver: Literal["rk4", "dopri5"] = "rk4"
-    nodes: int = Field(13, ge=2, le=100)
-    tolerance: float = Field(1e-5, gt=0, le=1)
-
-    @model_validator(mode="after")
-    def _of_the_solver(self) -> Self:
-        if self.solver == "rk4" and self.tolerance != type(self).model_fields["tolerance"].default:
-            raise ValueError("tolerance has no effect without solver dopri5; leave it out")
-        return self
 
 
 def search_space(trial: Trial, config: Config) -> dict[str, Any]:

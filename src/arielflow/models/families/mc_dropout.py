@@ -8,16 +8,14 @@ leaderboard; its spread is not a posterior's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import Field
 from torch import Tensor, nn
 
 from arielflow.core.code import code_digest
@@ -25,51 +23,14 @@ from arielflow.core.device import resolve_device
 from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import posterior_dataset
 from arielflow.core.seeds import fingerprint
-from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.base import PosteriorEstimator
 from arielflow.models.features import PlanetTensors, planet_tensors
 from arielflow.models.network_file import load_network, save_network
-from arielflow.models.training import TrainingSettings, train
+from arielflow.models.training import train
 from arielflow.physics.systems import JUPITER_RADIUS_M, SOLAR_RADIUS_M
-from arielflow.settings.base import Dropout, Rows, Widths
+from arielflow.settings.families.mc_dropout import Config
 
 _PASSES_AT_ONCE = 20_000
-
-
-class Config(EstimatorConfig):
-    """Settings; the defaults are the 2023 baseline's.
-
-    Attributes
-    ----------
-    n_rows : first training rows, in table order
-    repeats : noisy copies of each noise-free spectrum
-    validation_fraction : share of the rows held out by the baseline's own random split
-    filters : of the three convolutional blocks
-    padding : ``valid`` (unpadded) or ``same``
-    extra_inputs : ``star_radius`` [solar radii], ``planet_radius`` [Jupiter radii, where known]
-    dense : widths of the dense layers
-    dropout : probability after each dense layer
-    training : of the optimisation
-    """
-
-    n_rows: Rows = 5000
-    repeats: int = Field(5, ge=1, le=10_000)
-    validation_fraction: float = Field(0.2, gt=0, lt=1)
-    filters: Widths = (32, 64, 64)
-    padding: Literal["valid", "same"] = "valid"
-    extra_inputs: tuple[Literal["star_radius", "planet_radius"], ...] = Field(
-        ("star_radius",), strict=False, max_length=2
-    )
-    dense: Widths = (500, 100)
-    dropout: Dropout = 0.1
-    training: TrainingSettings = TrainingSettings(
-        epochs=30,
-        batch_size=32,
-        learning_rate=1e-3,
-        schedule="constant",
-        patience=30,
-        clip_gradient=None,
-        shuffle=False,
-    )
 
 
 class _Network(nn.Module):
@@ -200,17 +161,6 @@ class Estimator(PosteriorEstimator):
         """See :meth:`PosteriorEstimator.sees`."""
         data = planet_tensors(planets)
         return torch.cat([data.depth, self._extra(data)], dim=1).isfinite().all(dim=1).numpy()
-
-    def misfit(self, targets: Sequence[str], auxiliaries: Sequence[str]) -> str | None:
-        """See :meth:`PosteriorEstimator.misfit`."""
-        unknown = "planet_radius" in targets or "planet_mass_kg" not in auxiliaries
-        if "planet_radius" not in self.config.extra_inputs or not unknown:
-            return None
-        return (
-            "settings of model mc_dropout: extra_inputs planet_radius is not known of these "
-            f"planets (targets {', '.join(targets)}; auxiliary columns "
-            f"{', '.join(auxiliaries) or 'none'}); leave it out"
-        )
 
     def _repeated(self, data: PlanetTensors, generator: torch.Generator) -> list[Tensor]:
         """Depths, extra inputs and theta of the noisy copies, one planet's beside each other."""

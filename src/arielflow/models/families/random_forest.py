@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import Field
 from safetensors.numpy import save_file
 from sklearn.ensemble import RandomForestRegressor
 
 from arielflow.core.array_files import read_safetensors
 from arielflow.core.schema import posterior_dataset
-from arielflow.models.base import EstimatorConfig, PosteriorEstimator
+from arielflow.models.base import PosteriorEstimator
 from arielflow.models.description import REMEDY
 from arielflow.models.families._forest_file import leaves_fault, load_forest, save_forest
 from arielflow.models.features import (
@@ -29,29 +28,10 @@ from arielflow.models.features import (
     planet_tensors,
 )
 from arielflow.models.importances import IMPORTANCES, read_importances
-from arielflow.settings.base import Rows
+from arielflow.settings.families.random_forest import Config
 
 _FOREST, _LEAVES = "forest.skops", "leaves.safetensors"
 _SCALE = 100.0
-
-
-class Config(EstimatorConfig):
-    """Settings of the forest; the defaults are the paper's but for the number of trees.
-
-    Attributes
-    ----------
-    trees : of the joint forest
-    importance_trees : of each target's own forest; 0 leaves the importances out
-    min_impurity_decrease : on targets scaled to 0…100
-    n_rows : training planets used at most
-    repeats : noisy copies of each noise-free spectrum
-    """
-
-    trees: int = Field(300, ge=1, le=100_000)
-    importance_trees: int = Field(50, ge=0, le=100_000)
-    min_impurity_decrease: float = Field(0.01, ge=0, le=1e4)
-    n_rows: Rows = 16_000
-    repeats: int = Field(1, ge=1, le=10_000)
 
 
 class Estimator(PosteriorEstimator):

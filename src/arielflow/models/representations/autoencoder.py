@@ -15,40 +15,16 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from pydantic import Field
 from torch import Tensor, nn
 
 from arielflow.core.code import code_digest
 from arielflow.core.device import resolve_device
 from arielflow.core.seeds import fingerprint
-from arielflow.models.base import EstimatorConfig
 from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks.residual import ResidualMLP
-from arielflow.models.representations.scaled import ScaledRepresentation, Scaling
-from arielflow.models.training import TrainingSettings, train
-from arielflow.settings.base import Blocks, Latent, Width
-
-
-class Config(EstimatorConfig):
-    """Settings.
-
-    Attributes
-    ----------
-    n_latent : number of latent variables
-    kl_weight : weight of the divergence from the standard normal; 0 for a deterministic one
-    width, blocks : of encoder and decoder
-    scaling : of the spectra, see :func:`arielflow.models.scaling.fit_scaling`
-    training : of the optimisation
-    """
-
-    n_latent: Latent = 5
-    kl_weight: float = Field(3e-4, ge=0, le=1e6)
-    width: Width = 128
-    blocks: Blocks = 1
-    scaling: Scaling = "shape"
-    training: TrainingSettings = TrainingSettings(
-        epochs=20, batch_size=256, learning_rate=4e-3, patience=20
-    )
+from arielflow.models.representations.scaled import ScaledRepresentation
+from arielflow.models.training import train
+from arielflow.settings.representations.autoencoder import Config
 
 
 class Network(nn.Module):

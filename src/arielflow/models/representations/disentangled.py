@@ -17,12 +17,11 @@ arXiv:1409.7495) trains encoder and adversary in one pass.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
 import xarray as xr
-from pydantic import Field, model_validator
 from sklearn.preprocessing import PolynomialFeatures
 from torch import Tensor, nn
 
@@ -31,42 +30,10 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import target_index
 from arielflow.models.networks.residual import ResidualMLP
 from arielflow.models.representations import autoencoder
-from arielflow.models.training import TrainingSettings
+from arielflow.settings.representations.disentangled import Config
 
-Factor = Literal["temperature", "radius", "noise"]
 _WEIGHT = 0.1
 _DEGREE = 4
-
-
-class Config(autoencoder.Config):
-    """Settings: those of :class:`arielflow.models.representations.autoencoder.Config`, and
-
-    Attributes
-    ----------
-    method : ``factor``, ``fader`` or ``poly``, see the module's docstring
-    nuisance : factors to take out
-    weight : of the adversary; None for 0.1; not a setting of ``poly``
-    degree : of the polynomial; None for 4; a setting of ``poly`` alone
-    """
-
-    method: Literal["factor", "fader", "poly"] = "factor"
-    nuisance: tuple[Factor, ...] = Field(
-        ("temperature", "radius", "noise"), min_length=1, max_length=3, strict=False
-    )
-    weight: float | None = Field(None, gt=0, le=1e6)
-    degree: int | None = Field(None, ge=1, le=20)
-    training: TrainingSettings = TrainingSettings(
-        epochs=25, batch_size=256, learning_rate=4e-3, patience=25
-    )
-
-    @model_validator(mode="after")
-    def _applicable(self) -> Config:
-        other = "weight" if self.method == "poly" else "degree"
-        if getattr(self, other) is not None:
-            raise ValueError(f"{other} is no setting of method {self.method}")
-        if len(set(self.nuisance)) < len(self.nuisance):
-            raise ValueError("nuisance names a factor twice")
-        return self
 
 
 def nuisance_factors(planets: xr.Dataset, names: tuple[str, ...]) -> np.ndarray:

@@ -14,23 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from arielflow.core.array_files import read_safetensors
 from arielflow.core.readers import listed
-from arielflow.models.base import EstimatorConfig
 from arielflow.models.description import REMEDY
-from arielflow.models.representations.scaled import ScaledRepresentation, Scaling
-from arielflow.settings.base import Latent
-
-
-class Config(EstimatorConfig):
-    """Settings.
-
-    Attributes
-    ----------
-    n_latent : number of components
-    scaling : of the spectra, see :func:`arielflow.models.scaling.fit_scaling`
-    """
-
-    n_latent: Latent = 5
-    scaling: Scaling = "shape"
+from arielflow.models.representations.scaled import ScaledRepresentation
+from arielflow.settings.representations.pca import Config
 
 
 class Representation(ScaledRepresentation):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import xarray as xr
 
 from arielflow.core.errors import ArielflowError
 from arielflow.models.base import SpectrumRepresentation
 from arielflow.models.scaling import SpectrumScaling, apply_scaling, fit_scaling
-
-Scaling = Literal["shape", "standardised"]
 
 
 class ScaledRepresentation(SpectrumRepresentation):

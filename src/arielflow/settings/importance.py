@@ -1,0 +1,61 @@
+"""Settings of importance sampling and of what takes over from it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from arielflow.settings.base import StrictSettings
+
+
+class ImportanceSettings(StrictSettings):
+    """Settings of the importance sampling."""
+
+    n_proposal: int = Field(
+        1500, ge=100, le=1_000_000, description="Draws of the amortised posterior."
+    )
+    n_refined: int = Field(
+        800,
+        ge=100,
+        le=1_000_000,
+        description="Draws of a refined proposal; a quarter as many while fitted to tempered "
+        "weights.",
+    )
+    n_redrawn: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Further draws of it, of which one target each is drawn anew from the prior: "
+        "they find what a proposal misses of targets that the data do not constrain.",
+    )
+    rounds: int = Field(
+        7,
+        ge=0,
+        le=100,
+        description="Refined proposals, one fitted after the other; 0 for the amortised one alone.",
+    )
+    efficiency_aim: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Sampling efficiency below which more refined proposals follow.",
+    )
+    most_draws: int = Field(
+        10_000,
+        ge=100,
+        le=10_000_000,
+        description="Of all proposals together, beyond which no more follow.",
+    )
+    components: int = Field(8, ge=1, le=100, description="Of a refined proposal, at most.")
+    defensive_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Further draws from the prior, as a share of n_proposal.",
+    )
+
+
+class FallbackSettings(StrictSettings):
+    """When nested sampling takes over from importance sampling."""
+
+    efficiency: float = Field(0.05, ge=0, le=1, description="Below this sampling efficiency.")
+    pareto_shape: float = Field(0.7, description="Above this shape of the weights' tail.")

@@ -1,0 +1,9 @@
+"""Write the configuration's schema and reference page anew (`make schema`)."""
+
+from pathlib import Path
+
+from arielflow.core.config import read_config
+from arielflow.runs.settings_reference import reference_text, schema_text
+
+Path("workflow/schemas/config.schema.yaml").write_text(schema_text())
+Path("docs/settings.md").write_text(reference_text(read_config("config.yaml")))
