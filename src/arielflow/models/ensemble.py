@@ -305,9 +305,16 @@ def sample_ensemble(
     shares
         Share of each member; equal if left out. Kept as the attribute ``shares``.
     """
+    ensemble = Ensemble(members, shares, device=device)
+    return mixture_posterior(ensemble, planets, n_samples, seed=seed)
+
+
+def mixture_posterior(
+    ensemble: Ensemble, planets: xr.Dataset, n_samples: int, *, seed: int
+) -> xr.Dataset:
+    """What :func:`sample_ensemble` gives, of an ensemble in memory."""
     theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
     usable, faults = is_usable(planets), data_faults(planets)
-    ensemble = Ensemble(members, shares, device=device)
     parts: dict[str, np.ndarray] = {}
     if usable.any():
         theta[usable], parts, faults[usable] = ensemble.mixture(
