@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import subprocess
 import sys
 from importlib import import_module
@@ -13,9 +14,12 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+import yaml
+from typer.testing import CliRunner
 
 import arielflow as af
-from arielflow.core.files import write_json
+from arielflow.cli import app
+from arielflow.core.files import write_dataset, write_json
 from arielflow.core.schema import open_dataset
 from arielflow.data.ingest import empty_traces
 from arielflow.data.priors import prior_samples
@@ -160,6 +164,35 @@ def test_a_simulated_planet_is_scored_by_its_theta(model) -> None:
     assert scores["posterior_score"].isna().all()
 
 
+def command(*arguments: object) -> str:
+    """Answer of a command that succeeds."""
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_train_and_sample_are_commands(folder, planets, model, monkeypatch, tmp_path) -> None:
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(FLOW))
+    made = tmp_path / "flow"
+    options = ("--family", "flow", "--settings", tmp_path / "settings.yaml", "--seed", 1)
+    edition = ("--edition", "adc2023")
+    said = command("train", folder / "dataset", *options, *edition, "--output", made, "--json")
+    assert json.loads(said) == {
+        "family": "flow", "planets": 60, "members": [str(made.resolve() / "0")],
+    }  # fmt: skip
+    written = made / "0" / "density.safetensors"
+    assert written.read_bytes() == (folder / "models/flow/0" / written.name).read_bytes()
+    write_dataset(planets, tmp_path / "test.nc")
+    options = ("--samples", 50, "--seed", 1, "--output", tmp_path / "posterior.nc")
+    said = command("sample", folder / "models/flow", tmp_path / "test.nc", *options)
+    assert "posteriors of 3 of 3 planets, 50 samples each (equal shares" in said.replace("\n", " ")
+    xr.testing.assert_equal(
+        open_dataset(tmp_path / "posterior.nc"), model.sample(planets, 50, seed=1)
+    )
+    failed = CliRunner().invoke(app, ["report", str(tmp_path), "--output", str(tmp_path)])
+    assert "results/<run>" in str(failed.exception)
+
+
 def test_a_run_by_hand(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The README's example on a finished run, whose own numbers it gives."""
     arviz_stats = pytest.importorskip("arviz_stats")
@@ -190,6 +223,17 @@ def test_a_run_by_hand(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         scores, pd.read_csv(run / "scores/flow.csv"), check_dtype=False, rtol=1e-12
     )
     assert len(af.score(better, truth, physics=physics)) == 3
+
+    known = af.read(run / "dataset", edition="adc2023", split="train")
+    forest = {"n_rows": 400, "trees": 20, "importance_trees": 5}
+    directory = tmp_path / "random_forest"
+    trained = af.train(known, "random_forest", directory, settings=forest)
+    assert trained.name == "random_forest"
+    for file in (run / "models/random_forest/0").iterdir():
+        assert file.read_bytes() == (directory / "0" / file.name).read_bytes()
+    command("report", run, "--output", tmp_path / "page")
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert page == (run / "report/index.html").read_text()
     assert [file.name for file in af.submit(better, tmp_path)] == ["flow_importance.hdf5"]
 
     theta = torch.tensor(better["theta"].values[:, 0], requires_grad=True)

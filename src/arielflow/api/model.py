@@ -229,7 +229,7 @@ def train(
     *,
     settings: Mapping[str, Any] | None = None,
     members: int = 1,
-    validation_fraction: float = 0.1,
+    validation_fraction: float = 0.05,
     seed: int = 2026,
     device: str = "auto",
 ) -> Model:

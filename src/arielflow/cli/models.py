@@ -33,7 +33,7 @@ def train(
     members: Annotated[int, typer.Option(min=1, help="Members of the ensemble.")] = 1,
     validation_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of the planets held out to watch.")
-    ] = 0.1,
+    ] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 2026,
     device: Device = "auto",
     as_json: Json = False,
