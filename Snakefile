@@ -1,4 +1,4 @@
-from arielflow import inputs
+from arielflow.runs import inputs
 from arielflow.runs.config_faults import settings_faults
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version

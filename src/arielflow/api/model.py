@@ -19,7 +19,7 @@ from arielflow.core.seeds import derived_seed
 from arielflow.data.splits import annotated_planets, split_planets, subset
 from arielflow.models import FAILED, make_estimator
 from arielflow.models.base import PosteriorEstimator
-from arielflow.models.ensemble import Ensemble, mixture_posterior
+from arielflow.models.ensemble import Ensemble
 from arielflow.models.member import write_trained
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Model:
         True
         """
         own = derived_seed(seed, f"sample/{self.name}")
-        posterior = mixture_posterior(self.ensemble, planets, n_samples, seed=own)
+        posterior = self.ensemble.sample(planets, n_samples, seed=own)
         names = {name: planets.attrs[name] for name in ("edition", "split", "prior")}
         return posterior.assign_attrs(names, model=self.name)
 

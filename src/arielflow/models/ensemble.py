@@ -131,6 +131,32 @@ class Ensemble:
         """Every member has a density."""
         return all(estimator.has_log_prob for estimator in self.estimators)
 
+    def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> xr.Dataset:
+        """Posterior dataset of planets, usable or not.
+
+        A planet whose data are unusable, or for which all members fail to give finite samples, gets
+        draws from its prior; ``retrieved`` (0 or 1) and ``fault`` (planet,) tell. Where the members
+        or their number tell, the posterior has the standard deviations ``aleatoric`` and
+        ``epistemic`` (:func:`spread_parts`), NaN for planets with draws from the prior. The
+        attribute ``shares`` keeps those of the members.
+        """
+        theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
+        usable, faults = is_usable(planets), data_faults(planets)
+        parts: dict[str, np.ndarray] = {}
+        if usable.any():
+            theta[usable], parts, faults[usable] = self.mixture(
+                planets.isel(planet=usable), n_samples, seed=seed
+            )
+        posterior = posterior_dataset(planets, theta)
+        for name, values in parts.items():
+            deviation = np.full((planets.sizes["planet"], planets.sizes["target"]), np.nan)
+            deviation[usable] = values
+            posterior[name] = (("planet", "target"), deviation)
+        posterior["retrieved"] = ("planet", (faults == "").astype(np.int8))
+        posterior["fault"] = ("planet", faults)
+        posterior.attrs["shares"] = self.shares
+        return describe(posterior)
+
     def mixture(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> Mixture:
         """Mix the members' samples of planets, which must be usable.
 
@@ -285,12 +311,7 @@ def sample_ensemble(
     device: str = "auto",
     shares: Sequence[float] | None = None,
 ) -> xr.Dataset:
-    """Sample every member and mix them.
-
-    A planet whose data are unusable, or for which all members fail to give finite samples, gets
-    draws from its prior; ``retrieved`` (0 or 1) and ``fault`` (planet,) tell. Where the members or
-    their number tell, the posterior has the standard deviations ``aleatoric`` and ``epistemic``
-    (:func:`spread_parts`), NaN for planets with draws from the prior.
+    """Sample every member and mix them, see :meth:`Ensemble.sample`.
 
     Parameters
     ----------
@@ -299,36 +320,13 @@ def sample_ensemble(
     planets
         Planets dataset.
     n_samples
-        Samples a planet of the mixture.
+        Samples per planet of the mixture.
     seed, device
         Of the sampling.
     shares
-        Share of each member; equal if left out. Kept as the attribute ``shares``.
+        Share of each member; equal if left out.
     """
-    ensemble = Ensemble(members, shares, device=device)
-    return mixture_posterior(ensemble, planets, n_samples, seed=seed)
-
-
-def mixture_posterior(
-    ensemble: Ensemble, planets: xr.Dataset, n_samples: int, *, seed: int
-) -> xr.Dataset:
-    """What :func:`sample_ensemble` gives, of an ensemble in memory."""
-    theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
-    usable, faults = is_usable(planets), data_faults(planets)
-    parts: dict[str, np.ndarray] = {}
-    if usable.any():
-        theta[usable], parts, faults[usable] = ensemble.mixture(
-            planets.isel(planet=usable), n_samples, seed=seed
-        )
-    posterior = posterior_dataset(planets, theta)
-    for name, values in parts.items():
-        deviation = np.full((planets.sizes["planet"], planets.sizes["target"]), np.nan)
-        deviation[usable] = values
-        posterior[name] = (("planet", "target"), deviation)
-    posterior["retrieved"] = ("planet", (faults == "").astype(np.int8))
-    posterior["fault"] = ("planet", faults)
-    posterior.attrs["shares"] = ensemble.shares
-    return describe(posterior)
+    return Ensemble(members, shares, device=device).sample(planets, n_samples, seed=seed)
 
 
 def ensemble_log_prob(
