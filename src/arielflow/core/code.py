@@ -63,8 +63,7 @@ def imported(file: Path) -> list[str]:
         names.append(module)
         names += [f"{module}.{name}" for name in re.findall(r"(\w+)(?: as \w+)?", things)]
     names += _IMPORT.findall(text)
-    # The package's own face, arielflow/__init__.py, only names what its packages have.
-    modules = (name for name in dict.fromkeys(names) if name != _ROOT.name and _sources(name))
+    modules = (name for name in dict.fromkeys(names) if _sources(name))
     return [name for name in modules if not f"{name}.".startswith(f"{_AROUND}.")]
 
 
