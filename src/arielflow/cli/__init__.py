@@ -9,8 +9,14 @@ from __future__ import annotations
 import sys
 
 from arielflow import __version__
-from arielflow.cli import cluster, data, forward, submissions  # noqa: F401, they add their commands
-from arielflow.cli.common import FAULT, Json, app, builtin_folder, errors, say
+from arielflow.cli import (  # noqa: F401, they add their commands
+    cluster,
+    data,
+    forward,
+    models,
+    submissions,
+)
+from arielflow.cli.common import FAULT, Json, app, errors, say
 from arielflow.core.errors import ArielflowError, Stopped, system_fault
 from arielflow.core.readers import printable
 from arielflow.editions import NAMES
@@ -22,6 +28,7 @@ def info(as_json: Json = False) -> None:
     """Versions, editions, devices and where the built-in opacities are kept."""
     import torch
 
+    from arielflow.api.physics import builtin_folder
     from arielflow.models import FAMILIES
     from arielflow.runs.manifest import code_version, package_versions
 

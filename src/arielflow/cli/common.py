@@ -38,21 +38,11 @@ TestPlanets = Annotated[
 Opacities = Annotated[str, typer.Option(help="builtin, or a folder with one table a molecule.")]
 
 
-def builtin_folder() -> Path:
-    """Folder that the built-in opacities are written to."""
-    from arielflow.physics.opacity_cache import cache_folder
-
-    return cache_folder() / "opacities"
-
-
 def physics_settings(opacities: str, cia: bool = False) -> Any:
     """Settings of the forward model; writes the built-in tables if they are asked for."""
-    from arielflow.physics.builtin_opacity import ensure_builtin_opacities
-    from arielflow.physics.forward import PhysicsSettings
+    from arielflow.api.physics import physics_settings as made
 
-    if opacities == "builtin":
-        opacities = str(ensure_builtin_opacities(builtin_folder()))
-    return PhysicsSettings(opacities, cia=cia)
+    return made(opacities, cia=cia)
 
 
 def prior_line(planets: Any) -> str:

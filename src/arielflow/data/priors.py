@@ -102,12 +102,19 @@ def prior_box(edition: Edition, planets: xr.Dataset, prior: str) -> tuple[np.nda
     ArielflowError
         The edition has no prior of this name.
     """
-    edges = [_edges(_range(edition, target, prior), planets) for target in edition.targets]
+    edges = [_edges(prior_range(edition, target, prior), planets) for target in edition.targets]
     low, high = (np.stack(columns, axis=1) for columns in zip(*edges, strict=True))
     return low, high
 
 
-def _range(edition: Edition, target: Parameter, prior: str) -> Range:
+def prior_range(edition: Edition, target: Parameter, prior: str) -> Range:
+    """Range of one target of an edition in the named prior.
+
+    Raises
+    ------
+    ArielflowError
+        The edition has no prior of this name.
+    """
     if prior not in target.priors:
         raise ArielflowError(
             f"prior {prior!r} is not known to edition {edition.name}; "

@@ -20,7 +20,7 @@ from arielflow.core.schema import (
 )
 from arielflow.core.seeds import fingerprint
 from arielflow.data.forward_models import Progress, edition_model, log_limits, model_fingerprint
-from arielflow.data.priors import prior_box
+from arielflow.data.priors import prior_box, prior_range
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.physics.population import draw_systems, transit_depth_errors
@@ -70,7 +70,7 @@ def simulate_planets(
         Called with the number of spectra computed and of all.
     """
     radius = next((t for t in edition.targets if t.quantity == "planet_radius"), None)
-    span = radius.priors[prior] if radius else None
+    span = prior_range(edition, radius, prior) if radius else None
     systems = draw_systems(
         n_planets,
         seed=seed,

@@ -46,7 +46,7 @@ def score_posterior(
         ``auto``, ``cpu`` or ``cuda``, for the members.
     """
     identifiers = [str(name) for name in planets["planet"].values]
-    theta_true = truth["theta"].values
+    theta_true = truth["theta"].sel(planet=identifiers).values
     forward: Forward | None = None
     if physics is not None:
         forward = ForwardModel(edition_model(edition, physics), planets).spectra

@@ -27,19 +27,27 @@ from arielflow.runs.job import job
 log = logging.getLogger(__name__)
 
 
+Parts = tuple[xr.Dataset, xr.Dataset, xr.Dataset | None]
+"""Planets to train on and to validate on, and annotated ones for models that learn from traces."""
+
+
 def write_member(
-    folder: str | Path, history_file: str | Path, spec: Mapping[str, Any], **training: Any
+    folder: str | Path,
+    history_file: str | Path,
+    spec: Mapping[str, Any],
+    member: int,
+    planets_file: str | Path,
+    split_file: str | Path,
+    annotated_files: Sequence[str | Path] = (),
+    **training: Any,
 ) -> None:
     """Train a member and write its folder and its history; of several processes, the first does.
-
-    A training that diverges does not stop an ensemble: the folder then holds the record of the
-    failure, which the ensemble leaves out (:func:`arielflow.models.load_members`).
 
     Parameters
     ----------
     folder, history_file
         To write.
-    spec, training
+    spec, member, planets_file, split_file, annotated_files, training
         See :func:`train_member`.
 
     Raises
@@ -47,9 +55,34 @@ def write_member(
     DivergedError
         The training diverged and the model has no other member.
     """
+    parts = training_parts(spec, member, planets_file, split_file, annotated_files)
+    write_trained(folder, history_file, spec, parts, **training)
+
+
+def write_trained(
+    folder: str | Path,
+    history_file: str | Path,
+    spec: Mapping[str, Any],
+    parts: Parts,
+    **training: Any,
+) -> None:
+    """Train a member on planets in memory and write it, see :func:`write_member`.
+
+    A training that diverges does not stop an ensemble: the folder then holds the record of the
+    failure, which the ensemble leaves out (:func:`arielflow.models.load_members`).
+
+    Parameters
+    ----------
+    folder, history_file, spec
+        As there.
+    parts
+        As :func:`training_parts` gives them.
+    training
+        ``seed``, ``device`` and ``state_dir``.
+    """
     failure = None
     try:
-        estimator, history = train_member(spec, **training)
+        estimator, history = _trained(spec, parts, **training)
     except DivergedError as error:
         if spec["members"] == 1:
             raise
@@ -93,9 +126,19 @@ def train_member(
     seed, device, state_dir
         Of the training, see :meth:`PosteriorEstimator.fit`.
     """
-    train, valid, annotated = training_parts(
-        spec, member, planets_file, split_file, annotated_files
-    )
+    parts = training_parts(spec, member, planets_file, split_file, annotated_files)
+    return _trained(spec, parts, seed=seed, device=device, state_dir=state_dir)
+
+
+def _trained(
+    spec: Mapping[str, Any],
+    parts: Parts,
+    *,
+    seed: int,
+    device: str = "auto",
+    state_dir: str | Path | None = None,
+) -> tuple[PosteriorEstimator, pd.DataFrame]:
+    train, valid, annotated = parts
     estimator = make_estimator(spec["family"], spec["settings"])
     history = estimator.fit(
         train,
@@ -114,7 +157,7 @@ def training_parts(
     planets_file: str | Path,
     split_file: str | Path,
     annotated_files: Sequence[str | Path] = (),
-) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset | None]:
+) -> Parts:
     """Planets that a member is trained on and validated on, and the annotated ones if asked for.
 
     Parameters are those of :func:`train_member`.

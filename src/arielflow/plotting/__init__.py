@@ -20,6 +20,7 @@ from arielflow.plotting.exploration import (
 from arielflow.plotting.physics import (
     fitted_spectra,
     opacity_comparison,
+    predicted_spectrum,
     residual_distributions,
     residuals_by_wavelength,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "opacity_comparison",
     "population",
     "posterior_beside_literature",
+    "predicted_spectrum",
     "predicted_versus_true",
     "quality_counts",
     "representation_error",

@@ -175,5 +175,50 @@ def fitted_spectra(planets: xr.Dataset, fits: Mapping[str, xr.Dataset]) -> Figur
     return figure
 
 
+@styled
+def predicted_spectrum(
+    planet: xr.Dataset, predicted: Mapping[str, np.ndarray], noise: np.ndarray
+) -> Figure:
+    """One planet's spectrum over the spectra that posteriors predict, and the residuals below.
+
+    The dark band holds 68 % of the posterior's spectra, the light one 95 % of the spectra that it
+    predicts with noise. Residuals are data less the median spectrum.
+
+    Parameters
+    ----------
+    planet
+        Planets dataset of this planet alone.
+    predicted
+        Spectra of a posterior's draws, shape (draw, wavelength), by its name.
+    noise
+        Standard normal numbers, shape (draw, wavelength), for the predicted noise.
+    """
+    wavelength_um = planet["wavelength"].values
+    depth, error = (planet[name].values[0] for name in ("transit_depth", "transit_depth_error"))
+    factor, unit = depth_unit(depth)
+    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
+    for number, (name, spectra) in enumerate(predicted.items()):
+        shade = {"color": colour(number), "linewidth": 0}
+        with_noise = spectra + noise[: len(spectra)] * error
+        for values, share, alpha in ((with_noise, 0.95, 0.13), (spectra, 0.68, 0.4)):
+            edges = np.nanquantile(factor * values, [0.5 - share / 2, 0.5 + share / 2], axis=0)
+            above.fill_between(wavelength_um, *edges, alpha=alpha, **shade)
+        median = np.nanmedian(spectra, axis=0)
+        _line(above, wavelength_um, factor * median, number, name)
+        below.plot(wavelength_um, (depth - median) / error, "o", color=colour(number), markersize=3)
+    above.errorbar(
+        wavelength_um, factor * depth, factor * error, fmt="o", color=INK, markersize=2.5,
+        linewidth=0.8, label="data",
+    )  # fmt: skip
+    below.axhspan(-1, 1, color=MUTED, alpha=0.2, linewidth=0)
+    above.set_title(f"planet {planet['planet'].values[0]}".replace("$", r"\$"))
+    above.set_ylabel(f"transit depth [{unit}]")
+    below.set_ylabel("residual [error bars]")
+    wavelength_axis(below, wavelength_um)
+    above.legend()
+    return figure
+
+
 def _line(axes: Axes, x: np.ndarray, y: np.ndarray, index: int, label: str | None = None) -> None:
     axes.plot(x, y, color=colour(index), linewidth=1.1, label=label)
