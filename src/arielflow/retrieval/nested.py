@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -27,7 +27,7 @@ from arielflow.core.seeds import fingerprint
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
-from arielflow.retrieval.method import Attempt, WeightedSamples, options
+from arielflow.retrieval.method import Attempt, Method, WeightedSamples, options
 
 log = logging.getLogger(__name__)
 
@@ -300,15 +300,11 @@ def _checkpoint(
 
 
 @dataclass(frozen=True)
-class Nested:
+class Nested(Method):
     """Nested sampling as a method of :mod:`arielflow.retrieval.planets`."""
 
-    settings: NestedSettings = NestedSettings()
+    settings: NestedSettings = field(default_factory=NestedSettings)
 
-    variables: ClassVar[tuple[str, ...]] = (
-        *("log_evidence", "effective_samples", "likelihood_calls", "seconds"),
-        *("retrieved", "fault"),
-    )
     fit_checked: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
 
@@ -323,7 +319,3 @@ class Nested:
             progress=attempt.progress,
         )
         return under_whole_prior(found, attempt.forward.systems, attempt.planet)
-
-    def attributes(self) -> dict[str, Any]:
-        """The sampler's settings."""
-        return options(self.settings)
