@@ -27,7 +27,7 @@ from arielflow.retrieval import nested, variational
 from arielflow.retrieval.amortised import Fallback, importance_posteriors
 from arielflow.retrieval.nested import Nested, NestedSettings
 from arielflow.retrieval.planets import choose_planets, retrieve_planets
-from arielflow.retrieval.variational import VariationalSettings, variational_posteriors
+from arielflow.retrieval.variational import Variational, VariationalSettings
 from arielflow.runs.job import job
 from arielflow.simulation import truth
 from arielflow.simulation.truth import TruthJob, sample_truth
@@ -86,15 +86,15 @@ def importance_call(folder: Path) -> None:
 
 
 def variational_call(folder: Path) -> None:
-    posterior = variational_posteriors(
+    retrieve_planets(
         EDITION,
         planets_of(folder),
+        Variational(VariationalSettings(steps=2, n_samples=50)),
+        folder / "out.nc",
         physics=physics_of(folder),
         seed=3,
-        settings=VariationalSettings(steps=2),
         n_samples=50,
     )
-    write_dataset(posterior, folder / "out.nc")
 
 
 def truth_call(folder: Path, workers: int = 2) -> None:

@@ -10,7 +10,14 @@ from scipy.stats import multivariate_normal, norm, truncnorm
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset
 from arielflow.core.samples import weighted_ks
-from arielflow.core.schema import Quality, is_usable, open_dataset
+from arielflow.core.schema import (
+    Quality,
+    auxiliary_values,
+    is_usable,
+    open_dataset,
+    posterior_dataset,
+)
+from arielflow.data.priors import prior_samples
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.models import make_estimator
@@ -198,6 +205,41 @@ def test_planets_through_the_forward_model(
     efficiency, error = good["sampling_efficiency"].values, good["log_evidence_error"].values
     assert ((efficiency > 0) & (efficiency < 1)).all()
     assert (error >= np.sqrt((1 / efficiency - 1) / 3025) - 1e-9).all()
+
+
+class PriorProposal:
+    """The prior as a proposal: what samples and has a density will do."""
+
+    def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> xr.Dataset:
+        return posterior_dataset(planets, prior_samples(planets, n_samples, seed))
+
+    def log_prob(self, planets: xr.Dataset, theta: np.ndarray) -> np.ndarray:
+        width = (planets["prior_high"] - planets["prior_low"]).values
+        return np.broadcast_to(-np.log(width).sum(axis=1)[:, None], theta.shape[:2])
+
+
+def test_a_planet_that_no_radius_explains_is_its_own_fault(simulated, physics) -> None:
+    planets = simulated.isel(planet=[4, 5]).copy(deep=True)
+    planets["transit_depth_error"] *= 100
+    auxiliary_values(planets, "star_radius_m")[1] = 1.1
+    arguments = get_edition("adc2023"), planets, PriorProposal()
+    options = {"physics": physics, "seed": 1, "n_samples": 100}
+    options["settings"] = ImportanceSettings(n_proposal=200, n_refined=200, rounds=1, most_draws=0)
+    options["fallback"] = Fallback(efficiency=0.0, pareto_shape=np.inf)
+    for posterior in importance_posteriors(*arguments, **options):
+        assert posterior["retrieved"].values.tolist() == [1, 0]
+        assert "star radius" in posterior["fault"].values[1]
+        assert np.isfinite(posterior["log_evidence"].values).tolist() == [True, False]
+    assert posterior["fallen_back"].values.tolist() == [0, 1]
+
+
+def test_a_proposal_without_a_density_is_refused(simulated, physics) -> None:
+    proposal = PriorProposal()
+    proposal.has_log_prob = False
+    with pytest.raises(ArielflowError, match="needs the proposal's density"):
+        importance_posteriors(
+            get_edition("adc2023"), simulated, proposal, physics=physics, seed=1, n_samples=100
+        )
 
 
 def test_gathered_chunks_survive_a_file(simulated: xr.Dataset, tmp_path) -> None:

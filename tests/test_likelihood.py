@@ -25,11 +25,7 @@ from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
 from arielflow.retrieval.nested import Nested, NestedSettings, nested_sampling, retrieve
 from arielflow.retrieval.planets import retrieve_planets
 from arielflow.retrieval.summary import summarise, summary_lines
-from arielflow.retrieval.variational import (
-    VariationalSettings,
-    fit_variational,
-    variational_posteriors,
-)
+from arielflow.retrieval.variational import Variational, VariationalSettings, fit_variational
 
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)
 
@@ -128,7 +124,7 @@ def test_a_missing_bin_costs_a_planet_no_retrieval(simulated, physics, tmp_path)
         fallback=Fallback(efficiency=0.0, pareto_shape=1e9),
     )
     quick = VariationalSettings(steps=5, batch=8, n_elbo=64, n_check=120, layers=1, hidden=8)
-    fitted = variational_posteriors(edition, planets, **options, settings=quick, start=amortised)
+    fitted = retrieve_planets(edition, planets, Variational(quick, amortised), **options)
     for found in (weighted, fitted):
         assert found["retrieved"].values.tolist() == [1, 1], found["fault"].values
         assert np.isfinite(found["log_evidence"].values).all()

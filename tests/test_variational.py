@@ -19,13 +19,14 @@ from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import Systems
 from arielflow.retrieval.importance import ImportanceResult
 from arielflow.retrieval.nested import retrieve
+from arielflow.retrieval.planets import retrieve_planets
 from arielflow.retrieval.posterior_flow import PosteriorFlow
 from arielflow.retrieval.probit import ProbitPosterior, laplace
 from arielflow.retrieval.variational import (
+    Variational,
     VariationalSettings,
     _bound,
     fit_variational,
-    variational_posteriors,
 )
 from arielflow.retrieval.variational_check import check_warning
 from arielflow.simulation.library import TruthLibrary
@@ -273,11 +274,12 @@ def test_a_bad_planet_does_not_sink_the_others(simulated, physics) -> None:
     planets = simulated.isel(planet=slice(0, 2)).copy(deep=True)
     planets["transit_depth_error"] *= 20
     planets["transit_depth"].values[1] = np.nan
-    options = {"physics": physics, "seed": 3, "settings": TINY, "n_samples": 150}
-    unflagged = variational_posteriors(get_edition("adc2023"), planets, **options)
+    options = {"physics": physics, "seed": 3, "n_samples": 150}
+    method, edition = Variational(replace(TINY, n_samples=150)), get_edition("adc2023")
+    unflagged = retrieve_planets(edition, planets, method, **options)
     assert "not finite" in str(unflagged["fault"].values[1])
     planets["quality"].values[1] = Quality.NON_FINITE_SPECTRUM
-    posterior = variational_posteriors(get_edition("adc2023"), planets, **options)
+    posterior = retrieve_planets(edition, planets, method, **options)
     validate_posterior(posterior)
     assert posterior["retrieved"].values.tolist() == [1, 0]
     assert posterior["fault"].values.tolist() == ["", "unusable data (non finite spectrum)"]
@@ -286,14 +288,16 @@ def test_a_bad_planet_does_not_sink_the_others(simulated, physics) -> None:
     low, high = (planets[f"prior_{edge}"].values[1] for edge in ("low", "high"))
     share = (posterior["theta"].values[1] - low) / (high - low)
     assert (share > 0).all() and (share < 1).all() and 0.4 < share.mean() < 0.6
-    alone = variational_posteriors(get_edition("adc2023"), planets.isel(planet=[0]), **options)
+    alone = retrieve_planets(edition, planets.isel(planet=[0]), method, **options)
     np.testing.assert_array_equal(posterior["theta"][0], alone["theta"][0])
     assert np.isfinite(posterior["log_evidence_error"].values).tolist() == [True, False]
     assert "effective" in posterior["warning"].values[0] and not posterior["warning"].values[1]
     expected = {"edition": "adc2023", "prior": planets.attrs["prior"], "seed": 3, "n_check": 150}
     assert posterior.attrs.items() >= expected.items()
     with pytest.raises(ArielflowError, match="start posterior"):
-        variational_posteriors(get_edition("adc2023"), planets, start=alone, **options)
+        retrieve_planets(edition, planets, replace(method, start=alone), **options)
+    with pytest.raises(ArielflowError, match="151 samples asked for"):
+        retrieve_planets(edition, planets, method, **options | {"n_samples": 151})
 
 
 def test_a_small_budget_comes_close_to_the_shipped_truth(physics, request) -> None:

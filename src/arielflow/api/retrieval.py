@@ -15,7 +15,7 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieval.amortised import Importance, Proposal, importance_posteriors
 from arielflow.retrieval.nested import Nested
 from arielflow.retrieval.planets import retrieve_planets
-from arielflow.retrieval.variational import variational_posteriors
+from arielflow.retrieval.variational import Variational
 from arielflow.settings.importance import ImportanceSettings
 from arielflow.settings.nested import NestedSettings
 from arielflow.settings.variational import VariationalSettings
@@ -98,7 +98,8 @@ def retrieve(
         return found.assign_attrs(model="nested")
     if method == "variational":
         start = None if proposal is None else proposal.sample(planets, n_samples, seed=seed)
-        found = variational_posteriors(edition, planets, settings=own, start=start, **options)
+        fit = Variational(own.model_copy(update={"n_samples": n_samples}), start)
+        found = retrieve_planets(edition, planets, fit, **options)
         return found.assign_attrs(model="flow_variational")
     if proposal is None:
         raise ArielflowError("importance sampling needs a proposal; give a model with a density")

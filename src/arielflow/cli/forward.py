@@ -182,21 +182,26 @@ def select_model(
     from rich.progress import Progress
 
     from arielflow.cli.tables import selection_tables
+    from arielflow.core.files import write_table
     from arielflow.data.ingest import ingest as ingest_split
-    from arielflow.retrieval.model_selection import select_models
+    from arielflow.retrieval.model_selection import ModelSelection, select_models
     from arielflow.retrieval.planets import choose_planets
 
     chosen, physics = get_edition(edition), physics_settings(opacities)
     planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)
     with Progress(console=errors, transient=True) as bar:
         show = shown(bar, bar.add_task("planets", total=len(planet)))
-        found = select_models(
-            chosen, choose_planets(planets, planet), output, physics=physics, seed=seed, done=show
+        table, faults = select_models(
+            *(chosen, choose_planets(planets, planet), ModelSelection()),
+            physics=physics,
+            seed=seed,
+            done=show,
         )
+    write_table(table, output)
     say(False, {}, prior_line(planets))
-    for table in selection_tables(found.table):
-        console.print(table)
-    for name, fault in found.faults.items():
+    for part in selection_tables(table):
+        console.print(part)
+    for name, fault in faults.items():
         say(False, {}, f"{name}: no comparison ({fault})")
-    if not len(found.table):
+    if not len(table):
         raise typer.Exit(INVALID)

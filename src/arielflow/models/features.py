@@ -14,11 +14,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from arielflow.core.schema import auxiliary_values, target_index
-from arielflow.physics.systems import (
-    GRAVITATIONAL_CONSTANT,
-    Systems,
-    scale_height_m,
-)
+from arielflow.physics.systems import GRAVITATIONAL_CONSTANT, Systems, scale_height_m
 
 _CLIP_STANDARD_DEVIATIONS = 10.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ from arielflow.editions import Edition
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieval.importance import ImportanceResult, importance_sampling
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
-from arielflow.retrieval.method import Attempt
+from arielflow.retrieval.method import Attempt, Method
 from arielflow.retrieval.nested import Nested, NestedSettings
 from arielflow.retrieval.planets import Retrieval
 from arielflow.settings.importance import FallbackSettings, ImportanceSettings
@@ -52,26 +52,25 @@ class Fallback(FallbackSettings):
 
 
 @dataclass(frozen=True)
-class Importance:
+class Importance(Method):
     """Importance sampling as a method of :mod:`arielflow.retrieval.planets`.
 
-    Raises
-    ------
-    ArielflowError
-        The proposal has no density.
+    Attributes
+    ----------
+    proposal : amortised posterior that the first draws come from
+    settings : of the sampling
     """
 
     proposal: Proposal
     settings: ImportanceSettings = field(default_factory=ImportanceSettings)
 
     variables: ClassVar[tuple[str, ...]] = (
-        *Nested.variables,
+        *Method.variables,
         *("log_evidence_error", "sampling_efficiency", "pareto_shape"),
     )
-    fit_checked: ClassVar[bool] = False
-    resumes: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def check(self, planets: xr.Dataset, n_samples: int) -> None:
+        """Refuse a proposal without a density."""
         if not getattr(self.proposal, "has_log_prob", True):
             raise ArielflowError(
                 "importance sampling needs the proposal's density; choose a model that has one, a "
@@ -101,10 +100,6 @@ class Importance:
 
         found = widened(weighted, systems, attempt.planet)
         return under_whole_prior(found, systems, attempt.planet)
-
-    def attributes(self) -> dict[str, Any]:
-        """Settings of the sampling."""
-        return self.settings.model_dump()
 
 
 def _bridged(planet: xr.Dataset) -> xr.Dataset:
@@ -177,7 +172,8 @@ def importance_posteriors(
     """
     method = Importance(proposal, settings or ImportanceSettings())
     fallback = fallback or Fallback()
-    retrieval = Retrieval(edition, planets, physics=physics, seed=seed, state_dir=state_dir)
+    method.check(planets, n_samples)
+    retrieval = Retrieval(edition, planets, physics, seed, state_dir)
     weighted = retrieval.results(method)
     needed = [
         row

@@ -5,10 +5,11 @@ A method retrieves one planet; :mod:`arielflow.retrieval.planets` takes it throu
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -43,51 +44,6 @@ class Attempt:
         return str(self.forward.systems.names[self.planet])
 
 
-class Retrieved(Protocol):
-    """A retrieved planet, with an attribute for every variable that its method names.
-
-    ``log_evidence``, a natural logarithm, is that under the whole retrieval prior. As a string it
-    tells what was found, for a log.
-    """
-
-    log_evidence: float
-
-    def equal_weight_samples(self, n_samples: int, seed: int) -> np.ndarray:
-        """Equally weighted samples (n_samples, target) in random order."""
-        ...
-
-
-class Method(Protocol):
-    """How one planet is retrieved; processes can be sent it.
-
-    Attributes
-    ----------
-    variables : variables of the posterior dataset by planet, in their order
-    fit_checked : the posterior dataset also tells how well every spectrum is met
-    resumes : it keeps checkpoints
-    settings : its own
-    """
-
-    variables: ClassVar[tuple[str, ...]]
-    fit_checked: ClassVar[bool]
-    resumes: ClassVar[bool]
-    settings: Any
-
-    def retrieve(self, attempt: Attempt) -> Retrieved:
-        """Retrieve a planet.
-
-        Raises
-        ------
-        ArielflowError
-            It cannot be retrieved; the other planets can.
-        """
-        ...
-
-    def attributes(self) -> dict[str, Any]:
-        """What the posterior dataset tells of the method."""
-        ...
-
-
 class WeightedSamples:
     """What all results have in common that hold weighted samples ``theta`` and ``weight``."""
 
@@ -98,3 +54,50 @@ class WeightedSamples:
         """Equally weighted samples (n_samples, target) in random order."""
         rng = np.random.default_rng([seed, 1])
         return rng.permutation(resample(self.theta, self.weight, n_samples, rng))
+
+
+class Method(ABC):
+    """How one planet is retrieved; methods are frozen dataclasses, which processes can be sent.
+
+    Attributes
+    ----------
+    settings : its own
+    variables : attributes of its results, see :meth:`retrieve`, that the posterior dataset has as
+        variables by planet, in this order
+    fit_checked : the posterior dataset also tells how well every spectrum is met
+    resumes : it keeps checkpoints
+    """
+
+    settings: Any
+    variables: ClassVar[tuple[str, ...]] = (
+        *("log_evidence", "effective_samples", "likelihood_calls", "seconds"),
+        *("retrieved", "fault"),
+    )
+    fit_checked: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
+
+    def check(self, planets: xr.Dataset, n_samples: int) -> None:  # noqa: B027 - most take any
+        """Raise :class:`ArielflowError` where planets, or samples kept of each, do not suit it."""
+
+    @abstractmethod
+    def retrieve(self, attempt: Attempt) -> Any:
+        """Retrieve a planet.
+
+        Returns
+        -------
+        WeightedSamples
+            With the ``variables`` as attributes, but for those that the driver knows:
+            ``retrieved`` and ``fault``. ``log_evidence``, a natural logarithm, is that under the
+            whole retrieval prior. As a string it tells what was found, for a log. What makes no
+            posterior (:class:`arielflow.retrieval.model_selection.ModelSelection`) returns what it
+            likes.
+
+        Raises
+        ------
+        ArielflowError
+            It cannot be retrieved; the other planets can.
+        """
+
+    def attributes(self) -> dict[str, Any]:
+        """What the posterior dataset tells of the method: its settings."""
+        return self.settings.model_dump()

@@ -12,15 +12,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.files import write_table
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.physics.systems import (
@@ -29,7 +26,7 @@ from arielflow.physics.systems import (
     scale_height_m,
     surface_gravity_m_s2,
 )
-from arielflow.retrieval.method import Attempt
+from arielflow.retrieval.method import Attempt, Method
 from arielflow.retrieval.planets import Done, Retrieval
 from arielflow.retrieval.variational import VariationalSettings, fit_variational
 
@@ -209,8 +206,8 @@ def _radius_range_m(systems: Systems, planet: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class ModelSelection:
-    """Model selection as what :class:`arielflow.retrieval.planets.Retrieval` does with planets.
+class ModelSelection(Method):
+    """Model selection as a method of :mod:`arielflow.retrieval.planets`; it makes no posterior.
 
     Attributes
     ----------
@@ -219,8 +216,6 @@ class ModelSelection:
 
     settings: VariationalSettings = SELECTION_SETTINGS
     threshold: float = MODERATE
-
-    resumes: ClassVar[bool] = False
 
     def retrieve(self, attempt: Attempt) -> Selection:
         """Compare models of a planet's spectrum."""
@@ -233,61 +228,42 @@ class ModelSelection:
         )
 
 
-@dataclass(frozen=True)
-class Selections:
-    """Models compared on several planets.
-
-    Attributes
-    ----------
-    table : the planets' tables one after another, ``planet`` in the first column, see
-        :class:`Selection`
-    faults : planets without a comparison, and why
-    """
-
-    table: pd.DataFrame
-    faults: dict[str, str]
-
-
 def select_models(
     edition: Edition,
     planets: xr.Dataset,
-    output: str | Path,
+    method: ModelSelection,
     *,
     physics: PhysicsSettings,
     seed: int,
-    settings: VariationalSettings = SELECTION_SETTINGS,
-    threshold: float = MODERATE,
     done: Done | None = None,
-) -> Selections:
-    """Compare models of planets' spectra and write the table as CSV.
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Compare models of planets' spectra.
 
     Parameters
     ----------
-    edition, planets
-        Planets dataset and its edition.
-    output
-        CSV file to write.
-    physics
-        Opacities and mode of the forward model.
-    seed, settings, threshold
-        See :func:`select_molecules`.
+    edition, planets, method, physics, seed
+        As of :func:`arielflow.retrieval.planets.retrieve_planets`.
     done
         Told how many planets are done.
+
+    Returns
+    -------
+    table
+        The planets' tables one after another, ``planet`` in the first column, see
+        :class:`Selection`.
+    faults
+        Planets without a comparison, and why.
 
     Raises
     ------
     ArielflowError
         The forward model cannot be had for these planets.
     """
-    retrieval = Retrieval(edition, planets, physics=physics, seed=seed)
-    results = retrieval.results(ModelSelection(settings, threshold), done=done)
-    names = [str(name) for name in planets["planet"].values]
+    results = Retrieval(edition, planets, physics, seed).results(method, done=done)
     tables, faults = [pd.DataFrame({"planet": []})], {}
-    for name, found in zip(names, results.values(), strict=True):
+    for name, found in zip(map(str, planets["planet"].values), results.values(), strict=True):
         if isinstance(found, str):
             faults[name] = found
         else:
             tables.append(found.table.assign(planet=name))
-    table = pd.concat(tables, ignore_index=True)
-    write_table(table, output)
-    return Selections(table, faults)
+    return pd.concat(tables, ignore_index=True), faults

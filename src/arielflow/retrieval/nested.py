@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -27,7 +27,7 @@ from arielflow.core.seeds import fingerprint
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
-from arielflow.retrieval.method import Attempt, WeightedSamples
+from arielflow.retrieval.method import Attempt, Method, WeightedSamples
 from arielflow.settings.nested import NestedSettings
 
 log = logging.getLogger(__name__)
@@ -281,15 +281,11 @@ def _checkpoint(
 
 
 @dataclass(frozen=True)
-class Nested:
+class Nested(Method):
     """Nested sampling as a method of :mod:`arielflow.retrieval.planets`."""
 
     settings: NestedSettings = field(default_factory=NestedSettings)
 
-    variables: ClassVar[tuple[str, ...]] = (
-        *("log_evidence", "effective_samples", "likelihood_calls", "seconds"),
-        *("retrieved", "fault"),
-    )
     fit_checked: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
 
@@ -304,7 +300,3 @@ class Nested:
             progress=attempt.progress,
         )
         return under_whole_prior(found, attempt.forward.systems, attempt.planet)
-
-    def attributes(self) -> dict[str, Any]:
-        """The sampler's settings."""
-        return self.settings.model_dump()

@@ -2,7 +2,7 @@
 
 A method (:class:`arielflow.retrieval.method.Method`) retrieves one planet. The driver sees to the
 rest: seeds of the planets' own, processes, checkpoints, progress, faults that stay a planet's own,
-and the posterior dataset with what it was made with.
+and the posterior dataset, which tells what it was made with.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from arielflow.data.priors import prior_samples
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval.fit_check import with_fit_check
-from arielflow.retrieval.method import Attempt, Method, Retrieved
+from arielflow.retrieval.method import Attempt, Method, WeightedSamples
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ PlanetProgress = Callable[[str, Any], None]
 
 Done = Callable[[int, int], None]
 """Called with the number of planets done and of all."""
+
+_Report = Callable[[tuple[str, Any]], None]
 
 _LISTED = 5
 # Variables of a planet without a retrieval; the others are NaN.
@@ -101,7 +103,8 @@ def retrieve_planets(
     """
     if state_dir is None and output is not None:
         state_dir = Path(output).with_name(f".{Path(output).name}.state")
-    retrieval = Retrieval(edition, planets, physics=physics, seed=seed, state_dir=state_dir)
+    method.check(planets, n_samples)
+    retrieval = Retrieval(edition, planets, physics, seed, state_dir)
     results = retrieval.results(method, workers=workers, progress=progress)
     posterior = retrieval.posterior(method, results, n_samples)
     if output is not None:
@@ -110,16 +113,14 @@ def retrieve_planets(
     return posterior
 
 
+@dataclass
 class Retrieval:
     """Planets to be retrieved with one forward model and seed, by one method or several.
 
-    Parameters
-    ----------
-    edition, planets, physics, seed, state_dir
-        As of :func:`retrieve_planets`.
-
     Attributes
     ----------
+    edition, planets, physics, seed, state_dir : as of :func:`retrieve_planets`
+    forward : the forward model of the planets
     faults : why planets cannot be retrieved by any method (planet,); empty where they can
 
     Raises
@@ -128,24 +129,20 @@ class Retrieval:
         The forward model cannot be had for these planets.
     """
 
-    def __init__(
-        self,
-        edition: Edition,
-        planets: xr.Dataset,
-        *,
-        physics: PhysicsSettings,
-        seed: int,
-        state_dir: str | Path | None = None,
-    ) -> None:
-        self._edition, self._planets, self._physics, self._seed = edition, planets, physics, seed
-        self._state_dir = state_dir
+    edition: Edition
+    planets: xr.Dataset
+    physics: PhysicsSettings
+    seed: int
+    state_dir: str | Path | None = None
+
+    def __post_init__(self) -> None:
         # A fault of the model is no planet's own: it is told at once, before any sampling.
-        self._forward = ForwardModel(edition_model(edition, physics), planets)
-        self.faults = retrieval_faults(planets)
+        self.forward = ForwardModel(edition_model(self.edition, self.physics), self.planets)
+        self.faults = retrieval_faults(self.planets)
 
     def results(
         self,
-        method: Any,
+        method: Method,
         rows: Iterable[int] | None = None,
         *,
         workers: int = 1,
@@ -157,7 +154,7 @@ class Retrieval:
         Parameters
         ----------
         method
-            Anything whose ``retrieve`` takes an :class:`arielflow.retrieval.method.Attempt`.
+            The method.
         rows
             Positions of the planets; all if left out.
         workers, progress
@@ -168,36 +165,69 @@ class Retrieval:
         rows = range(len(self.faults)) if rows is None else list(rows)
         results = {row: str(self.faults[row]) for row in rows}
         todo = [row for row in rows if not results[row]]
-        n_done, names = len(rows) - len(todo), self._planets["planet"].values
+        n_done, progress = len(rows) - len(todo), progress or (lambda planet, state: None)
 
         def tell(row: int, result: Any) -> None:
             nonlocal n_done
             results[row], n_done = result, n_done + 1
             if not isinstance(result, str):
-                log.info("%s (%d of %d): %s", names[row], n_done, len(rows), result)
+                name = self.forward.systems.names[row]
+                log.info("%s (%d of %d): %s", name, n_done, len(rows), result)
             if done:
                 done(n_done, len(rows))
 
-        shared = _Shared(
-            self._edition, self._physics, method, self._seed, self._checkpoints(method)
-        )
-        progress = progress or (lambda planet, state: None)
+        checkpoints = None
+        if method.resumes and self.state_dir is not None:
+            where = self.state_dir, self.edition, self.physics, self.seed
+            checkpoints = checkpoint_dir(*where, method)
         if workers > 1 and todo:
-            parts = {row: self._planets.isel(planet=[row]) for row in todo}
-            _in_processes(shared, parts, workers, progress, tell)
+            self._in_processes(method, todo, min(workers, len(todo)), checkpoints, progress, tell)
         else:
             for row in todo:
-                part = self._planets.isel(planet=[row])
-                tell(row, _retrieved(shared, self._forward, row, part, lambda r: progress(*r)))
+                tell(row, self._attempt(method, row, checkpoints, lambda said: progress(*said)))
         return results
 
-    def _checkpoints(self, method: Any) -> Path | None:
-        if self._state_dir is None or not method.resumes:
-            return None
-        return checkpoint_dir(self._state_dir, self._edition, self._physics, self._seed, method)
+    def _attempt(self, method: Method, row: int, checkpoints: Path | None, report: _Report) -> Any:
+        """What the method makes of a planet, or why it makes nothing of it."""
+        name = str(self.forward.systems.names[row])
+        attempt = Attempt(
+            forward=self.forward,
+            planet=row,
+            data=self.planets.isel(planet=[row]),
+            seed=planet_seed(self.seed, name),
+            checkpoints=checkpoints,
+            progress=lambda state: report((name, state)),
+        )
+        try:
+            return method.retrieve(attempt)
+        except ArielflowError as error:
+            return str(error)
+
+    def _in_processes(
+        self,
+        method: Method,
+        todo: Sequence[int],
+        workers: int,
+        checkpoints: Path | None,
+        progress: PlanetProgress,
+        tell: Callable[[int, Any], None],
+    ) -> None:
+        with message_queue() as reports, worker_pool(workers) as pool:
+            rows = {}
+            for row in todo:
+                own = self.edition, self.planets.isel(planet=[row]), self.physics, self.seed
+                rows[pool.submit(_attempt_apart, own, method, checkpoints, reports.put)] = row
+            pending = set(rows)
+            while pending:
+                ended, pending = wait(pending, timeout=0.5)
+                for future in ended:
+                    # What is no planet's own fault ends the others at once.
+                    tell(rows[future], future.result())
+                while not reports.empty():
+                    progress(*reports.get())
 
     def posterior(
-        self, method: Method, results: Mapping[int, Retrieved | str], n_samples: int
+        self, method: Method, results: Mapping[int, WeightedSamples | str], n_samples: int
     ) -> xr.Dataset:
         """Posterior dataset of all planets; its attributes tell what it was made with.
 
@@ -211,87 +241,31 @@ class Retrieval:
             Equally weighted samples per planet to keep.
         """
         found = [results[row] for row in range(len(self.faults))]
-        posterior = retrieved_posterior(
-            self._planets, found, method.variables, n_samples, self._seed
-        )
+        posterior = retrieved_posterior(self.planets, found, method.variables, n_samples, self.seed)
         if method.fit_checked:
-            posterior = with_fit_check(posterior, self._forward)
+            posterior = with_fit_check(posterior, self.forward)
         return posterior.assign_attrs(
             {
-                "edition": self._edition.name,
-                "prior": self._planets.attrs.get("prior", ""),
-                "seed": self._seed,
-                "mode": "fast" if self._physics.nodes else "reference",
-                "opacities": self._physics.opacities,
-                "collision_induced_absorption": int(self._physics.cia),
+                "edition": self.edition.name,
+                "prior": self.planets.attrs.get("prior", ""),
+                "seed": self.seed,
+                "mode": "fast" if self.physics.nodes else "reference",
+                "opacities": self.physics.opacities,
+                "collision_induced_absorption": int(self.physics.cia),
                 **method.attributes(),
             }
         )
 
 
-@dataclass(frozen=True)
-class _Shared:
-    """What the retrievals of one call have in common; small, so that processes can be sent it."""
-
-    edition: Edition
-    physics: PhysicsSettings
-    method: Any
-    seed: int
-    checkpoints: Path | None
-
-
-def _retrieved(
-    shared: _Shared,
-    forward: ForwardModel,
-    planet: int,
-    data: xr.Dataset,
-    report: Callable[[tuple[str, Any]], None],
+def _attempt_apart(
+    own: tuple[Edition, xr.Dataset, PhysicsSettings, int],
+    method: Method,
+    checkpoints: Path | None,
+    report: _Report,
 ) -> Any:
-    """What the method makes of a planet, or why it makes nothing of it."""
-    name = str(forward.systems.names[planet])
-    attempt = Attempt(
-        forward=forward,
-        planet=planet,
-        data=data,
-        seed=planet_seed(shared.seed, name),
-        checkpoints=shared.checkpoints,
-        progress=lambda state: report((name, state)),
-    )
-    try:
-        return shared.method.retrieve(attempt)
-    except ArielflowError as error:
-        return str(error)
-
-
-def _retrieved_apart(
-    shared: _Shared, part: xr.Dataset, report: Callable[[tuple[str, Any]], None]
-) -> Any:
-    """The same of the dataset's only planet, in a process that has no forward model yet."""
-    # Outside the guard: where the forward model cannot be had, the planet is not at fault.
-    forward = ForwardModel(edition_model(shared.edition, shared.physics), part)
-    return _retrieved(shared, forward, 0, part, report)
-
-
-def _in_processes(
-    shared: _Shared,
-    parts: Mapping[int, xr.Dataset],
-    workers: int,
-    progress: PlanetProgress,
-    tell: Callable[[int, Any], None],
-) -> None:
-    with message_queue() as reports, worker_pool(min(workers, len(parts))) as pool:
-        rows = {
-            pool.submit(_retrieved_apart, shared, part, reports.put): row
-            for row, part in parts.items()
-        }
-        pending = set(rows)
-        while pending:
-            ended, pending = wait(pending, timeout=0.5)
-            for future in ended:
-                # What is no planet's own fault ends the others at once.
-                tell(rows[future], future.result())
-            while not reports.empty():
-                progress(*reports.get())
+    """What the method makes of the dataset's only planet, in a process of its own."""
+    # Where the forward model cannot be had, the planet is not at fault: this ends the others.
+    return Retrieval(*own)._attempt(method, 0, checkpoints, report)
 
 
 def planet_seed(seed: int, name: str) -> int:
@@ -337,7 +311,7 @@ def checkpoint_dir(
 
 def retrieved_posterior(
     planets: xr.Dataset,
-    results: Sequence[Retrieved | str],
+    results: Sequence[WeightedSamples | str],
     variables: Sequence[str],
     n_samples: int,
     seed: int,

@@ -24,11 +24,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from arielflow.core.errors import ArielflowError
-from arielflow.editions import Edition
-from arielflow.physics.forward import ForwardModel, PhysicsSettings
+from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval.likelihood import widened
-from arielflow.retrieval.method import Attempt, WeightedSamples
-from arielflow.retrieval.planets import retrieve_planets
+from arielflow.retrieval.method import Attempt, Method, WeightedSamples
 from arielflow.retrieval.posterior_flow import PosteriorFlow, bounded_step, flow_like
 from arielflow.retrieval.probit import ProbitPosterior, check_spectrum, laplace
 from arielflow.retrieval.variational_check import check_warning, weighted_draws
@@ -266,13 +264,13 @@ def _known(posterior: ProbitPosterior, draws: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Variational:
+class Variational(Method):
     """The fit of a flow as a method of :mod:`arielflow.retrieval.planets`.
 
     Attributes
     ----------
-    settings : of the fit
-    start : posterior dataset of an amortised flow to start from
+    settings : of the fit; as many samples per planet are kept as it says
+    start : posterior dataset of an amortised flow for the same planets, to start from
     """
 
     settings: VariationalSettings = field(default_factory=VariationalSettings)
@@ -282,78 +280,41 @@ class Variational:
         *("elbo", "elbo_error", "log_evidence", "log_evidence_error", "sampling_efficiency"),
         *("pareto_shape", "likelihood_calls", "seconds", "retrieved", "fault", "warning"),
     )
-    fit_checked: ClassVar[bool] = False
-    resumes: ClassVar[bool] = False
+
+    def check(self, planets: xr.Dataset, n_samples: int) -> None:
+        """Refuse a start from other planets, and more samples than the fit keeps."""
+        if n_samples > self.settings.n_samples:
+            raise ArielflowError(
+                f"{n_samples} samples asked for, the fit's n_samples is {self.settings.n_samples}; "
+                "raise it"
+            )
+        if self.start is None:
+            return
+        names, found = (part["planet"].values.astype(str) for part in (planets, self.start))
+        if not np.array_equal(names, found):
+            raise ArielflowError(
+                f"start posterior: its {len(found)} planets are not the {len(names)} asked for, in "
+                "their order; sample it for the same planets"
+            )
 
     def retrieve(self, attempt: Attempt) -> VariationalResult:
         """Retrieve a planet, see :func:`fit_variational`."""
+        start = None if self.start is None else self.start.sel(planet=attempt.name)
         found = fit_variational(
             attempt.forward,
             attempt.planet,
             seed=attempt.seed,
             settings=self.settings,
-            start=self._samples(attempt.name),
+            # What stands in for a planet that the model could not see is no place to start from.
+            start=None if start is None or not start["retrieved"] else start["theta"].values,
         )
         if found.warning:
             log.warning("%s: %s", attempt.name, found.warning)
         return found
 
-    def _samples(self, name: str) -> np.ndarray | None:
-        """Samples to start from; what stands in for a planet that was not seen is no such place."""
-        if self.start is None:
-            return None
-        own = self.start.sel(planet=name)
-        return own["theta"].values if own["retrieved"] else None
-
     def attributes(self) -> dict[str, Any]:
-        """Settings of the fit, and what it starts from."""
-        start = "laplace" if self.start is None else "samples"
-        return {"started_from": start, **self.settings.model_dump()}
-
-
-def variational_posteriors(
-    edition: Edition,
-    planets: xr.Dataset,
-    *,
-    physics: PhysicsSettings,
-    seed: int,
-    settings: VariationalSettings | None = None,
-    n_samples: int = 4000,
-    start: xr.Dataset | None = None,
-) -> xr.Dataset:
-    """Fit a flow to every planet of a dataset.
-
-    Parameters
-    ----------
-    edition, planets, physics, seed
-        As of :func:`arielflow.retrieval.planets.retrieve_planets`.
-    settings
-        Of the fit.
-    n_samples
-        Equally weighted samples per planet; takes the place of the settings' own.
-    start
-        Posterior dataset of an amortised flow for these planets, to start from.
-
-    Returns
-    -------
-    xarray.Dataset
-        Posterior dataset with ``elbo``, ``log_evidence``, their errors, ``sampling_efficiency``,
-        ``pareto_shape`` (NaN without a retrieval), ``likelihood_calls``, ``seconds`` [s],
-        ``retrieved`` (0 or 1), ``fault`` and ``warning`` (empty if there is none), each (planet,).
-
-    Raises
-    ------
-    ArielflowError
-        The forward model cannot be had for these planets, or ``start`` is not of these.
-    """
-    names = [str(name) for name in planets["planet"].values]
-    if start is not None and [str(name) for name in start["planet"].values] != names:
-        raise ArielflowError(
-            f"start posterior: its {start.sizes['planet']} planets are not the {len(names)} asked "
-            "for, in their order; sample it for the same planets"
-        )
-    own = (settings or VariationalSettings()).model_dump() | {"n_samples": n_samples}
-    method = Variational(VariationalSettings(**own), start)
-    return retrieve_planets(
-        edition, planets, method, physics=physics, seed=seed, n_samples=n_samples
-    )
+        """The settings, and what the fit starts from."""
+        return {
+            "started_from": "laplace" if self.start is None else "samples",
+            **super().attributes(),
+        }
