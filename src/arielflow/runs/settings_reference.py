@@ -90,8 +90,8 @@ def reference_text(default: Mapping[str, Any]) -> str:
         "",
         f"<!-- {_MADE} -->",
         "",
-        "What a configuration may say; [configuration](configuration.md) tells how to use it. "
-        "Of the run's own keys the default is what the default run, `config.yaml`, has.",
+        "What a configuration may say; [configuration](configuration.md) tells how to use it. The"
+        " default of the run's own keys is what the default run, `config.yaml`, has.",
         "",
         "## The run",
         "",
