@@ -1,3 +1,4 @@
+from arielflow.core.config import merged, read_config
 from arielflow.runs import inputs
 from arielflow.runs.config_faults import settings_faults
 from snakemake.exceptions import WorkflowError
@@ -6,11 +7,17 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
+# The folder of this file, wherever the run is.
+HOME = workflow.current_basedir.get_path_or_uri(secret_free=True)
 
 
+configfile: f"{HOME}/config.yaml"
+
+
+# Where this is a module, its user's config stands in that file's place and may be a part of it.
+config.update(merged(read_config(workflow.source_path("config.yaml")), config))
 schema = workflow.source_path("workflow/schemas/config.schema.yaml")
-if faults := inputs.run_faults(config, schema):
+if faults := inputs.run_faults(config, schema, HOME):
     raise WorkflowError("\n".join(faults))
 
 

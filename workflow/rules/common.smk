@@ -3,7 +3,6 @@ from arielflow.core.code import code_digest, imported
 
 EDITIONS_WITHOUT_SUBMISSION = ("wfc3",)
 
-SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 RUN = f"results/{config['run']}"
 EDITION = config["edition"]
 # Editions and families are imported by their names, which no import statement shows.
@@ -138,10 +137,11 @@ def code(script, *named):
 
     Named are further modules and packages of arielflow, or functions of the wildcards that give one.
     """
+    modules = imported(Path(workflow.source_path(f"../scripts/{script}.py")))
 
     def digest(wildcards):
         names = [name(wildcards) if callable(name) else name for name in named]
-        return code_digest(*imported(SCRIPTS / f"{script}.py"), *filter(None, names))
+        return code_digest(*modules, *filter(None, names))
 
     return digest
 
