@@ -99,8 +99,9 @@ def _setting_names(kind: type[BaseModel], prefix: str = "") -> list[str]:
     names = []
     for name, field in kind.model_fields.items():
         names.append(prefix + name)
-        if hasattr(field.annotation, "model_fields"):
-            names += _setting_names(field.annotation, f"{prefix}{name}.")
+        inner = field.annotation
+        if isinstance(inner, type) and hasattr(inner, "model_fields"):
+            names += _setting_names(inner, f"{prefix}{name}.")
     return names
 
 
