@@ -69,9 +69,11 @@ test-slow: $(EQUIPPED)  ## the tests that take minutes
 test-kills: $(EQUIPPED)  ## a chain of killed, stopped and filled-up runs (a quarter of an hour)
 	$(BIN)/python -m pytest -m kills
 
-lint: $(EQUIPPED)  ## ruff, snakefmt and snakemake's own linter
+lint: $(EQUIPPED)  ## ruff, mypy, codespell, snakefmt and snakemake's own linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 

@@ -1,3 +1,4 @@
+from arielflow.core.config import merged, read_config
 from arielflow.runs import inputs
 from arielflow.runs.config_faults import record_settings
 from snakemake.exceptions import WorkflowError
@@ -6,10 +7,16 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
+# The folder of this file, wherever the run is.
+HOME = workflow.current_basedir.get_path_or_uri(secret_free=True)
 
 
-if faults := inputs.run_faults(config):
+configfile: f"{HOME}/config.yaml"
+
+
+# Where this is a module, its user's config stands in that file's place and may be a part of it.
+config.update(merged(read_config(workflow.source_path("config.yaml")), config))
+if faults := inputs.run_faults(config, HOME):
     raise WorkflowError("\n".join(faults))
 
 

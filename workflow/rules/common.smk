@@ -4,7 +4,6 @@ from arielflow.settings.editions import FACTS
 from arielflow.settings.families import family_config
 from arielflow.settings.run import model_spec
 
-SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 RUN = f"results/{config['run']}"
 EDITION = config["edition"]
 # Editions and families are imported by their names, which no import statement shows.
@@ -126,10 +125,11 @@ def code(script, *named):
 
     Named are further modules and packages of arielflow, or functions of the wildcards that give one.
     """
+    modules = imported(Path(workflow.source_path(f"../scripts/{script}.py")))
 
     def digest(wildcards):
         names = [name(wildcards) if callable(name) else name for name in named]
-        return code_digest(*imported(SCRIPTS / f"{script}.py"), *filter(None, names))
+        return code_digest(*modules, *filter(None, names))
 
     return digest
 

@@ -55,7 +55,8 @@ def mapped_npy(path: str | Path, remedy: str = "make it again") -> np.ndarray:
         with path.open("rb") as stream:
             shape, dtype = _npy_header(stream)
             _check_npy(path, shape, dtype, path.stat().st_size - stream.tell(), remedy)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
 
 
 def read_npz(path: str | Path, remedy: str = "make it again") -> dict[str, np.ndarray]:

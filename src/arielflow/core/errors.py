@@ -53,10 +53,11 @@ class Stopped(BaseException):
 
     def __str__(self) -> str:
         """One line: by what it was stopped, and how to go on."""
-        cause = {
+        causes: dict[int, str] = {
             signal.SIGTERM: "by SIGTERM (cancelled, or over its time limit)",
             signal.SIGINT: "by Ctrl-C",
-        }.get(self.signum, f"by signal {self.signum}")
+        }
+        cause = causes.get(self.signum, f"by signal {self.signum}")
         return " ".join(filter(None, ["stopped", cause, self.kept])) + "; the same call resumes"
 
 

@@ -54,7 +54,7 @@ class PlainFile:
     def holds(self, group: str, name: str) -> bool:
         """Whether a plain group holds a link of this name, whatever it leads to."""
         with guarded(self.path, "HDF5 file"):
-            return self._group(group).links.exists(name.encode())
+            return bool(self._group(group).links.exists(name.encode()))
 
     @property
     def bytes_on_disk(self) -> int:
@@ -119,7 +119,7 @@ class PlainFile:
             The dataset is missing, or is no plain dataset of real numbers.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            found = self._numeric(name).shape
+            found: tuple[int, ...] | None = self._numeric(name).shape
             if found is None:
                 raise self._fault(name, "holds nothing, expected numbers")
             return found
@@ -293,9 +293,10 @@ def _written(dataset: h5d.DatasetID, count: int) -> bool:
     """Whether the file holds all of a dataset's values; the others would read as zeros."""
     properties = dataset.get_create_plist()
     if properties.get_layout() != h5d.CHUNKED:
-        return dataset.get_storage_size() >= count * dataset.get_type().get_size()
+        return bool(dataset.get_storage_size() >= count * dataset.get_type().get_size())
     chunks = zip(dataset.shape, properties.get_chunk(), strict=True)
-    return dataset.get_num_chunks() == math.prod(-(-size // chunk) for size, chunk in chunks)
+    expected = math.prod(-(-size // chunk) for size, chunk in chunks)
+    return bool(dataset.get_num_chunks() == expected)
 
 
 def _kind(datatype: h5t.TypeID) -> str:

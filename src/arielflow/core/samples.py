@@ -69,8 +69,9 @@ def _check_weight(weight: np.ndarray, name: str) -> np.ndarray:
     if largest == 0:
         raise ArielflowError(f"{name}: no weight is above zero; check what made them")
     # Scaled first: the sum of raw likelihood weights may overflow or be denormal.
-    scaled = weight / largest
-    return scaled / scaled.sum()
+    scaled: np.ndarray = weight / largest
+    shares: np.ndarray = scaled / scaled.sum()
+    return shares
 
 
 def check_box(low: np.ndarray, high: np.ndarray, n_targets: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +110,9 @@ def clip_to_box(theta: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndar
     ArielflowError
         The box is not valid for these samples.
     """
-    return np.clip(theta, *check_box(low, high, theta.shape[-1]))
+    low, high = check_box(low, high, theta.shape[-1])
+    clipped: np.ndarray = np.clip(theta, low, high)
+    return clipped
 
 
 def scale_to_box(theta: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -118,7 +121,8 @@ def scale_to_box(theta: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     Parameters and errors are those of :func:`clip_to_box`.
     """
     low, high = check_box(low, high, theta.shape[-1])
-    return (theta - low) / (high - low)
+    unit: np.ndarray = (theta - low) / (high - low)
+    return unit
 
 
 def systematic_indices(weight: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -158,7 +162,8 @@ def resample(theta: np.ndarray, weight: np.ndarray, n: int, rng: np.random.Gener
         The samples or weights are not valid, or ``n`` is below one.
     """
     theta, weight = check_weighted_samples(theta, weight)
-    return theta[systematic_indices(weight, n, rng)]
+    drawn: np.ndarray = theta[systematic_indices(weight, n, rng)]
+    return drawn
 
 
 def effective_sample_size(weight: np.ndarray) -> float:

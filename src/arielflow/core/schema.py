@@ -142,7 +142,8 @@ def _check_variables(dataset: xr.Dataset, expected: dict[str, tuple[str, ...]], 
     for name, dims in expected.items():
         if name not in dataset:
             raise ArielflowError(
-                f"{kind} dataset: variable {name} is missing (found {sorted(dataset.data_vars)}); "
+                f"{kind} dataset: variable {name} is missing "
+                f"(found {sorted(map(str, dataset.data_vars))}); "
                 "make the file again with this version of arielflow"
             )
         if dataset[name].dims != dims:
@@ -247,16 +248,19 @@ TARGET_COORDINATES = ("target", "target_quantity", "target_units", "target_latex
 
 def is_usable(planets: xr.Dataset) -> np.ndarray:
     """Boolean (planet,): the spectrum may be given to a model."""
-    return (planets["quality"].values & int(UNUSABLE)) == 0
+    usable: np.ndarray = (planets["quality"].values & int(UNUSABLE)) == 0
+    return usable
+
+
+def _flag_words(flag: Quality) -> str:
+    return str(flag.name).lower().replace("_", " ")
 
 
 def data_faults(planets: xr.Dataset) -> np.ndarray:
     """Why spectra may not be given to a model (planet,); empty where they may."""
     return np.array(
         [
-            ""
-            if usable
-            else f"unusable data ({', '.join(f.name.lower().replace('_', ' ') for f in flags)})"
+            "" if usable else f"unusable data ({', '.join(map(_flag_words, flags))})"
             for usable, flags in zip(
                 is_usable(planets), map(Quality, planets["quality"].values.tolist()), strict=True
             )
@@ -275,9 +279,9 @@ def retrieval_faults(planets: xr.Dataset) -> np.ndarray:
 
 def valid_bins(planets: xr.Dataset) -> np.ndarray:
     """Boolean (planet, wavelength): depth and error of the bin are numbers."""
-    return np.isfinite(planets["transit_depth"].values) & np.isfinite(
-        planets["transit_depth_error"].values
-    )
+    depth, error = (planets[name].values for name in ("transit_depth", "transit_depth_error"))
+    valid: np.ndarray = np.isfinite(depth) & np.isfinite(error)
+    return valid
 
 
 def is_retrievable(planets: xr.Dataset) -> np.ndarray:
@@ -286,7 +290,9 @@ def is_retrievable(planets: xr.Dataset) -> np.ndarray:
     Networks see all bins or none; for a likelihood :func:`valid_bins` tells which to leave out.
     """
     sound = (planets["quality"].values & int(UNUSABLE & ~Quality.NON_FINITE_SPECTRUM)) == 0
-    return is_usable(planets) | (sound & (valid_bins(planets).mean(axis=1) >= FEWEST_VALID_BINS))
+    enough = valid_bins(planets).mean(axis=1) >= FEWEST_VALID_BINS
+    usable: np.ndarray = is_usable(planets) | (sound & enough)
+    return usable
 
 
 def target_index(dataset: xr.Dataset, quantity: str) -> int | None:

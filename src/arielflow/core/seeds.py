@@ -25,7 +25,8 @@ def fingerprint(*parts: Any) -> str:
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, xr.Dataset):
-            part = fingerprint(*(x for v in sorted(part.variables) for x in (v, part[v].values)))
+            names = sorted(part.variables, key=str)
+            part = fingerprint(*(x for v in names for x in (v, part[v].values)))
         if isinstance(part, np.ndarray) and part.dtype != object:
             digest.update(f"{part.dtype} {part.shape}".encode())
             digest.update(np.ascontiguousarray(part).tobytes())

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.managers import SyncManager
 from queue import Queue
+from typing import Any
 
 import torch
 
@@ -42,7 +43,8 @@ class WorkerPool(ProcessPoolExecutor):
             worker.join(_PATIENCE_SECONDS)
             if worker.is_alive():
                 worker.kill()
-        return {-worker.exitcode for worker in self.workers if (worker.exitcode or 0) < 0}
+        codes = (worker.exitcode or 0 for worker in self.workers)
+        return {-code for code in codes if code < 0}
 
 
 @contextmanager
@@ -69,7 +71,7 @@ def worker_pool(count: int) -> Iterator[WorkerPool]:
 
 
 @contextmanager
-def message_queue() -> Iterator[Queue]:
+def message_queue() -> Iterator[Queue[Any]]:
     """Queue through which the processes of a pool tell how far they are."""
     manager = SyncManager(ctx=_CONTEXT)
     # It lives until the block ends, so that a stop finds no end of the queue missing.
@@ -94,7 +96,8 @@ def _begin_worker() -> None:
 
 def _end_with_parent() -> None:
     """End even if the parent was killed and could end nobody: a rerun must be the only writer."""
-    parent_process().join()
+    if parent := parent_process():
+        parent.join()
     os._exit(1)
 
 

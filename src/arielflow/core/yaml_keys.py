@@ -9,7 +9,7 @@ import yaml
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class UniqueKeyLoader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types
     """The safe loader, which refuses a mapping with a repeated key."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:

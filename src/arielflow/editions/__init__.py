@@ -24,7 +24,8 @@ def get_edition(name: str) -> Edition:
     """
     if name not in NAMES:
         raise ArielflowError(f"edition {name!r} is not known; choose one of {', '.join(NAMES)}")
-    return import_module(f"arielflow.editions.{name}").EDITION
+    edition: Edition = import_module(f"arielflow.editions.{name}").EDITION
+    return edition
 
 
 __all__ = ["NAMES", "Edition", "get_edition"]

@@ -208,7 +208,8 @@ def _aligned(table: pd.DataFrame, identifiers: list[str], path: Path) -> np.ndar
             f"{path}: planet {shown(missing[0])} is missing ({len(missing)} in all); "
             "the tables must hold the same planets"
         )
-    return table.loc[identifiers].to_numpy()
+    rows: np.ndarray = table.loc[identifiers].to_numpy()
+    return rows
 
 
 def _check_pairing(path: Path, file: PlainFile, edition: Edition, identifiers: list[str]) -> None:

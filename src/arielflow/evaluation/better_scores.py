@@ -275,4 +275,6 @@ def r2_score(theta_true: np.ndarray, theta_mean: np.ndarray) -> np.ndarray:
     average = truth.sum(axis=0) / np.maximum(count, 1)
     scatter = np.sum(np.where(known, truth - average, 0.0) ** 2, axis=0)
     residual = np.sum(np.where(known, truth - theta_mean, 0.0) ** 2, axis=0)
-    return 1 - np.divide(residual, scatter, out=np.full(len(count), np.nan), where=scatter > 0)
+    unexplained = np.full(len(count), np.nan)
+    np.divide(residual, scatter, out=unexplained, where=scatter > 0)
+    return 1 - unexplained

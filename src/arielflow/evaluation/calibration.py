@@ -14,7 +14,7 @@ import xarray as xr
 from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import listed
 from arielflow.core.samples import WeightedSamples
-from arielflow.core.schema import is_usable
+from arielflow.core.schema import JOINT, is_usable
 from arielflow.core.seeds import derived_seed
 from arielflow.evaluation import diagnostics
 from arielflow.models.ensemble import sample_ensemble
@@ -149,7 +149,7 @@ def measure_calibration(
         central = diagnostics.central_coverage(ranks, levels)
         return np.column_stack([central, diagnostics.tarp_coverage(joint, levels)])
 
-    names = [*target_names, diagnostics.JOINT]
+    names = [*target_names, JOINT]
     curves = coverage(diagnostics.LEVELS)
     table = pd.DataFrame({"target": names})
     table["calibration_error"] = [diagnostics.calibration_error(curve) for curve in curves.T]

@@ -66,7 +66,8 @@ def _random_rank(
     # The truth itself is one more sample, as heavy as one of n effective ones.
     own = np.sum(weight**2)
     tied = weight @ (values == true) + own
-    return (weight @ (values < true) + rng.random(np.shape(true)) * tied) / (1 + own)
+    rank: np.ndarray = (weight @ (values < true) + rng.random(np.shape(true)) * tied) / (1 + own)
+    return rank
 
 
 def tarp_ranks(
@@ -183,7 +184,9 @@ def _share_below(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
     count = known.sum(axis=0)
     inside = np.stack([(values <= level).sum(axis=0) for level in levels]).astype(float)
-    return np.divide(inside, count, out=np.full(inside.shape, np.nan), where=count > 0)
+    share = np.full(inside.shape, np.nan)
+    np.divide(inside, count, out=share, where=count > 0)
+    return share
 
 
 def calibration_error(coverage: np.ndarray, levels: np.ndarray = LEVELS) -> float:
@@ -255,7 +258,8 @@ def sharpness(samples: Sequence[WeightedSamples], low: np.ndarray, high: np.ndar
     low, high = _check_edges(low, high, np.shape(low))
     checked, _ = _check_pairs(samples, low)
     deviation = [np.sqrt(weight @ (theta - weight @ theta) ** 2) for theta, weight in checked]
-    return np.mean(np.sqrt(12) * np.array(deviation) / (high - low), axis=0)
+    mean: np.ndarray = np.mean(np.sqrt(12) * np.array(deviation) / (high - low), axis=0)
+    return mean
 
 
 def _check_pairs(

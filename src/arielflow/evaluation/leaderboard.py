@@ -104,7 +104,15 @@ def score_planets(
     return table
 
 
-def _posterior_columns(table, predictions, truths, low, high, metrics, seed) -> np.ndarray:
+def _posterior_columns(
+    table: pd.DataFrame,
+    predictions: Sequence[WeightedSamples],
+    truths: Sequence[WeightedSamples],
+    low: np.ndarray,
+    high: np.ndarray,
+    metrics: Sequence[str],
+    seed: int,
+) -> np.ndarray:
     """Fill the official posterior score and the weighted KS score; return the latter's KS."""
     seed = derived_seed(seed, "posterior")
     if "adc2022_regular" in metrics:
@@ -120,7 +128,8 @@ def _posterior_columns(table, predictions, truths, low, high, metrics, seed) -> 
     ks = np.full((len(table), len(low)), np.nan)
     for row, (prediction, truth) in enumerate(zip(predictions, truths, strict=True)):
         if len(truth[1]):
-            score, ks[row] = weighted_ks_score(*prediction, *truth, low, high)
+            (theta, weight), (true, true_weight) = prediction, truth
+            score, ks[row] = weighted_ks_score(theta, weight, true, true_weight, low, high)
             table.loc[row, "weighted_ks_score"] = score
     return ks
 
@@ -243,12 +252,15 @@ def _r2_row(table: pd.DataFrame, target_names: list[str], seed: int) -> dict[str
 
     interval = bootstrap_statistic(with_mean, len(true), seed, n=500)
     row: dict[str, float] = {}
-    for name, values in zip([*target_names, "mean"], zip(*interval, strict=True), strict=True):
-        row |= _with_interval(R2_PREFIX + name, *values)
+    ends = np.column_stack(interval)
+    for name, (estimate, low, high) in zip([*target_names, "mean"], ends, strict=True):
+        row |= _with_interval(R2_PREFIX + name, estimate, low, high)
     for score in ("energy_score", "log_prob"):
         row |= _with_interval(score, *bootstrap_interval(table[score].to_numpy(float), seed))
     return row
 
 
-def _with_interval(name: str, estimate: float, low: float, high: float) -> dict[str, float]:
+def _with_interval(
+    name: str, estimate: float | np.ndarray, low: float | np.ndarray, high: float | np.ndarray
+) -> dict[str, float]:
     return {name: float(estimate), f"{name}_low": float(low), f"{name}_high": float(high)}

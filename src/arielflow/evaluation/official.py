@@ -230,15 +230,15 @@ def compare_spectra(predicted: SpectralSummary, true: SpectralSummary) -> float:
         raise ArielflowError("spectral score: a depth is not finite and positive; clip spectra")
     median, bound, true_median, true_bound = arrays
     losses = _logarithmic_loss(median, true_median), _logarithmic_loss(bound, true_bound)
-    return float(max(0.0, 1000 - np.mean(losses)))
+    return max(0.0, float(1000 - np.mean(losses)))
 
 
 def _logarithmic_loss(predicted: np.ndarray, true: np.ndarray) -> float:
     """100 times the absolute error in log10, or the squared one if the means are 10-fold apart."""
     error = np.log10(predicted) - np.log10(true)
     if abs(np.log10(predicted.mean() / true.mean())) >= 1:
-        return 100 * np.mean(error**2)
-    return 100 * np.mean(np.abs(error))
+        return float(100 * np.mean(error**2))
+    return float(100 * np.mean(np.abs(error)))
 
 
 def spectral_score(

@@ -167,7 +167,7 @@ class ForwardModel:
             self._fixed_radius_m = _needed(systems.planet_radius_m, "surface_gravity_m_s2")
 
     def depths(
-        self, planet: np.ndarray, theta: Tensor, radius_factor: Tensor | None = None
+        self, planet: int | np.ndarray, theta: Tensor, radius_factor: Tensor | None = None
     ) -> Tensor:
         """Transit depths (n, wavelength) as a differentiable function of ``theta``.
 
@@ -201,7 +201,7 @@ class ForwardModel:
             theta[:, self._molecules],
         )
 
-    def spectra(self, planet: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    def spectra(self, planet: int | np.ndarray, theta: np.ndarray) -> np.ndarray:
         """Transit depths (n, wavelength) of ``theta`` (n, target) as arrays, see :meth:`depths`."""
         with torch.no_grad():
             return self.depths(planet, torch.as_tensor(np.asarray(theta, float))).cpu().numpy()

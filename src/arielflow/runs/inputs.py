@@ -27,33 +27,43 @@ _TRUTH_FILES = tuple(
 _MOST_LISTED = 1000
 
 
-def run_faults(config: dict[str, Any]) -> list[str]:
-    """What is wrong with a configuration or missing of what its run starts from, a line a fault.
+def run_faults(config: dict[str, Any], home: str | Path = ".") -> list[str]:
+    """What is wrong with a configuration or missing of what its run starts from, one line each.
 
     Parameters
     ----------
     config
         The merged configuration, whose paths are written out (:func:`expand_paths`).
+    home
+        Folder of the workflow (:func:`expand_paths`).
     """
     if faults := config_faults(config):
         return faults
-    expand_paths(config)
+    expand_paths(config, home)
     return input_faults(config)
 
 
-def expand_paths(config: dict[str, Any]) -> None:
+def expand_paths(config: dict[str, Any], home: str | Path = ".") -> None:
     """Write out ``~`` and variables of the environment in a configuration's paths, in place.
 
     Parameters
     ----------
     config
         A configuration without faults (:func:`arielflow.runs.config_faults.config_faults`).
+    home
+        Folder of the workflow, where truth that the working directory does not have is looked for:
+        it ships with the workflow.
     """
     dataset, physics, simulation = (config[key] for key in ("dataset", "physics", "simulation"))
     for key in ("path", "test_path"):
         dataset[key] = dataset[key] and _path(dataset[key])
     physics["opacities"] = _path(physics["opacities"])
-    simulation["truth_library"] = [_path(name) for name in simulation["truth_library"]]
+    library = [_path(name) for name in simulation["truth_library"]]
+    shipped = [str(Path(home, name)) for name in library]
+    simulation["truth_library"] = [
+        there if _is_file(there) and not _is_file(name) else name
+        for name, there in zip(library, shipped, strict=True)
+    ]
     # An address such as docker://… keeps its two slashes.
     config["container"] = config["container"] and _expanded(config["container"])
 

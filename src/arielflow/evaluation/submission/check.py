@@ -126,7 +126,7 @@ def _review_regular(
         for row, group in enumerate(groups):
             if group not in present:
                 continue
-            own = []
+            own: list[str] = []
             expected = f"the integer {row}" if ordered else "one integer"
             with _noting(own, path, group):
                 positions[group] = _position(file, group, expected)
@@ -285,7 +285,7 @@ def _review_light(path: Path, edition: Edition, identifiers: Sequence[str], sour
             faults += _quartile_faults(names, target.name, values)
     if faults:
         return Verdict(faults, [])
-    quartiles = np.stack(columns, axis=2)
+    quartiles = np.stack([values for values in columns if values is not None], axis=2)
     outlines = {n: Outline.of_quartiles(q) for n, q in zip(names, quartiles, strict=True)}
     return Verdict([], _surplus_columns(table, edition) + implausibilities(outlines, edition))
 
