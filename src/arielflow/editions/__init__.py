@@ -6,12 +6,7 @@ from importlib import import_module
 
 from arielflow.core.errors import ArielflowError
 from arielflow.editions.base import Edition
-
-NAMES = (
-    "adc2022",
-    "adc2023",
-    "wfc3",
-)
+from arielflow.settings.editions import EDITION_NAMES as NAMES
 
 
 def get_edition(name: str) -> Edition:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-EditionName = Literal["adc2022", "adc2023", "wfc3"]
+EditionName = Literal[
+    "adc2022",
+    "adc2023",
+    "wfc3",
+]
 EDITION_NAMES: tuple[str, ...] = get_args(EditionName)
 Prior = Literal["matched", "wide", "population"]
 LimitName = Literal[

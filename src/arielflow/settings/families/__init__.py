@@ -7,7 +7,14 @@ from typing import Literal, get_args
 
 from arielflow.settings.base import EstimatorConfig
 
-Family = Literal["bnn", "cvae", "flow", "flow_matching", "mc_dropout", "random_forest"]
+Family = Literal[
+    "bnn",
+    "cvae",
+    "flow",
+    "flow_matching",
+    "mc_dropout",
+    "random_forest",
+]
 FAMILIES: tuple[str, ...] = get_args(Family)
 
 
