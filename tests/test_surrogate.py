@@ -168,15 +168,15 @@ def test_same_seed_same_weights(parts) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"colour": "red"}, "colour"),
-        ({"architecture": "recurrent"}, "'dense' or 'convolution'"),
+        ({"colour": "red"}, "'colour'; valid settings are architecture"),
+        ({"architecture": "recurrent"}, "expected one of dense, convolution"),
         ({"channels": 16}, "channels is a setting of architecture convolution"),
         ({"widths": [64, 0]}, "widths.1"),
-        ({"training": {"epoch": 3}}, "training.epoch"),
+        ({"training": {"epoch": 3}}, "training: unknown key 'epoch', did you mean epochs"),
     ],
 )
 def test_settings_are_strict(settings, words) -> None:
-    with pytest.raises(ArielflowError, match="valid settings are architecture") as caught:
+    with pytest.raises(ArielflowError, match="settings of model surrogate: ") as caught:
         Emulator.from_settings(settings)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
