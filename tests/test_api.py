@@ -229,7 +229,7 @@ def test_a_run_by_hand(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     directory = tmp_path / "random_forest"
     trained = af.train(known, "random_forest", directory, settings=forest)
     assert trained.name == "random_forest"
-    for file in (run / "models/random_forest/0").iterdir():
+    for file in (run / "models/random_forest/0").glob("[!.]*"):
         assert file.read_bytes() == (directory / "0" / file.name).read_bytes()
     command("report", run, "--output", tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()

@@ -90,7 +90,8 @@ class Model:
         """
         own = derived_seed(seed, f"sample/{self.name}")
         posterior = self.ensemble.sample(planets, n_samples, seed=own)
-        names = {name: planets.attrs[name] for name in ("edition", "split", "prior")}
+        kept = ("edition", "split", "prior")
+        names = {name: planets.attrs[name] for name in kept if name in planets.attrs}
         return posterior.assign_attrs(names, model=self.name)
 
     def log_prob(self, planets: xr.Dataset, theta: xr.DataArray | np.ndarray) -> xr.DataArray:

@@ -110,7 +110,7 @@ def read_truth(folder: str | Path, planets: xr.Dataset) -> xr.Dataset:
     >>> truth["row_size"].values.tolist()
     [200, 200, 200]
     """
-    edition, split = edition_of(planets), planets.attrs["split"]
+    edition, split = edition_of(planets), planets.attrs.get("split", "test")
     if split == "train" and edition.identifier_templates:
         directory = split_folder(folder, split) / GROUND_TRUTH
         truth = read_truth_files(directory if directory.is_dir() else folder, edition, planets)
