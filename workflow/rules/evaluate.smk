@@ -21,7 +21,6 @@ if SCORED:
             None if config["device"] == "cuda" else "scores"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(3000),
             runtime=growing(60),
@@ -51,7 +50,6 @@ if SCORED:
             f"{RUN}/benchmarks/calibrate_{{model}}.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(3000),
             runtime=growing(30),
@@ -83,7 +81,6 @@ if SCORED:
             f"{RUN}/benchmarks/leaderboard.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(1000),
             runtime=growing(10),
@@ -113,7 +110,6 @@ if SIMULATED_TEST:
             f"{RUN}/benchmarks/evaluate_surrogate.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(2000),
             runtime=growing(120),

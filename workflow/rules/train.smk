@@ -51,7 +51,6 @@ rule tune_model:
         f"{RUN}/benchmarks/tune_{{model}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(720),
