@@ -16,7 +16,7 @@ if SCORED:
             f"{RUN}/logs/score_{{model}}.log",
         benchmark:
             f"{RUN}/benchmarks/score_{{model}}.tsv"
-        # One submission of several jobs would ask for a GPU a job.
+        # A group is one submission, and would ask for one GPU per job.
         group:
             None if config["device"] == "cuda" else "scores"
         conda:
@@ -55,7 +55,7 @@ if SCORED:
             runtime=growing(30),
             gpu=1 if config["device"] == "cuda" else 0,
         params:
-            # Of each rank; more samples would not make up for the number of planets.
+            # Ranks are counted among these; more samples would not make up for the number of planets.
             n_samples=1000,
             sources=code("calibrate_model", family_code),
             seed=config["seed"],

@@ -1,4 +1,4 @@
-# Posteriors of the test planets: one mixture a model, the reference rows, and retrievals.
+# Posteriors of the test planets: one mixture per model, the reference rows, and retrievals.
 
 
 rule sample_posterior:
@@ -150,7 +150,7 @@ rule gather_posterior:
         "../scripts/gather_posterior.py"
 
 
-# Asked for by name, such as results/default/posteriors/nested/public1.nc; takes minutes a planet.
+# Asked for by name, such as results/default/posteriors/nested/public1.nc; takes minutes.
 rule retrieve_nested:
     input:
         planets=f"{RUN}/ingested/test.nc",

@@ -1,4 +1,4 @@
-# One job a member of a model's ensemble, the search of its settings, and the surrogate of the
+# One job per member of a model's ensemble, the search of its settings, and the surrogate of the
 # forward model.
 
 

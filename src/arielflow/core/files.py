@@ -149,6 +149,6 @@ def no_space(error: BaseException) -> str | None:
 
 
 def _fullest() -> Path:
-    """Of the working and the temporary folder, the one with less room."""
+    """The working or the temporary folder, whichever has less room."""
     folders = Path.cwd(), Path(tempfile.gettempdir())
     return min(folders, key=lambda path: shutil.disk_usage(path).free)

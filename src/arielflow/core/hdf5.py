@@ -35,7 +35,7 @@ class PlainFile:
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     file
         Its open identifier; see :func:`open_plain`.
     """

@@ -245,7 +245,7 @@ def read_results(path: str | Path, separator: str = ",", missing: str = "") -> p
     Parameters
     ----------
     path
-        Of the table; one that was made from nothing holds nothing.
+        Path of the table; one that was made from nothing holds nothing.
     separator
         Between cells.
     missing
@@ -279,7 +279,7 @@ def numeric_column(
     Parameters
     ----------
     path
-        Of the table, for the message.
+        Path of the table, for the message.
     table, name
         The column.
     key

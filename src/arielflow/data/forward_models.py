@@ -36,7 +36,7 @@ from arielflow.physics.transmission import TransmissionModel
 log = logging.getLogger(__name__)
 
 NODES_SEED = 2026
-"""Of the atmospheres that nodes in the user's cache are chosen on."""
+"""Seed of the atmospheres that nodes in the user's cache are chosen on."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of planets done and of all."""
@@ -164,7 +164,7 @@ def fast_physics(
     edition, physics, extra_molecules
         What the nodes are for.
     seed
-        Of the atmospheres that the nodes are chosen on.
+        Seed of the atmospheres that the nodes are chosen on.
     progress
         Called with the planets done and of all, while nodes are made.
     """

@@ -19,10 +19,14 @@ class Plausible:
 
     Attributes
     ----------
-    low, high : both allowed, in ``units``
-    units : for messages
-    usual : narrower range; a mistaken unit is named where it leads into this one
-    mistakes : from a wrong unit's name to the conversion into ``units``
+    low, high : float
+        Both allowed, in ``units``.
+    units : str
+        Units that messages name.
+    usual : tuple[float, float]
+        Narrower range; a mistaken unit is named where it leads into this one.
+    mistakes : dict[str, Callable[[float], float]]
+        From a wrong unit's name to the conversion into ``units``.
     """
 
     low: float

@@ -34,11 +34,16 @@ class Spectra:
 
     Attributes
     ----------
-    table : the identifiers and one column a wavelength [um], ascending; empty where there is none
-    faults : identifiers of planets without a spectrum, and why
-    warnings : identifiers of planets whose spectrum met a limit of the tables or of the fast mode
-    clamped : spectra at temperatures beyond a table's, computed at its edge
-    outside : spectra outside the fast mode's range, computed by the reference mode
+    table : pd.DataFrame
+        The identifiers and one column a wavelength [um], ascending; empty where there is none.
+    faults : dict[str, str]
+        Identifiers of planets without a spectrum, and why.
+    warnings : dict[str, list[str]]
+        Identifiers of planets whose spectrum met a limit of the tables or of the fast mode.
+    clamped : int
+        Spectra at temperatures beyond a table's, computed at its edge.
+    outside : int
+        Spectra outside the fast mode's range, computed by the reference mode.
     """
 
     table: pd.DataFrame
@@ -70,10 +75,11 @@ def compute_spectra(
     Parameters
     ----------
     planets
-        One row a planet: an identifier in the first column, ``star_radius_m``, ``planet_mass_kg``,
-        the edition's targets by name (without a radius among them, ``planet_radius`` [Jupiter
-        radii] or ``planet_surface_gravity`` [m s-2]); optionally ``cloud_pressure_pa``,
-        ``haze_log_strength`` and ``haze_slope``, and ``log_X`` of further molecules.
+        One row per planet: an identifier in the first column, ``star_radius_m``,
+        ``planet_mass_kg``, the edition's targets by name (without a radius among them,
+        ``planet_radius`` [Jupiter radii] or ``planet_surface_gravity`` [m s-2]); optionally
+        ``cloud_pressure_pa``, ``haze_log_strength`` and ``haze_slope``, and ``log_X`` of further
+        molecules.
     edition
         Gives the targets and the bins.
     physics
@@ -172,7 +178,7 @@ def _check_columns(planets: pd.DataFrame, edition: Edition) -> list[str]:
             "use another edition"
         )
     if not len(planets):
-        raise ArielflowError("the table of planets has no rows; give one a planet")
+        raise ArielflowError("the table of planets has no rows; give one per planet")
     missing = [name for name in needed if name not in names[1:]]
     if missing:
         raise ArielflowError(

@@ -1,4 +1,4 @@
-"""Reading Tracedata.hdf5: weighted nested-sampling samples, a group a planet."""
+"""Reading Tracedata.hdf5: weighted nested-sampling samples, one group per planet."""
 
 from __future__ import annotations
 

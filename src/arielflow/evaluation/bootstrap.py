@@ -77,7 +77,7 @@ def bootstrap_statistic(
     Returns
     -------
     Interval
-        Of the shape that ``statistic`` returns.
+        Estimate and ends, each of the shape that ``statistic`` returns.
 
     Raises
     ------

@@ -54,7 +54,7 @@ def surrogate_report(
     n_retrievals
         Planets to retrieve with the emulator, the first ones that have a truth.
     seed
-        Of the retrievals.
+        Seed of the retrievals.
     settings
         The nested sampler's; leave them out to have those of the truth.
 

@@ -44,14 +44,14 @@ def score_planets(
     forward: Forward | None = None,
     log_prob: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """All scores of one model, a row a planet; what cannot be had is NaN.
+    """All scores of one model, one row per planet; what cannot be had is NaN.
 
     Parameters
     ----------
     planet_ids
         Identifiers of the planets.
     predictions, truths
-        Weighted samples a planet; an empty truth gives no posterior or spectral score, an empty
+        Weighted samples per planet; an empty truth gives no posterior or spectral score, an empty
         prediction (a rerun of the truth that failed) no score at all.
     theta_true
         The forward model's parameters (planet, target), NaN where unknown.
@@ -62,7 +62,7 @@ def score_planets(
     metrics
         The edition's official metrics.
     seed
-        Of the metrics' resampling.
+        Seed of the metrics' resampling.
     forward
         Position of a planet and samples (n, target) to transit depths (n, wavelength).
     log_prob
@@ -142,16 +142,16 @@ def leaderboard(
     seed: int,
     calibration: Mapping[str, pd.DataFrame],
 ) -> pd.DataFrame:
-    """One row a model, best first, each score with its 95 % bootstrap interval over planets.
+    """One row per model, best first, each score with its 95 % bootstrap interval over planets.
 
     Parameters
     ----------
     tables
         What :func:`score_planets` returned, by the row's name.
     target_names, metrics
-        Of the edition; with the metric ``r2`` the rows hold R² of the posterior mean by target.
+        The edition's; with the metric ``r2`` the rows hold R² of the posterior mean by target.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     calibration
         What :func:`arielflow.evaluation.calibration.calibrate_model` measured, by model; rows
         without it have no ``calibration_error``. It bears no interval: resampled planets repeat,
@@ -215,7 +215,7 @@ def _mean_calibration_error(table: pd.DataFrame | None) -> float:
 
 
 def ks_by_target(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Mean KS distance to the truth: a row a model, a column a target.
+    """Mean KS distance to the truth: one row per model, one column per target.
 
     Parameters
     ----------

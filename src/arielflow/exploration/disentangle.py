@@ -35,7 +35,7 @@ def chemical_twins(
     physics
         Opacities of the forward model.
     seed
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def compare_disentangled(
     nuisance
         Factors that were taken out.
     seed
-        Of the probes' folds and of the random pairs.
+        Seed of the probes' folds and of the random pairs.
 
     Returns
     -------

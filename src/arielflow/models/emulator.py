@@ -115,8 +115,10 @@ class Emulator(SpectrumEmulator):
 
     Attributes
     ----------
-    calls : number of spectra predicted
-    extrapolated : number of spectra of which an input lay outside the training planets' range
+    calls
+        Number of spectra predicted.
+    extrapolated
+        Number of spectra of which an input lay outside the training planets' range.
     """
 
     family: ClassVar[str] = "surrogate"

@@ -38,7 +38,7 @@ def write_member(
     Parameters
     ----------
     folder, history_file
-        To write.
+        What is written.
     spec, training
         See :func:`train_member`.
 
@@ -91,7 +91,7 @@ def train_member(
         Planets dataset, split and traces of the annotated planets, for models that learn from
         traces; only planets of the training part are used.
     seed, device, state_dir
-        Of the training, see :meth:`PosteriorEstimator.fit`.
+        What the training takes, see :meth:`PosteriorEstimator.fit`.
     """
     train, valid, annotated = training_parts(
         spec, member, planets_file, split_file, annotated_files
@@ -136,7 +136,7 @@ def train_in_processes(log_file: str | Path, **member: Any) -> None:
     Parameters
     ----------
     log_file
-        Of the job; of several processes the first one's log, the others' lie beside it.
+        The job's log; where several processes train, the first one's, with the others' beside it.
     member
         Arguments of :func:`write_member`.
     """

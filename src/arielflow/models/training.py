@@ -36,7 +36,7 @@ class TrainingSettings(StrictSettings):
     Attributes
     ----------
     epochs : most epochs
-    batch_size : rows a step
+    batch_size : rows per step
     learning_rate, weight_decay : of AdamW
     schedule : ``one_cycle`` or ``constant`` learning rate
     patience : epochs without a better validation loss before stopping; None trains all epochs and
@@ -165,8 +165,10 @@ class _History(Callback):
 
     Attributes
     ----------
-    rows : epoch, training and validation loss
-    begun : training went on from whatever it was to start from
+    rows : list[dict[str, float]]
+        Epoch, training and validation loss.
+    begun
+        Training went on from whatever it was to start from.
     """
 
     def __init__(self) -> None:
@@ -232,9 +234,9 @@ def train(
     n_rows
         Rows of the training and of the validation split.
     settings
-        Of the optimisation.
+        How the network is optimised.
     seed
-        Of order, noise and dropout.
+        Seed of order, noise and dropout.
     device
         ``auto``, ``cpu`` or ``cuda``.
     state_dir

@@ -39,10 +39,14 @@ class NodeSettings:
 
     Attributes
     ----------
-    tolerance : rms error of a bin [scale heights] below which no further wavelength is chosen
-    nodes_per_bin : most wavelengths chosen for a bin
-    n_select, n_fit, n_validation : planets to choose on, to fit the ridge on, to judge both on
-    seed : of the planets
+    tolerance : float
+        Rms error of a bin [scale heights] below which no further wavelength is chosen.
+    nodes_per_bin : int
+        Most wavelengths chosen for a bin.
+    n_select, n_fit, n_validation : int
+        Planets to choose on, to fit the ridge on, to judge both on.
+    seed : int
+        Seed of the planets.
     """
 
     tolerance: float = 0.08

@@ -112,6 +112,6 @@ def _facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[s
         ("test data", config["dataset"]["test_path"] or source),
         ("retrieval prior", test.attrs["prior"]),
         ("models", ", ".join(f"{name} ({n})" if n > 1 else name for name, n in members.items())),
-        ("samples a planet", config["posterior"]["n_samples"]),
+        ("samples per planet", config["posterior"]["n_samples"]),
         ("seed", config["seed"]),
     ]

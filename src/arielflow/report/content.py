@@ -42,27 +42,48 @@ class ReportContent:
 
     Attributes
     ----------
-    title, run, edition_title : names for people; the run's short name
-    facts : label and value of what was run (sizes, prior, seeds …)
-    config : the run's configuration
-    chosen : name of the model that the configuration would submit
-    quality : table of suspect planets
-    train, test, observed : planets datasets
-    exploration : result of :func:`arielflow.exploration.components.explore`
-    representation : result of :func:`arielflow.exploration.representations.compare_representations`
-    disentangled : result of :func:`arielflow.exploration.disentangle.compare_disentangled`
-    histories : tables ``epoch``, ``train_loss``, ``valid_loss`` by ``model/member``
-    leaderboard : a row a model, scores with ``_low`` and ``_high``
-    published : rows like the leaderboard's, with published numbers, and ``reference``
-    per_target : a row a model, ``model`` and a column a target: mean KS distance to the truth
-    calibration, coverage : tables of :class:`arielflow.evaluation.calibration.Calibration` by model
-    posteriors, observed_posteriors : posterior datasets of test and observed planets by model
-    truth : ragged true posteriors of test planets, with their true ``theta`` where known
-    literature : rows ``source``, ``quantity``, ``value``, ``error`` by observed planet
-    importances : columns ``target``, ``feature``, ``wavelength`` [µm], ``importance``
-    submission : a row a file: ``track``, ``file``, ``bytes``, ``sha256``, ``validity``
-    benchmarks : a row a job: ``job``, ``seconds``, ``memory_mb``
-    manifest : as :func:`arielflow.runs.manifest.run_manifest` makes it
+    title, run, edition_title : str
+        Names for people; the run's short name.
+    facts : Sequence[tuple[str, object]]
+        Label and value of what was run (sizes, prior, seeds …).
+    config : Mapping[str, Any] | None
+        The run's configuration.
+    chosen : str | None
+        Name of the model that the configuration would submit.
+    quality : pd.DataFrame | None
+        Table of suspect planets.
+    train, test, observed : xr.Dataset | None
+        Planets datasets.
+    exploration : xr.Dataset | None
+        Result of :func:`arielflow.exploration.components.explore`.
+    representation : xr.Dataset | None
+        Result of :func:`arielflow.exploration.representations.compare_representations`.
+    disentangled : xr.Dataset | None
+        Result of :func:`arielflow.exploration.disentangle.compare_disentangled`.
+    histories : Mapping[str, pd.DataFrame]
+        Tables ``epoch``, ``train_loss``, ``valid_loss`` by ``model/member``.
+    leaderboard : pd.DataFrame | None
+        One row per model, scores with ``_low`` and ``_high``.
+    published : pd.DataFrame | None
+        Rows like the leaderboard's, with published numbers, and ``reference``.
+    per_target : pd.DataFrame | None
+        Mean KS distance to the truth, one row per model: ``model`` and the targets.
+    calibration, coverage : Mapping[str, pd.DataFrame]
+        Tables of :class:`arielflow.evaluation.calibration.Calibration` by model.
+    posteriors, observed_posteriors : Mapping[str, xr.Dataset]
+        Posterior datasets of test and observed planets by model.
+    truth : xr.Dataset | None
+        Ragged true posteriors of test planets, with their true ``theta`` where known.
+    literature : Mapping[str, Sequence[Mapping[str, object]]]
+        Rows ``source``, ``quantity``, ``value``, ``error`` by observed planet.
+    importances : pd.DataFrame | None
+        Columns ``target``, ``feature``, ``wavelength`` [µm], ``importance``.
+    submission : pd.DataFrame | None
+        One row per file: ``track``, ``file``, ``bytes``, ``sha256``, ``validity``.
+    benchmarks : pd.DataFrame | None
+        One row per job: ``job``, ``seconds``, ``memory_mb``.
+    manifest : Mapping[str, Any] | None
+        As :func:`arielflow.runs.manifest.run_manifest` makes it.
     """
 
     title: str

@@ -50,7 +50,7 @@ _Validator = validators.extend(
 
 
 def config_faults(config: Mapping[str, Any], schema: str | Path) -> list[str]:
-    """What is wrong with a configuration, one line a fault; empty if nothing is.
+    """What is wrong with a configuration, one line per fault; empty if nothing is.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def config_faults(config: Mapping[str, Any], schema: str | Path) -> list[str]:
 
 
 def settings_faults(config: Mapping[str, Any], record: str | Path, code: str) -> list[str]:
-    """What is wrong with the settings of models, one line a fault; takes seconds, once.
+    """What is wrong with the settings of models, one line per fault; takes seconds, once.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def _training_faults(config: Mapping[str, Any]) -> Iterator[str]:
         if processes % nodes:
             yield f"{where}.nodes: {processes} processes do not spread evenly over {nodes} nodes"
         if folds and count < 2:
-            yield f"{where}.folds: needs members above 1, one a fold"
+            yield f"{where}.folds: needs members above 1, one per fold"
         if folds and spec.get("mixing") == "stacking":
             yield f"{where}.mixing: stacking needs planets that no member saw; with folds none is"
 

@@ -107,7 +107,7 @@ def dataset_files(
     Parameters
     ----------
     folder, edition, split
-        Of the data set; test data may also lie directly in the folder.
+        Which data set, and which part of it; test data may also lie directly in the folder.
     sources
         Names below the folder of files that are brought there from elsewhere.
     simulated
@@ -139,7 +139,7 @@ def file_marks(paths: Sequence[str]) -> list[str]:
 
 
 def input_faults(config: Mapping[str, Any]) -> list[str]:
-    """What a run would start from and is not there, one line a fault.
+    """What a run would start from and is not there, one line per fault.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def input_faults(config: Mapping[str, Any]) -> list[str]:
     if dataset["path"] is None:
         faults += [
             f"config: simulation.truth_library: {shown(name, 400)}: no such file{_unset(name)}; "
-            "check the path, or write [] to sample all truth anew (minutes a planet)"
+            "check the path, or write [] to sample all truth anew (minutes per planet)"
             for name in config["simulation"]["truth_library"]
             if not _is_file(name)
         ]

@@ -1,6 +1,6 @@
 """The library of nested-sampling truth that the project ships, and when it applies.
 
-Nested sampling takes some twenty seconds a planet, so the truth of the default run's planets is
+Nested sampling takes some twenty seconds per planet, so the truth of the default run's planets is
 kept under ``data/embedded``. An entry is used only for a planet whose spectrum, errors and prior
 are those that it was made with; any other planet is sampled live.
 """

@@ -39,9 +39,12 @@ class TruthJob:
 
     Attributes
     ----------
-    split, position : the planet
-    run : ``truth`` or ``rerun``
-    n_samples : equal-weight samples to keep
+    split, position
+        The planet.
+    run : str
+        ``truth`` or ``rerun``.
+    n_samples : int
+        Equal-weight samples to keep.
     """
 
     split: str
@@ -76,7 +79,7 @@ def sample_truth(
         Receives ``<split>-<planet>-<run>-<fingerprint>.npz`` files; those there already are kept,
         those of the same planets that other settings, inputs or code made are removed.
     settings
-        Of the sampler, by split.
+        Settings of the sampler, by split.
     progress
         Called with the number done and the number of jobs.
 

@@ -52,9 +52,12 @@ class System:
 
     Attributes
     ----------
-    spans : plausible range by the name of a column, a target or a derived quantity
-    sound : plausible values (planet,) by quantity, NaN where a value is not
-    depth, error : medians over the bins (planet,)
+    spans : Mapping[str, Span]
+        Plausible range by the name of a column, a target or a derived quantity.
+    sound : Mapping[str, np.ndarray]
+        Plausible values (planet,) by quantity, NaN where a value is not.
+    depth, error : np.ndarray
+        Medians over the bins (planet,).
     """
 
     spans: Mapping[str, Span]

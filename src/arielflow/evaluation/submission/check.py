@@ -85,14 +85,14 @@ def review_planets(
     Parameters
     ----------
     path, edition
-        As there.
+        The submission, and the edition it is for.
     identifiers
-        Of the planets that the file must hold.
+        Names of the planets that the file must hold.
     ordered
         They are in the order of the test data, so that a planet's attribute ID is its position;
         otherwise the IDs must only be 0, 1, 2 … in any order.
     source
-        Of the identifiers, for the messages.
+        Where the identifiers come from, for the messages.
     """
     path = Path(path)
     suffixes = {suffix: track for track, suffix in edition.tracks.items()}

@@ -41,10 +41,14 @@ class Outline(NamedTuple):
 
     Attributes
     ----------
-    low, median, high : per target; lowest and highest sample, or outer quartiles
-    n_different : how many different samples there are, as far as is known
-    n_effective : how many equally weighted samples the weights amount to
-    digest : the same for the same samples
+    low, median, high : np.ndarray
+        Per target; lowest and highest sample, or outer quartiles.
+    n_different : float
+        How many different samples there are, as far as is known.
+    n_effective : float
+        How many equally weighted samples the weights amount to.
+    digest : bytes
+        The same for the same samples.
     """
 
     low: np.ndarray

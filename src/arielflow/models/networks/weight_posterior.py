@@ -138,7 +138,7 @@ class WeightPosterior(nn.Module):
         self.warm_up.over(n_rows * warm_up)
 
     def loss(self, context: Tensor, z: Tensor) -> Tensor:
-        """Negative evidence lower bound a training planet, from one draw of the weights.
+        """Negative evidence lower bound per training planet, from one draw of the weights.
 
         With ``kl_weight`` other than 1, the tempered one.
         """
