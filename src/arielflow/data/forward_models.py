@@ -70,7 +70,7 @@ def log_limits(model: TransmissionModel | FastTransmission, what: str) -> None:
 
 
 def edition_opacities(edition: Edition, physics: PhysicsSettings) -> dict[str, dict[str, str]]:
-    """Read all tables that a run will need, and tell which they are: file and checksum of each.
+    """Read all tables that a run will need, and return the file and checksum of each.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def nodes_file(
     *,
     seed: int = NODES_SEED,
 ) -> Path:
-    """Where the user's cache keeps the nodes for these tables: other tables, another name."""
+    """Where the user's cache keeps the nodes for these tables."""
     mark = edition_fingerprint(edition, physics, extra_molecules)
     return cache_folder() / "nodes" / f"{mark}-{seed}.npz"
 

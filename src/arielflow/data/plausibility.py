@@ -1,4 +1,4 @@
-"""Ranges that stars, planets and atmospheres lie in, and the units that a value beyond them is in.
+"""Plausible ranges for stars, planets and atmospheres, and the unit of a value outside them.
 
 Wide on purpose: what lies beyond is a mistake, most often of the unit, and no unusual planet.
 """
@@ -15,7 +15,7 @@ _EARTH_RADIUS_M = 6.3781e6
 
 @dataclass(frozen=True)
 class Plausible:
-    """Range of a quantity, and what it would be in the units that it is mistaken for.
+    """Range of a quantity, and conversions from units that are often used by mistake.
 
     Attributes
     ----------

@@ -135,7 +135,7 @@ def _compute(
     native: bool,
     progress: Progress | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depths (planet, wavelength), the model's flags, and whether the nodes do not hold."""
+    """Depths (planet, wavelength), the model's flags, and where the nodes are not valid."""
     n_planets = len(arguments["radius_m"])
     depths, flags, outside = [], [], []
     for start in range(0, n_planets, _BLOCK):
@@ -239,7 +239,7 @@ def _numbers(planets: pd.DataFrame) -> tuple[pd.DataFrame, list[list[str]]]:
 def _judge(
     values: pd.DataFrame, edition: Edition, molecules: Sequence[str], faults: list[list[str]]
 ) -> None:
-    """Add to the faults what is empty and must not be, and values that no planet has."""
+    """Add cells that must not be empty, and values that no planet has, to the faults."""
     quantity = {t.name: t.quantity for t in edition.targets}
     mixing = _mixing_columns(edition, molecules)
     for name in values:
@@ -269,7 +269,7 @@ def _judge(
 
 
 def _judge_spectra(depth: np.ndarray, flag: np.ndarray, faults: list[list[str]]) -> None:
-    """Faults of planets that have none yet but no spectrum, or an impossible one; it is emptied."""
+    """Note planets without a spectrum, or with an impossible one, which is emptied."""
     words = {
         Flag.NON_FINITE: "a parameter is not finite",
         Flag.OUT_OF_RANGE: "a parameter is out of range",

@@ -117,7 +117,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Edition:
-    """One edition of the challenge; everything the rest of the code asks about it.
+    """One edition of the challenge; all that the rest of the code needs to know.
 
     Attributes
     ----------

@@ -121,7 +121,7 @@ def read_table(
 
 
 def _check_length(path: Path, most_planets: int) -> None:
-    """Refuse a table that would fill the memory with rows of no planet."""
+    """Refuse a table with so many surplus rows that it could fill the memory."""
     with regular_file(path).open("rb") as stream:
         lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
     if lines > 2 * most_planets + _STRAY_LINES:

@@ -21,7 +21,7 @@ class Interval(NamedTuple):
 def bootstrap_interval(
     values: np.ndarray, seed: int, n: int = 2000, level: float = 0.95
 ) -> Interval:
-    """Mean of one number a planet with its confidence interval.
+    """Mean over planets of one number each, with its confidence interval.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ def measure_calibration(
     target_names: Sequence[str],
     seed: int,
 ) -> Calibration:
-    """Calibration of any posteriors, of whatever sampler; all planets with a known truth.
+    """Calibration of posteriors from any sampler, for planets with a known truth.
 
     Parameters
     ----------

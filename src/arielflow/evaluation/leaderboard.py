@@ -44,7 +44,7 @@ def score_planets(
     forward: Forward | None = None,
     log_prob: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """All scores of one model, one row per planet; what cannot be had is NaN.
+    """All scores of one model, one row per planet; scores that do not exist are NaN.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def leaderboard(
 
 
 def _tell_left_out(name: str, table: pd.DataFrame) -> None:
-    """Say of which scores a row's mean is not one over all planets that have a true theta."""
+    """Log which of a row's scores are not means over all planets with a true theta."""
     known = table.filter(regex=f"^{_TRUE_PREFIX}").notna().all(axis=1)
     if not known.any():
         return
@@ -197,7 +197,7 @@ def _tell_left_out(name: str, table: pd.DataFrame) -> None:
 
 
 def _worst_planet(table: pd.DataFrame) -> dict[str, object]:
-    """The planet that a mean over planets hides best."""
+    """The planet with the lowest score, which a mean over planets hides."""
     scored = table.dropna(subset=["posterior_score"])
     if not len(scored):
         return {"worst_planet": None, "worst_planet_score": float("nan")}

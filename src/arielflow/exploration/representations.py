@@ -1,7 +1,7 @@
 """Learned representations of a run's spectra, compared with principal components.
 
 Everything is learnt from the training planets; the dimension is chosen on the validation planets,
-errors are told on these and on the test planets.
+errors are reported for these and for the test planets.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def train_representation(
 
 
 def rms_error(model: SpectrumRepresentation, planets: xr.Dataset, device: str = "auto") -> float:
-    """Root mean square of what a representation leaves of the scaled spectra, over all bins."""
+    """Root mean square error of the reconstructed scaled spectra, over all bins."""
     decoded = model.decode(model.encode(planets, device=device), device=device)
     return float(np.sqrt(np.mean((decoded - model.scaled(planets)) ** 2)))
 

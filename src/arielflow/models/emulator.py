@@ -283,7 +283,7 @@ def _examples(planets: xr.Dataset) -> tuple[Tensor, Tensor]:
     if noise != "free" or not data.physical or temperature is None or not molecules:
         raise ArielflowError(
             f"surrogate: training planets of edition {planets.attrs.get('edition')} (noise "
-            f"{noise!r}, targets {', '.join(planets['target_quantity'].values)}) do not do; "
+            f"{noise!r}, targets {', '.join(planets['target_quantity'].values)}) cannot be used; "
             "expected noise-free spectra, star and planet described, temperature and mixing "
             "ratios as targets; train it on adc2022, adc2023 or a simulated set of them"
         )

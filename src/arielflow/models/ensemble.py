@@ -119,7 +119,7 @@ class Ensemble:
         device: str = "auto",
     ) -> None:
         self.estimators = load_members(members)
-        # A device that is not there is no planet's fault: told here, outside the guards.
+        # A missing device is not a planet's fault, so it is reported here, outside the guards.
         self.device = resolve_device(device)
         equal = np.full(len(self.estimators), 1 / len(self.estimators))
         self.shares = equal if shares is None else np.atleast_1d(shares)

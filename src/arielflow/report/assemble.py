@@ -1,4 +1,4 @@
-"""A run's report out of the workflow's files."""
+"""A run's report, made from the workflow's files."""
 
 from __future__ import annotations
 

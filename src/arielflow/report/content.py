@@ -124,7 +124,7 @@ class ReportContent:
 
     @property
     def submitted(self) -> str | None:
-        """The chosen model, where a submission was made of it."""
+        """The chosen model, if it was submitted."""
         made = self.submission is not None and len(self.submission) > 0
         return self.chosen if made else None
 
@@ -194,7 +194,7 @@ def _history(path: str | Path) -> pd.DataFrame:
 
 
 def _lazily(path: str | Path) -> xr.Dataset:
-    """Open without reading: the posteriors of all models together may not fit into memory."""
+    """Open without reading, since the posteriors of all models may not fit into memory."""
     path = regular_file(path, REMEDY)
     with guarded(path, "NetCDF file", REMEDY):
         check_plain(path, "NetCDF file", REMEDY)
@@ -202,7 +202,7 @@ def _lazily(path: str | Path) -> xr.Dataset:
 
 
 def _faults(posteriors: Mapping[str, str | Path]) -> list[tuple[str, str]]:
-    """A line a posterior that holds draws from the prior, with the first such planet."""
+    """One line per posterior that holds draws from the prior, with the first such planet."""
     facts = []
     for name, path in posteriors.items():
         with _lazily(path) as posterior:

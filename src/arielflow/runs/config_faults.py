@@ -176,7 +176,7 @@ def _kinds(names: str | list[str]) -> str:
 
 
 def _number(error: ValidationError) -> str:
-    """How to write a number that stands there as text, as YAML takes 1e-3 for text."""
+    """How to write a number that YAML reads as text, such as 1e-3."""
     if not isinstance(error.instance, str) or error.validator_value not in ("integer", "number"):
         return ""
     try:
@@ -202,7 +202,7 @@ def _key_paths(rules: Mapping[str, Any], start: str = "") -> Iterator[str]:
 
 
 def _meant(where: str, key: str, valid: list[str], known: list[str]) -> str:
-    """Which key was meant by an unknown one: a like one here, the same or a like one elsewhere."""
+    """The key probably meant by an unknown one: a similar one here, or one elsewhere."""
     word = key[:80]
     here = f"{where}." if where else ""
     if close := get_close_matches(word, valid, 1, 0.75):

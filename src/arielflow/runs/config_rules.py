@@ -1,4 +1,4 @@
-"""What a schema cannot say of a configuration: entries that must fit one another."""
+"""What a schema cannot say about a configuration: entries that must fit one another."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _model_faults(config: Mapping[str, Any], families: list[str]) -> Iterator[st
 
 
 def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Rows made from models that there are not, and more jobs than can be planned."""
+    """Rows made from models that do not exist, and more jobs than can be planned."""
     models, chosen = config["models"], config["submission"]["model"]
     weighted, start = config["importance"]["models"], config["variational"]["start"]
     for name in weighted:

@@ -1,4 +1,4 @@
-"""What a run starts from: found, and told from what it was before, while the workflow is parsed.
+"""What a run starts from: checked, and marked for changes, while the workflow is parsed.
 
 Snakemake takes a result whose input is missing for one that needs no input, so nothing later would
 notice that a folder is not there. Files are asked for their size and time, never read.
@@ -28,7 +28,7 @@ _MOST_LISTED = 1000
 
 
 def run_faults(config: dict[str, Any], schema: str | Path, home: str | Path = ".") -> list[str]:
-    """What is wrong with a configuration or missing of what its run starts from, one line each.
+    """What is wrong with a configuration, or missing at the start of its run, one line each.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def dataset_files(
 
 
 def file_marks(paths: Sequence[str]) -> list[str]:
-    """Size [bytes] and time [s] of files, which change where a file is exchanged for an older one.
+    """Size [bytes] and time [s] of files, which also show that a file was replaced by an older one.
 
     Snakemake alone compares times with those of its results.
     """
@@ -139,7 +139,7 @@ def file_marks(paths: Sequence[str]) -> list[str]:
 
 
 def input_faults(config: Mapping[str, Any]) -> list[str]:
-    """What a run would start from and is not there, one line per fault.
+    """Missing files and folders that a run would start from, one line per fault.
 
     Parameters
     ----------

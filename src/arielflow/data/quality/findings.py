@@ -102,7 +102,7 @@ def inside(values: np.ndarray, span: Span) -> np.ndarray:
 
 
 def in_words(span: Span, units: str = "") -> str:
-    """A range for people, with its unit."""
+    """A range in words, with its unit."""
     low, high = span
     if np.isinf(low):
         text = f"at most {high:.3g}"

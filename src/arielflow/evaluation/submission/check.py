@@ -1,4 +1,4 @@
-"""The rules of a submission: everything that breaks one, and what keeps them but cannot be meant.
+"""The rules of a submission: what breaks them, and what follows them but is implausible.
 
 Faults are what is no number or breaks a rule; warnings are what is formally right and implausible
 (:mod:`arielflow.evaluation.submission.plausibility`).
@@ -80,7 +80,7 @@ def review_planets(
     ordered: bool = True,
     source: str = "the test data",
 ) -> Verdict:
-    """As :func:`review_submission`, for planets of these identifiers.
+    """Do the same as :func:`review_submission` for planets of these identifiers.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def _review_regular(
 
 @contextmanager
 def _noting(faults: list[str], path: Path, group: str) -> Iterator[None]:
-    """Note what a reader finds wrong with a group, without the names that are told anyway."""
+    """Note what a reader finds wrong with a group, without repeating the names."""
     try:
         yield
     except ArielflowError as error:
@@ -203,7 +203,7 @@ def _noted_samples(
 def declared_faults(
     file: PlainFile, group: str, edition: Edition, limits: tuple[int, int]
 ) -> list[str]:
-    """What is wrong with the shapes that a planet's datasets declare, before they are read.
+    """What is wrong with the declared shapes of a planet's datasets, before they are read.
 
     Raises
     ------
