@@ -1,6 +1,6 @@
 """Best fits of the real spectra of the 2022 challenge, with built-in and with published opacities.
 
-``python benchmarks/real_spectra.py SPECTRA PUBLISHED`` fits every case, writes one line a case to
+``python benchmarks/real_spectra.py SPECTRA PUBLISHED`` fits every case, writes one line per case to
 ``docs/real_spectra.csv`` and draws the figures of ``docs/real_spectra.md``. SPECTRA is a folder in
 the challenge's layout, PUBLISHED one with tables of H2O, CO2 and CH4. Finished cases are kept in
 ``results/real_spectra`` and not fitted again.

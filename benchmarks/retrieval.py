@@ -66,15 +66,15 @@ def comparison_table(
     Parameters
     ----------
     scores
-        Scores a planet, by row, as :func:`arielflow.evaluation.rows.score_posterior` gives them.
+        Scores per planet, by row, as :func:`arielflow.evaluation.rows.score_posterior` gives them.
     calibration
         As for :func:`arielflow.evaluation.leaderboard.leaderboard`.
     costs
         What :func:`retrieval_run.row_cost` gives, by row.
     target_names, metrics
-        Of the edition.
+        Names of the edition's targets and metrics.
     seed
-        Of the run: intervals are those of its leaderboard.
+        The run's, so that the intervals are those of its leaderboard.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def make_tables(
     Parameters
     ----------
     name
-        Of the run, below ``results``.
+        Name of the run, below ``results``.
     folder
         Receives the tables.
     console

@@ -92,7 +92,7 @@ def library_evidence(paths: Sequence[str | Path], planets: xr.Dataset, run: str)
 def evidence_table(
     model: str, importance: pd.DataFrame, truth: pd.DataFrame, rerun: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row a planet of importance sampling against nested sampling.
+    """One row per planet of importance sampling against nested sampling.
 
     Parameters
     ----------

@@ -38,8 +38,10 @@ class FinishedRun:
 
     Attributes
     ----------
-    folder : ``results/<run>``, below the folder that the workflow was called in
-    config : the run's full configuration
+    folder : Path
+        ``results/<run>``, below the folder that the workflow was called in.
+    config : Mapping[str, Any]
+        The run's full configuration.
     """
 
     folder: Path
@@ -112,7 +114,7 @@ class FinishedRun:
         }
 
     def retrieval(self, row: str) -> pd.DataFrame:
-        """What a retrieval found and took, a row a planet, without its samples."""
+        """What a retrieval found and took, one row per planet, without its samples."""
         with xr.open_dataset(self._posterior(row), engine="h5netcdf") as posterior:
             names = [name for name in posterior.data_vars if posterior[name].dims == ("planet",)]
             columns = {name: posterior[name].values for name in names}
@@ -141,7 +143,7 @@ def _extra(run: FinishedRun, row: str) -> Path:
 
 
 def extra_scores(run: FinishedRun, row: str) -> pd.DataFrame:
-    """Scores a planet of a row from outside; kept beside the posterior, remade if it is newer.
+    """Scores per planet of a row from outside; kept beside the posterior, remade if it is newer.
 
     Raises
     ------

@@ -73,7 +73,7 @@ def inputs(planets: PlanetTensors) -> Tensor:
 
 
 def training_table(train: xr.Dataset, copies: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Inputs with one draw of noise a row, and theta in units of the prior box, both double."""
+    """Inputs with one draw of noise per row, and theta in units of the prior box, both double."""
     planets = planet_tensors(train)
     planets = planets.rows(torch.arange(len(planets)).repeat(copies))
     noisy = planets.with_noise(torch.Generator().manual_seed(seed))
@@ -153,8 +153,8 @@ def main() -> None:
     for name in ("train", "split", "test", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="wall-clock time of training")
-    parser.add_argument("--copies", type=int, default=1, help="rows with own noise a spectrum")
-    parser.add_argument("--samples", type=int, default=4000, help="samples a planet")
+    parser.add_argument("--copies", type=int, default=1, help="noisy rows per spectrum")
+    parser.add_argument("--samples", type=int, default=4000, help="samples per planet")
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*reject_outside_prior.*")

@@ -31,7 +31,7 @@ from arielflow.retrieval.variational import fit_variational
 
 ROOT = Path(__file__).parents[1]
 SEED, N_PLANETS = 2026, 20
-# Of the evidence, by which fits and nested sampling agree.
+# Fits and nested sampling agree within as many errors of the evidence.
 ERRORS = 3.0
 FIT = ("log_evidence", "log_evidence_error", "elbo", "elbo_error", "sampling_efficiency")
 FIT += ("pareto_shape", "forward_calls", "seconds", "warning")
@@ -54,7 +54,7 @@ def systems() -> tuple[ForwardModel, xr.Dataset]:
 
 
 def each(folder: Path, ending: str, make: Callable[[int], dict]) -> pd.DataFrame:
-    """A row a planet, each kept in a file of its own and made only where that is missing."""
+    """One row per planet, each kept in a file of its own and made only where that is missing."""
     rows = {}
     for number in range(N_PLANETS):
         name = f"public{number + 1}"

@@ -117,7 +117,7 @@ def test_weights_count_as_replicated_samples(rng) -> None:
 
 
 def test_ranks_are_exactly_uniform_with_few_samples_and_ties(rng) -> None:
-    # Five samples a planet, all of them and the truth on the prior's edge in the first target.
+    # Five samples per planet, all of them and the truth on the prior's edge in the first target.
     theta = rng.random((4000, 6, 2))
     theta[..., 0] = 1.0
     samples = [(planet[1:], np.ones(5)) for planet in theta]

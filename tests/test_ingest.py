@@ -541,7 +541,7 @@ def test_a_table_of_many_more_rows_than_planets_is_not_read(copy, table) -> None
     with path.open("a") as stream:
         stream.writelines(f"{row}\n" for _ in range(300_000))
     tracemalloc.start()
-    with pytest.raises(ArielflowError, match="lines, expected one a planet"):
+    with pytest.raises(ArielflowError, match="lines, expected one per planet"):
         _read(copy, "train")
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()

@@ -15,7 +15,6 @@ rule solve_clouds:
         f"{CHEMISTRY}/benchmarks/solve_clouds.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
@@ -39,7 +38,6 @@ rule compress_network:
         f"{CHEMISTRY}/benchmarks/compress_network.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(240),
@@ -67,7 +65,6 @@ rule evaluate_compression:
         f"{CHEMISTRY}/benchmarks/evaluate_compression.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
@@ -92,7 +89,6 @@ rule report_chemistry:
         f"{CHEMISTRY}/benchmarks/report_chemistry.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),

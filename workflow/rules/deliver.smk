@@ -16,7 +16,6 @@ if SUBMITTED:
             f"{RUN}/benchmarks/submit.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(2000),
             runtime=growing(30),
@@ -78,7 +77,6 @@ rule manifest:
         f"{RUN}/benchmarks/manifest.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
@@ -113,7 +111,6 @@ rule report:
         f"{RUN}/benchmarks/report.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
@@ -138,7 +135,6 @@ rule summary:
         f"{RUN}/logs/summary.log",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(500),
         runtime=growing(5),
@@ -170,7 +166,6 @@ rule crate:
         f"{RUN}/logs/crate.log",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(500),
         runtime=growing(10),

@@ -16,12 +16,11 @@ if SCORED:
             f"{RUN}/logs/score_{{model}}.log",
         benchmark:
             f"{RUN}/benchmarks/score_{{model}}.tsv"
-        # One submission of several jobs would ask for a GPU a job.
+        # A group is one submission, and would ask for one GPU per job.
         group:
             None if config["device"] == "cuda" else "scores"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(3000),
             runtime=growing(60),
@@ -51,13 +50,12 @@ if SCORED:
             f"{RUN}/benchmarks/calibrate_{{model}}.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(3000),
             runtime=growing(30),
             gpu=1 if config["device"] == "cuda" else 0,
         params:
-            # Of each rank; more samples would not make up for the number of planets.
+            # Ranks are counted among these; more samples would not make up for the number of planets.
             n_samples=1000,
             sources=code("calibrate_model", family_code),
             seed=config["seed"],
@@ -83,7 +81,6 @@ if SCORED:
             f"{RUN}/benchmarks/leaderboard.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(1000),
             runtime=growing(10),
@@ -113,7 +110,6 @@ if SIMULATED_TEST:
             f"{RUN}/benchmarks/evaluate_surrogate.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(2000),
             runtime=growing(120),

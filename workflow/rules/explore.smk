@@ -13,7 +13,6 @@ rule explore:
         f"{RUN}/benchmarks/explore.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
@@ -39,7 +38,6 @@ rule train_representation:
         f"{RUN}/benchmarks/train_representation_{{representation}}_{{dimension}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(120),
@@ -76,7 +74,6 @@ rule compare_representations:
         f"{RUN}/benchmarks/compare_representations.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
@@ -106,7 +103,6 @@ rule compare_disentangled:
         f"{RUN}/benchmarks/compare_disentangled.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(3000),
         runtime=growing(60),

@@ -13,7 +13,6 @@ rule prepare_opacities:
         f"{RUN}/benchmarks/prepare_opacities.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
@@ -130,7 +129,6 @@ rule ingest:
         f"{RUN}/benchmarks/ingest_{{split}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
@@ -160,7 +158,6 @@ if SCORED:
             f"{RUN}/benchmarks/ingest_truth.tsv"
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(2000),
             runtime=growing(30),
@@ -184,7 +181,6 @@ rule simulate_prior_planets:
         f"{RUN}/benchmarks/simulate_prior_planets.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -212,7 +208,6 @@ rule split_planets:
         f"{RUN}/benchmarks/split_planets_{{source}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),

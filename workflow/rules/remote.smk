@@ -12,7 +12,6 @@ if DOWNLOADED:
             file="|".join(re.escape(name) for name in DOWNLOADED),
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(500),
             runtime=growing(240),
@@ -37,7 +36,6 @@ if STORED:
             file="|".join(re.escape(name) for name in STORED),
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(500),
             runtime=growing(120),
@@ -56,7 +54,6 @@ if config["publish"]:
             f"{RUN}/logs/publish/{{file}}.log",
         conda:
             "../../environment.yml"
-        threads: 1
         resources:
             mem_mb=growing(500),
             runtime=growing(60),

@@ -1,4 +1,4 @@
-# Posteriors of the test planets: one mixture a model, the reference rows, and retrievals.
+# Posteriors of the test planets: one mixture per model, the reference rows, and retrievals.
 
 
 rule sample_posterior:
@@ -20,7 +20,6 @@ rule sample_posterior:
         model="|".join(MODELS),
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(3000),
         runtime=growing(60),
@@ -45,7 +44,6 @@ rule sample_prior:
         f"{RUN}/benchmarks/sample_prior.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
@@ -74,7 +72,6 @@ rule sample_importance:
         f"{RUN}/benchmarks/sample_importance_{{model}}_{{chunk}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(3000),
         runtime=growing(240),
@@ -112,7 +109,6 @@ rule sample_variational:
         f"{RUN}/benchmarks/sample_variational_{{chunk}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(3000),
         runtime=growing(480),
@@ -145,7 +141,6 @@ rule gather_posterior:
         row="|".join(IMPORTANCE + VARIATIONAL) or "none",
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(3000),
         runtime=growing(10),
@@ -155,7 +150,7 @@ rule gather_posterior:
         "../scripts/gather_posterior.py"
 
 
-# Asked for by name, such as results/default/posteriors/nested/public1.nc; takes minutes a planet.
+# Asked for by name, such as results/default/posteriors/nested/public1.nc; takes minutes.
 rule retrieve_nested:
     input:
         planets=f"{RUN}/ingested/test.nc",
@@ -168,7 +163,6 @@ rule retrieve_nested:
         f"{RUN}/benchmarks/retrieve_nested_{{planet}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(3000),
         runtime=growing(240),

@@ -1,4 +1,4 @@
-# One job a member of a model's ensemble, the search of its settings, and the surrogate of the
+# One job per member of a model's ensemble, the search of its settings, and the surrogate of the
 # forward model.
 
 
@@ -51,7 +51,6 @@ rule tune_model:
         f"{RUN}/benchmarks/tune_{{model}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(720),

@@ -102,9 +102,12 @@ class CompressedNetwork:
 
     Attributes
     ----------
-    settings : of the compression
-    species : names of the species, in the order of the abundances' last axis
-    times_yr : recorded times (time,) [yr]
+    settings : CompressionSettings
+        Settings of the compression.
+    species : list[str]
+        Names of the species, in the order of the abundances' last axis.
+    times_yr : np.ndarray
+        Recorded times (time,) [yr].
     """
 
     def __init__(self, settings: CompressionSettings) -> None:
@@ -137,7 +140,7 @@ class CompressedNetwork:
         clouds, valid
             Trajectories of :func:`arielflow.chemistry.solver.trajectories`.
         seed, device, state_dir
-            Of the training, see :func:`arielflow.models.training.train`.
+            What the training takes, see :func:`arielflow.models.training.train`.
         """
         self.species = [str(name) for name in clouds["species"].values]
         self.times_yr = clouds["time"].values

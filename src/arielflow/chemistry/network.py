@@ -135,13 +135,16 @@ class Network:
     reactions
         See :func:`read_reactions`.
     conditions
-        Of the gas.
+        Temperature, density and ionisation of the gas.
 
     Attributes
     ----------
-    species : names, in the order of the abundances' last axis
-    stoichiometry : molecules that a reaction makes of a species, shape (reaction, species)
-    rate : coefficients (reaction,) for abundances per hydrogen nucleus [s^-1]
+    species : list of str
+        Names, in the order of the abundances' last axis.
+    stoichiometry
+        Molecules that a reaction makes of a species, shape (reaction, species).
+    rate
+        Coefficients (reaction,) for abundances per hydrogen nucleus [s^-1].
     """
 
     def __init__(self, reactions: list[Reaction], conditions: Conditions) -> None:

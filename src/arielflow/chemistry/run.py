@@ -61,9 +61,9 @@ def compress_network(
     settings
         The configuration's section.
     clouds
-        Of :func:`solve_clouds`.
+        What :func:`solve_clouds` returned.
     seed, device, state_dir
-        Of the training, see :meth:`CompressedNetwork.fit`.
+        What the training takes, see :meth:`CompressedNetwork.fit`.
     """
     model, split = CompressedNetwork.from_settings(settings["compression"]), parts(settings, clouds)
     history = model.fit(

@@ -14,7 +14,7 @@ from arielflow.settings.chemistry import Times
 
 YEAR_S = 3.15576e7
 FLOOR = 1e-20
-"""Smallest abundance that is told apart from none."""
+"""Smallest abundance that is distinguished from zero."""
 _RELATIVE_TOLERANCE = 1e-6
 _ABSOLUTE_TOLERANCE = 1e-24
 # Helium per hydrogen nucleus, and the ranges of what varies.

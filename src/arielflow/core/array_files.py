@@ -25,7 +25,7 @@ _SMALL_BYTES = 1 << 26
 def read_npy(
     path: str | Path, shape: tuple[int, ...], remedy: str = "fetch it again"
 ) -> np.ndarray:
-    """Numbers of a NumPy file in double precision, of this very shape.
+    """Numbers of a NumPy file in double precision, of exactly this shape.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def read_safetensors(
 
 
 def check_zip(path: str | Path, remedy: str = "make it again") -> None:
-    """Refuse an archive whose members unfold to far more than it holds.
+    """Refuse an archive whose members unpack to far more than the archive's own size.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Digests of code, by which whatever is kept across runs knows what made it.
+"""Digests of code, so that whatever is kept across runs records what made it.
 
 Read as text, so that the Snakefile, which every job parses anew, has them in milliseconds.
 """
@@ -21,7 +21,7 @@ _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:(?:[ \t][^\n]*)?\n)+", re.MULTI
 
 @cache
 def code_digest(*names: str) -> str:
-    """Short digest of code, by which whatever is kept across runs knows the code that made it.
+    """Short digest of code, so that whatever is kept across runs records the code that made it.
 
     It follows the imports, so that nobody has to keep a list of modules; ``arielflow.runs`` is left
     out.

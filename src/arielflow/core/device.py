@@ -8,7 +8,7 @@ from arielflow.core.errors import ArielflowError
 
 
 def resolve_device(device: str) -> str:
-    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+    """``cpu`` or ``cuda``, for a setting that may also be ``auto``.
 
     Raises
     ------

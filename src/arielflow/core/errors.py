@@ -44,7 +44,8 @@ class Stopped(BaseException):
 
     Attributes
     ----------
-    exit_code : of the process, as shells tell of a signal: 143 for SIGTERM, 130 for SIGINT
+    exit_code : int
+        Exit code of the process, as shells tell of a signal: 143 for SIGTERM, 130 for SIGINT.
     """
 
     def __init__(self, signum: int, kept: str = "") -> None:

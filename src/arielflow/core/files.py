@@ -1,4 +1,4 @@
-"""What made a result: versions, seeds, checksums, device; and writing files atomically."""
+"""Writing files atomically, checksums, and what to do where the disk is full."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _ended(process: int) -> bool:
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write a dataset as compressed NetCDF, atomically; numbers with a checksum a chunk."""
+    """Write a dataset as compressed NetCDF, atomically; with a checksum per chunk of numbers."""
     encoding = {
         name: {"zlib": True, "complevel": 1, "fletcher32": True}
         for name, variable in dataset.variables.items()
@@ -131,7 +131,7 @@ def drop_stale(found: Iterable[Path], kept: Collection[Path], why: str) -> None:
 
 
 def no_space(error: BaseException) -> str | None:
-    """The line for a full device, if that is what an error goes back to; else None."""
+    """The line for a full device, if that is what caused an error; else None."""
     links: BaseException | None = error
     while links is not None:
         if getattr(links, "errno", None) in _NO_SPACE or any(
@@ -149,6 +149,6 @@ def no_space(error: BaseException) -> str | None:
 
 
 def _fullest() -> Path:
-    """Of the working and the temporary folder, the one with less room."""
+    """The working or the temporary folder, whichever has less room."""
     folders = Path.cwd(), Path(tempfile.gettempdir())
     return min(folders, key=lambda path: shutil.disk_usage(path).free)

@@ -30,12 +30,12 @@ _REMEDY = "fetch or make the file again"
 
 
 class PlainFile:
-    """An HDF5 file of which plain groups and datasets of numbers are read, and nothing else.
+    """An HDF5 file from which only plain groups and datasets of numbers are read.
 
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     file
         Its open identifier; see :func:`open_plain`.
     """
@@ -47,7 +47,7 @@ class PlainFile:
         self._sound_heaps = False
 
     def names(self, group: str = "") -> list[str]:
-        """Names of whatever a group holds, the root's by default, sorted."""
+        """Sorted names of everything in a group, by default the root."""
         with guarded(self.path, "HDF5 file"):
             return sorted(name.decode() for name in self._group(group))
 
@@ -229,7 +229,7 @@ class PlainFile:
         return found
 
     def _dataset(self, name: str) -> h5d.DatasetID:
-        """A dataset whose values are nowhere but in this file."""
+        """A dataset whose values are all in this file."""
         parent, _, own = name.rpartition("/")
         dataset = self._open(self._group(parent), own, name)
         if not isinstance(dataset, h5d.DatasetID):
@@ -311,7 +311,7 @@ def _kind(datatype: h5t.TypeID) -> str:
 
 
 def _described(attribute: h5a.AttrID) -> str:
-    """What an attribute is that ought to be one integer; a short text is quoted."""
+    """What is there instead of an attribute of one integer; a short text is quoted."""
     kind = _kind(attribute.get_type())
     if attribute.shape:
         return f"holds {kind} of shape {shown(attribute.shape)}"

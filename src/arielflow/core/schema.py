@@ -285,7 +285,7 @@ def valid_bins(planets: xr.Dataset) -> np.ndarray:
 
 
 def is_retrievable(planets: xr.Dataset) -> np.ndarray:
-    """Boolean (planet,): usable, or nothing is wrong but a few bins that are not numbers.
+    """Boolean (planet,): usable, or at fault only in a few bins that are not numbers.
 
     Networks see all bins or none; for a likelihood :func:`valid_bins` tells which to leave out.
     """

@@ -1,4 +1,4 @@
-"""Seeds of jobs, and fingerprints of what they were made from."""
+"""Seeds of jobs, and fingerprints of what results were made from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def derived_seed(seed: int, name: str, member: int = 0) -> int:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Digest of settings, seeds, arrays and datasets, by which what is kept is known again."""
+    """Digest of settings, seeds, arrays and datasets, by which stored results are recognised."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, xr.Dataset):

@@ -1,4 +1,4 @@
-"""Processes that work on planets: they end with the job, and a lost one is the job's fault."""
+"""Processes that work on planets: they end with the job, and losing one fails the job."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WorkerPool(ProcessPoolExecutor):
         self.workers = set(active_children()) - others
 
     def end(self) -> set[int]:
-        """Drop what is queued and end the processes; the signals that ended them."""
+        """Drop what is queued and end the processes; return the signals that ended them."""
         self.shutdown(wait=False, cancel_futures=True)
         for worker in self.workers:
             worker.terminate()
@@ -49,7 +49,7 @@ class WorkerPool(ProcessPoolExecutor):
 
 @contextmanager
 def worker_pool(count: int) -> Iterator[WorkerPool]:
-    """Pool of processes of which none outlives the block.
+    """Pool of processes, none of which outlives the block.
 
     Whatever leaves the block early (a stop, a full disk, a fault) drops what is queued and ends
     the processes at once, in the middle of their planets.
@@ -72,7 +72,7 @@ def worker_pool(count: int) -> Iterator[WorkerPool]:
 
 @contextmanager
 def message_queue() -> Iterator[Queue[Any]]:
-    """Queue through which the processes of a pool tell how far they are."""
+    """Queue through which the processes of a pool report their progress."""
     manager = SyncManager(ctx=_CONTEXT)
     # It lives until the block ends, so that a stop finds no end of the queue missing.
     manager.start(_begin_server)
@@ -87,7 +87,7 @@ def _begin_server() -> None:
 
 
 def _begin_worker() -> None:
-    """Set up a process of the pool; when it is stopped it says nothing, its parent does."""
+    """Set up a process of the pool; it stops without a word, since its parent reports the stop."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -95,14 +95,14 @@ def _begin_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """End even if the parent was killed and could end nobody: a rerun must be the only writer."""
+    """End even where the parent was killed: a rerun must be the only writer."""
     if parent := parent_process():
         parent.join()
     os._exit(1)
 
 
 def _lost(signals: set[int], count: int) -> BaseException:
-    """What it means that a process of the pool is gone; the others were ended after it."""
+    """The error for a process of the pool that is gone; the others were ended after it."""
     causes = sorted(signals - {signal.SIGTERM})
     if signals and not causes:
         # Schedulers signal a job's processes one by one; this one's turn is still to come.

@@ -1,4 +1,4 @@
-"""YAML in which no key stands twice: of two values one would be dropped without a word."""
+"""YAML without repeated keys, whose first value would be dropped silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of public data sets over HTTP: checked by checksum, continued where they broke off."""
+"""Files of public data sets over HTTP: checked by checksum, resumed where they broke off."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 _BACKOFF_S = 0.5
-# All waits together: a server that asks for more is told to the user instead.
+# All waits together: if a server asks for more, the user is told instead.
 _MOST_WAITING_S = 60.0
 _MOST_BYTES = 1 << 38
 _MOST_UNDECLARED_BYTES = 1 << 31
@@ -93,7 +93,7 @@ def parsed_checksum(checksum: str) -> tuple[str, str]:
 
 
 def _check_places(path: Path, partial: Path) -> None:
-    """Nothing but a file is written over, and nothing through a link."""
+    """Refuse to write over anything but a file, or through a link."""
     for place in (path, partial):
         if place.is_symlink() and place == partial:
             raise ArielflowError(
@@ -105,7 +105,7 @@ def _check_places(path: Path, partial: Path) -> None:
 
 
 def _fetch(url: str, partial: Path, progress: Callable[[int, int | None], None] | None) -> None:
-    """Fetch what is missing of a file, with a few attempts and little patience."""
+    """Fetch what is missing of a file, with a few attempts and short waits."""
     left_s = _MOST_WAITING_S
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -158,7 +158,7 @@ def _continue(url: str, partial: Path, progress: Callable[[int, int | None], Non
 
 
 def _room(url: str, transfer: Transfer, partial: Path) -> int:
-    """Most bytes that the file may come to have."""
+    """Largest size in bytes that the file may reach."""
     total = transfer.total
     most = _MOST_UNDECLARED_BYTES if total is None else _MOST_BYTES
     free = transfer.start + shutil.disk_usage(partial.parent).free

@@ -36,7 +36,7 @@ from arielflow.physics.transmission import TransmissionModel
 log = logging.getLogger(__name__)
 
 NODES_SEED = 2026
-"""Of the atmospheres that nodes in the user's cache are chosen on."""
+"""Seed of the atmospheres that nodes in the user's cache are chosen on."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of planets done and of all."""
@@ -70,7 +70,7 @@ def log_limits(model: TransmissionModel | FastTransmission, what: str) -> None:
 
 
 def edition_opacities(edition: Edition, physics: PhysicsSettings) -> dict[str, dict[str, str]]:
-    """Read all tables that a run will need, and tell which they are: file and checksum of each.
+    """Read all tables that a run will need, and return the file and checksum of each.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def nodes_file(
     *,
     seed: int = NODES_SEED,
 ) -> Path:
-    """Where the user's cache keeps the nodes for these tables: other tables, another name."""
+    """Where the user's cache keeps the nodes for these tables."""
     mark = edition_fingerprint(edition, physics, extra_molecules)
     return cache_folder() / "nodes" / f"{mark}-{seed}.npz"
 
@@ -164,7 +164,7 @@ def fast_physics(
     edition, physics, extra_molecules
         What the nodes are for.
     seed
-        Of the atmospheres that the nodes are chosen on.
+        Seed of the atmospheres that the nodes are chosen on.
     progress
         Called with the planets done and of all, while nodes are made.
     """

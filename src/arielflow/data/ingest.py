@@ -1,4 +1,4 @@
-"""From an edition's files to validated datasets: quality flags, prior boxes, splits."""
+"""From an edition's files to validated datasets with quality flags and prior boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges that stars, planets and atmospheres lie in, and the units that a value beyond them is in.
+"""Plausible ranges for stars, planets and atmospheres, and the unit of a value outside them.
 
 Wide on purpose: what lies beyond is a mistake, most often of the unit, and no unusual planet.
 """
@@ -15,14 +15,18 @@ _EARTH_RADIUS_M = 6.3781e6
 
 @dataclass(frozen=True)
 class Plausible:
-    """Range of a quantity, and what it would be in the units that it is mistaken for.
+    """Range of a quantity, and conversions from units that are often used by mistake.
 
     Attributes
     ----------
-    low, high : both allowed, in ``units``
-    units : for messages
-    usual : narrower range; a mistaken unit is named where it leads into this one
-    mistakes : from a wrong unit's name to the conversion into ``units``
+    low, high : float
+        Both allowed, in ``units``.
+    units : str
+        Units that messages name.
+    usual : tuple[float, float]
+        Narrower range; a mistaken unit is named where it leads into this one.
+    mistakes : dict[str, Callable[[float], float]]
+        From a wrong unit's name to the conversion into ``units``.
     """
 
     low: float

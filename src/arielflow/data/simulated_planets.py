@@ -112,7 +112,7 @@ def simulate_planets(
 def _block_files(
     planets: xr.Dataset, blocks: list[np.ndarray], mark: str, split: str, scratch: Path | None
 ) -> list[Path | None]:
-    """Where the blocks' spectra are kept; those of other planets or another model are removed."""
+    """Where the blocks' spectra are kept; files of other planets or another model are removed."""
     if scratch is None:
         return [None] * len(blocks)
     values = planets["theta"].values, planets["auxiliary_value"].values
@@ -129,7 +129,7 @@ def _block_files(
 def _block_spectra(
     forward: ForwardModel, planets: xr.Dataset, rows: np.ndarray, file: Path | None
 ) -> np.ndarray:
-    """Spectra of some planets, from the file if an earlier call computed the very same."""
+    """Spectra of some planets, read from the file if an earlier call computed the same ones."""
     if file is not None and file.is_file():
         try:
             return read_npy(file, (len(rows), planets.sizes["wavelength"]))

@@ -35,11 +35,16 @@ class Spectra:
 
     Attributes
     ----------
-    table : the identifiers and one column a wavelength [um], ascending; empty where there is none
-    faults : identifiers of planets without a spectrum, and why
-    warnings : identifiers of planets whose spectrum met a limit of the tables or of the fast mode
-    clamped : spectra at temperatures beyond a table's, computed at its edge
-    outside : spectra outside the fast mode's range, computed by the reference mode
+    table : pd.DataFrame
+        The identifiers and one column a wavelength [um], ascending; empty where there is none.
+    faults : dict[str, str]
+        Identifiers of planets without a spectrum, and why.
+    warnings : dict[str, list[str]]
+        Identifiers of planets whose spectrum met a limit of the tables or of the fast mode.
+    clamped : int
+        Spectra at temperatures beyond a table's, computed at its edge.
+    outside : int
+        Spectra outside the fast mode's range, computed by the reference mode.
     """
 
     table: pd.DataFrame
@@ -71,10 +76,11 @@ def compute_spectra(
     Parameters
     ----------
     planets
-        One row a planet: an identifier in the first column, ``star_radius_m``, ``planet_mass_kg``,
-        the edition's targets by name (without a radius among them, ``planet_radius`` [Jupiter
-        radii] or ``planet_surface_gravity`` [m s-2]); optionally ``cloud_pressure_pa``,
-        ``haze_log_strength`` and ``haze_slope``, and ``log_X`` of further molecules.
+        One row per planet: an identifier in the first column, ``star_radius_m``,
+        ``planet_mass_kg``, the edition's targets by name (without a radius among them,
+        ``planet_radius`` [Jupiter radii] or ``planet_surface_gravity`` [m s-2]); optionally
+        ``cloud_pressure_pa``, ``haze_log_strength`` and ``haze_slope``, and ``log_X`` of further
+        molecules.
     edition
         Gives the targets and the bins.
     physics
@@ -130,7 +136,7 @@ def _compute(
     native: bool,
     progress: Progress | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depths (planet, wavelength), the model's flags, and whether the nodes do not hold."""
+    """Depths (planet, wavelength), the model's flags, and where the nodes are not valid."""
     n_planets = len(arguments["radius_m"])
     depths, flags, outside = [], [], []
     for start in range(0, n_planets, _BLOCK):
@@ -173,7 +179,7 @@ def _check_columns(planets: pd.DataFrame, edition: Edition) -> list[str]:
             "use another edition"
         )
     if not len(planets):
-        raise ArielflowError("the table of planets has no rows; give one a planet")
+        raise ArielflowError("the table of planets has no rows; give one per planet")
     missing = [name for name in needed if name not in names[1:]]
     if missing:
         raise ArielflowError(
@@ -234,7 +240,7 @@ def _numbers(planets: pd.DataFrame) -> tuple[pd.DataFrame, list[list[str]]]:
 def _judge(
     values: pd.DataFrame, edition: Edition, molecules: Sequence[str], faults: list[list[str]]
 ) -> None:
-    """Add to the faults what is empty and must not be, and values that no planet has."""
+    """Add cells that must not be empty, and values that no planet has, to the faults."""
     quantity = {t.name: t.quantity for t in edition.targets}
     mixing = _mixing_columns(edition, molecules)
     for name in values:
@@ -264,7 +270,7 @@ def _judge(
 
 
 def _judge_spectra(depth: np.ndarray, flag: np.ndarray, faults: list[list[str]]) -> None:
-    """Faults of planets that have none yet but no spectrum, or an impossible one; it is emptied."""
+    """Note planets without a spectrum, or with an impossible one, which is emptied."""
     words = {
         Flag.NON_FINITE: "a parameter is not finite",
         Flag.OUT_OF_RANGE: "a parameter is out of range",

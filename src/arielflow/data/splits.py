@@ -90,7 +90,7 @@ def read_split(path: str | Path) -> pd.DataFrame:
 
 
 def fold(split: pd.DataFrame, number: int, folds: int) -> pd.DataFrame:
-    """The split planets split otherwise: fold ``number`` of ``folds`` is for validation."""
+    """The same planets split anew, with fold ``number`` of ``folds`` for validation."""
     order = np.random.default_rng(folds).permutation(len(split))
     subset = np.where(order % folds == number, "valid", "train")
     return split.assign(subset=subset)

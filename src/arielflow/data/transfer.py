@@ -1,4 +1,4 @@
-"""One answer of an HTTP server, read with little patience: no server keeps or fills the machine.
+"""One answer of an HTTP server, read so that no server can block or fill the machine.
 
 The answer arrives in a thread of its own, since a server can send a header, a chunk's length or
 the body byte by byte and so never let a read time out.
@@ -38,7 +38,7 @@ _TRY_AGAIN = (429, 500, 502, 503, 504)
 
 
 class BrokenOffError(Exception):
-    """The connection broke, or the server wants to be asked again, perhaps after a wait [s]."""
+    """The connection broke, or the server asks to try again, perhaps after a wait [s]."""
 
     def __init__(self, what: str, wait_s: float | None = None) -> None:
         super().__init__(what)
@@ -126,7 +126,7 @@ class Transfer:
                 waited_s, arrived = 0.0, 0
 
     def _next(self, patience_s: float) -> requests.Response | bytes | None:
-        """What the thread hands over next; None if nothing comes."""
+        """The next item from the thread; None if nothing comes."""
         try:
             item = self._queue.get(timeout=max(patience_s, 0.001))
         except Empty:
@@ -206,7 +206,7 @@ class Transfer:
         self.total = self.start + int(length)
 
     def _check_range(self, declared: str | None) -> None:
-        """Servers that do not say what they send are believed; the checksum tells."""
+        """Trust servers that do not say which part they send: the checksum will tell."""
         if declared is None:
             return
         match = re.fullmatch(r"bytes ([0-9]{1,30})-[0-9]+/(?:[0-9]+|\*)", declared.strip())
@@ -218,7 +218,7 @@ class Transfer:
 
 
 class _AbandonedError(Exception):
-    """Nobody waits for the rest any more."""
+    """The caller has stopped waiting for the rest."""
 
 
 def _session() -> requests.Session:
@@ -236,7 +236,7 @@ def _ask(session: requests.Session, url: str, headers: dict[str, str]) -> reques
 
 
 def _checked(url: str) -> str:
-    """An address that can be asked.
+    """Check that an address can be requested.
 
     Raises
     ------
@@ -256,7 +256,7 @@ def _checked(url: str) -> str:
 
 
 def _fault(url: str, error: Exception) -> Exception:
-    """What an error of the libraries means: another attempt, or one line for the user."""
+    """Turn an error of the libraries into another attempt, or one line for the user."""
     what = _reason(error)
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return SlowError(f"no answer in time ({what})")

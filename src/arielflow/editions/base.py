@@ -31,13 +31,20 @@ class Parameter:
 
     Attributes
     ----------
-    name : official name, the column of FM_Parameter_Table.csv
-    quartile_name : prefix of its columns in the quartiles table
-    quantity : edition-independent meaning (schema.MOLECULES, ``planet_radius`` …)
-    units, latex : for labels
-    score_bounds : the official metric clips and scales with these
-    priors : range of the parameter by the name of the prior
-    limits : what nature allows, whatever the priors say
+    name : str
+        Official name, the column of FM_Parameter_Table.csv.
+    quartile_name : str | None
+        Prefix of its columns in the quartiles table.
+    quantity : str
+        Edition-independent meaning (:data:`arielflow.core.schema.MOLECULES`, ``planet_radius`` …).
+    units, latex : str
+        How it is written in labels.
+    score_bounds : tuple[float, float]
+        The official metric clips and scales with these.
+    priors : dict[str, Range]
+        Range of the parameter by the name of the prior.
+    limits : tuple[float, float]
+        What nature allows, whatever the priors say.
     """
 
     name: str
@@ -79,11 +86,16 @@ class AuxiliaryColumn:
 
     Attributes
     ----------
-    name : official name
-    quantity : edition-independent meaning, with its unit
-    units : for labels
-    limits : what real stars and planets have, the extremes included
-    used : the physics, the priors or the features need it
+    name : str
+        Official name.
+    quantity : str
+        Edition-independent meaning, with its unit.
+    units : str
+        How it is written in labels.
+    limits : tuple[float, float]
+        What real stars and planets have, the extremes included.
+    used : bool
+        The physics, the priors or the features need it.
     """
 
     name: str
@@ -105,22 +117,38 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Edition:
-    """One edition of the challenge; everything the rest of the code asks about it.
+    """One edition of the challenge; all that the rest of the code needs to know.
 
     Attributes
     ----------
-    name, title : short name, as in the configuration, and the name for people
-    targets : in the official order
-    auxiliary : in the official order
-    wavelength_um, wavelength_width_um : bin centres (ascending) and full widths
-    group_template : name of a planet's HDF5 group
-    identifier_templates, first_identifier : how planets of each split are named, counting from
-    sample_limits : fewest and most samples a planet in a submission, both allowed
-    noise : ``free`` if stored spectra are noise-free, ``included`` if noise was added
-    metrics : names of the official metrics, the main one first (scoring looks them up)
-    retrieval_prior : name of the prior that the official truth was made with
-    tracks : file suffix of the submission by track
-    reader, writer : of the official files; no writer where the edition has no submission
+    name, title : str
+        Short name, as in the configuration, and the name for people.
+    targets : tuple[Parameter, ...]
+        Parameters to retrieve, in the official order.
+    auxiliary : tuple[AuxiliaryColumn, ...]
+        Columns of the auxiliary table, in the official order.
+    wavelength_um, wavelength_width_um : np.ndarray
+        Bin centres (ascending) and full widths.
+    group_template : str
+        Name of a planet's HDF5 group.
+    identifier_templates : dict[str, str]
+        How planets of each split are named.
+    first_identifier : int
+        Number of a split's first planet.
+    sample_limits : tuple[int, int]
+        Fewest and most samples per planet in a submission, both allowed.
+    noise : str
+        ``free`` if stored spectra are noise-free, ``included`` if noise was added.
+    metrics : tuple[str, ...]
+        Names of the official metrics, the main one first (scoring looks them up).
+    retrieval_prior : str
+        Name of the prior that the official truth was made with.
+    tracks : dict[str, str]
+        File suffix of the submission by track.
+    reader : Reader
+        Reads the official files.
+    writer : Callable[..., None] | None
+        Writes official files; None where the edition cannot be simulated.
     """
 
     name: str

@@ -41,7 +41,7 @@ _LAYOUT = "check the data set's path and layout"
 _LONGEST_IDENTIFIER = 100
 # Four datasets in a group of their own take more, however few values they have.
 _LEAST_PLANET_BYTES = 500
-# Lines beyond two a planet: a few rows too many are named one by one.
+# Lines beyond two per planet: a few rows too many are named one by one.
 _STRAY_LINES = 1_000
 
 
@@ -122,12 +122,12 @@ def read_table(
 
 
 def _check_length(path: Path, most_planets: int) -> None:
-    """Refuse a table that would fill the memory with rows of no planet."""
+    """Refuse a table with so many surplus rows that it could fill the memory."""
     with regular_file(path).open("rb") as stream:
         lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
     if lines > 2 * most_planets + _STRAY_LINES:
         raise ArielflowError(
-            f"{path}: has {lines} lines, expected one a planet, of which there are at most "
+            f"{path}: has {lines} lines, expected one per planet, of which there are at most "
             f"{most_planets}; remove the surplus rows"
         )
 
@@ -309,7 +309,7 @@ def write_spectra(path: Path, edition: Edition, planets: xr.Dataset) -> None:
 
 
 def write_traces(path: Path, edition: Edition, traces: xr.Dataset) -> None:
-    """Write Tracedata.hdf5: a group a planet, a NaN scalar where there is no retrieval."""
+    """Write Tracedata.hdf5: one group per planet, a NaN scalar where there is no retrieval."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for identifier in traces["planet"].values:
             theta, weight = trace_of(traces, identifier)

@@ -1,4 +1,4 @@
-"""Reading Tracedata.hdf5: weighted nested-sampling samples, a group a planet."""
+"""Reading Tracedata.hdf5: weighted nested-sampling samples, one group per planet."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _read_trace(
 
 
 def trace_fault(theta: np.ndarray, weight: np.ndarray, edition: Edition) -> str:
-    """Why samples (n, target) and weights (n,) are no posterior, empty if they are one."""
+    """Why samples (n, target) and weights (n,) are not a posterior; empty if they are."""
     if not len(theta):
         return ""
     low, high = np.array([target.plausible for target in edition.targets]).T

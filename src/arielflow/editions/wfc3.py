@@ -88,7 +88,7 @@ def read_wfc3(folder: Path, edition: Edition, split: str) -> tuple[xr.Dataset, N
 
 
 def _check_percent(path: Path, values: np.ndarray, span: tuple[float, float]) -> None:
-    """Refuse positive values whose median is no depth or error around WASP-12b in percent."""
+    """Refuse values whose median cannot be a depth or error around WASP-12b in percent."""
     positive = values[np.isfinite(values) & (values > 0)]
     median = float(np.median(positive)) if positive.size else None
     if median is not None and not span[0] <= median <= span[1]:

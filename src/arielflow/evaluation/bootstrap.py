@@ -21,7 +21,7 @@ class Interval(NamedTuple):
 def bootstrap_interval(
     values: np.ndarray, seed: int, n: int = 2000, level: float = 0.95
 ) -> Interval:
-    """Mean of one number a planet with its confidence interval.
+    """Mean over planets of one number each, with its confidence interval.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def bootstrap_statistic(
     Returns
     -------
     Interval
-        Of the shape that ``statistic`` returns.
+        Estimate and ends, each of the shape that ``statistic`` returns.
 
     Raises
     ------

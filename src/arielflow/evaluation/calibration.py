@@ -31,11 +31,14 @@ class Calibration(NamedTuple):
 
     Attributes
     ----------
-    table : a row a target and the row ``joint`` (TARP, without sharpness): ``target``,
+    table : pd.DataFrame
+        One row per target and the row ``joint`` (TARP, without sharpness): ``target``,
         ``calibration_error``, ``coverage_50``, ``coverage_68``, ``coverage_95``, ``p_value`` (KS
-        test of uniform ranks), ``sharpness`` (in units of the prior's deviation), ``n_planets``
-    coverage : ``level`` and a column of expected coverage a target, and ``joint``
-    ranks : of the truth in every target's samples (planet, target), between 0 and 1
+        test of uniform ranks), ``sharpness`` (in units of the prior's deviation), ``n_planets``.
+    coverage : pd.DataFrame
+        ``level``, one column of expected coverage per target, and ``joint``.
+    ranks : np.ndarray
+        Ranks of the truth in every target's samples (planet, target), between 0 and 1.
     """
 
     table: pd.DataFrame
@@ -70,7 +73,7 @@ def calibrate_model(
     n_samples
         Samples a planet.
     seed, device
-        Of noise, sampling and ranks.
+        Seed of noise, samples and ranks; where the members sample.
     shares
         The members' shares of the mixture; equal if left out.
 
@@ -127,7 +130,7 @@ def measure_calibration(
     target_names: Sequence[str],
     seed: int,
 ) -> Calibration:
-    """Calibration of any posteriors, of whatever sampler; all planets with a known truth.
+    """Calibration of posteriors from any sampler, for planets with a known truth.
 
     Parameters
     ----------
@@ -140,7 +143,7 @@ def measure_calibration(
     target_names
         Official names of the targets.
     seed
-        Of the ranks of ties and of TARP's random points.
+        Seed of the ranks of ties and of TARP's random points.
     """
     ranks = diagnostics.rank_statistics(samples, theta_true, seed)
     joint = diagnostics.tarp_ranks(samples, theta_true, low, high, seed)

@@ -38,7 +38,7 @@ def rank_statistics(
     theta_true
         True parameters, shape (planet, target), in the samples' units; NaN where unknown.
     seed
-        Of the random numbers.
+        Seed of the random numbers.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def tarp_ranks(
     low, high
         Edges of the planets' priors, shape (planet, target).
     seed
-        Of the reference points.
+        Seed of the reference points.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def central_coverage(ranks: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarr
     Parameters
     ----------
     ranks
-        Of :func:`rank_statistics`, shape (planet, target); NaN entries are left out.
+        What :func:`rank_statistics` returned, shape (planet, target); NaN entries are left out.
     levels
         Nominal coverages between 0 and 1, shape (level,).
 
@@ -167,7 +167,7 @@ def tarp_coverage(ranks: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
     Parameters
     ----------
     ranks
-        Of :func:`tarp_ranks`, shape (planet,); NaN entries are left out.
+        What :func:`tarp_ranks` returned, shape (planet,); NaN entries are left out.
     levels
         Nominal coverages α between 0 and 1, shape (level,).
 

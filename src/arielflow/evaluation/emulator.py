@@ -54,7 +54,7 @@ def surrogate_report(
     n_retrievals
         Planets to retrieve with the emulator, the first ones that have a truth.
     seed
-        Of the retrievals.
+        Seed of the retrievals.
     settings
         The nested sampler's; leave them out to have those of the truth.
 
@@ -131,7 +131,7 @@ def spectrum_accuracy(
 
 
 def spectra_per_second(forward: ForwardModel, planet: np.ndarray, theta: np.ndarray) -> float:
-    """Spectra a second in batches of a retrieval's size, the best of a few repetitions.
+    """Spectra per second in batches of a retrieval's size, the best of a few repetitions.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def _retrievals(
     seed: int,
     settings: NestedSettings | None,
 ) -> dict[str, Any]:
-    """Posteriors with the surrogate against the truth, beside the truth's rerun against it."""
+    """Compare posteriors with the surrogate, and the truth's rerun, with the truth."""
     names = [str(name) for name in planets["planet"].values]
     annotated = [row for row, name in enumerate(names) if len(trace_of(truth, name)[0])]
     rows: list[dict[str, Any]] = []

@@ -44,14 +44,14 @@ def score_planets(
     forward: Forward | None = None,
     log_prob: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """All scores of one model, a row a planet; what cannot be had is NaN.
+    """All scores of one model, one row per planet; scores that do not exist are NaN.
 
     Parameters
     ----------
     planet_ids
         Identifiers of the planets.
     predictions, truths
-        Weighted samples a planet; an empty truth gives no posterior or spectral score, an empty
+        Weighted samples per planet; an empty truth gives no posterior or spectral score, an empty
         prediction (a rerun of the truth that failed) no score at all.
     theta_true
         The forward model's parameters (planet, target), NaN where unknown.
@@ -62,7 +62,7 @@ def score_planets(
     metrics
         The edition's official metrics.
     seed
-        Of the metrics' resampling.
+        Seed of the metrics' resampling.
     forward
         Position of a planet and samples (n, target) to transit depths (n, wavelength).
     log_prob
@@ -142,16 +142,16 @@ def leaderboard(
     seed: int,
     calibration: Mapping[str, pd.DataFrame],
 ) -> pd.DataFrame:
-    """One row a model, best first, each score with its 95 % bootstrap interval over planets.
+    """One row per model, best first, each score with its 95 % bootstrap interval over planets.
 
     Parameters
     ----------
     tables
         What :func:`score_planets` returned, by the row's name.
     target_names, metrics
-        Of the edition; with the metric ``r2`` the rows hold R² of the posterior mean by target.
+        The edition's; with the metric ``r2`` the rows hold R² of the posterior mean by target.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     calibration
         What :func:`arielflow.evaluation.calibration.calibrate_model` measured, by model; rows
         without it have no ``calibration_error``. It bears no interval: resampled planets repeat,
@@ -179,7 +179,7 @@ def leaderboard(
 
 
 def _tell_left_out(name: str, table: pd.DataFrame) -> None:
-    """Say of which scores a row's mean is not one over all planets that have a true theta."""
+    """Log which of a row's scores are not means over all planets with a true theta."""
     known = table.filter(regex=f"^{_TRUE_PREFIX}").notna().all(axis=1)
     if not known.any():
         return
@@ -197,7 +197,7 @@ def _tell_left_out(name: str, table: pd.DataFrame) -> None:
 
 
 def _worst_planet(table: pd.DataFrame) -> dict[str, object]:
-    """The planet that a mean over planets hides best."""
+    """The planet with the lowest score, which a mean over planets hides."""
     scored = table.dropna(subset=["posterior_score"])
     if not len(scored):
         return {"worst_planet": None, "worst_planet_score": float("nan")}
@@ -215,7 +215,7 @@ def _mean_calibration_error(table: pd.DataFrame | None) -> float:
 
 
 def ks_by_target(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Mean KS distance to the truth: a row a model, a column a target.
+    """Mean KS distance to the truth: one row per model, one column per target.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def choose_clusters(scores: np.ndarray, numbers: range, seed: int) -> Clustering
     numbers
         Numbers of clusters to try, each at least 2 and below the number of planets.
     seed
-        Of the subsample and of the starting points.
+        Seed of the subsample and of the starting points.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def explore(
     clusters
         Numbers of clusters to try.
     seed
-        Of everything random; the same seed gives the same result on the same machine.
+        Seed of everything random; the same seed gives the same result on the same machine.
     representation
         ``shape`` (default) or ``standardised``, see :func:`fit_scaling`.
 

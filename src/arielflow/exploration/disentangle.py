@@ -1,4 +1,4 @@
-"""What taking nuisance factors out of a representation does, measured before and after."""
+"""The effect of taking nuisance factors out of a representation, before and after."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BEFORE = "variational_autoencoder"
 def chemical_twins(
     edition: Edition, planets: xr.Dataset, physics: PhysicsSettings, seed: int
 ) -> xr.Dataset:
-    """Planets with the abundances of the given ones and all else of others.
+    """Planets with the abundances of the given ones, and everything else of others.
 
     Planet i gets the star, mass, radius, temperature and errors of another planet, drawn without
     replacement, and the abundances of planet i.
@@ -35,7 +35,7 @@ def chemical_twins(
     physics
         Opacities of the forward model.
     seed
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def compare_disentangled(
     nuisance
         Factors that were taken out.
     seed
-        Of the probes' folds and of the random pairs.
+        Seed of the probes' folds and of the random pairs.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Learned representations of a run's spectra, compared with principal components.
 
 Everything is learnt from the training planets; the dimension is chosen on the validation planets,
-errors are told on these and on the test planets.
+errors are reported for these and for the test planets.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def train_representation(
     name
         See :data:`arielflow.models.REPRESENTATIONS`.
     settings
-        Of the autoencoders; principal components have none besides the next two.
+        The autoencoders'; principal components have none besides the next two.
     planets_file, split_file
         Planets dataset and which of its planets are for training and for validation.
     n_latent, scaling
         Number of latent variables, and scaling of the spectra.
     seed, device, state_dir
-        Of the training, see :meth:`TrainedModel.fit`.
+        What the training takes, see :meth:`TrainedModel.fit`.
     """
     own = {} if name == REFERENCE else dict(settings)
     model = make_representation(name, own | {"n_latent": n_latent, "scaling": scaling})
@@ -67,7 +67,7 @@ def train_representation(
 
 
 def rms_error(model: SpectrumRepresentation, planets: xr.Dataset, device: str = "auto") -> float:
-    """Root mean square of what a representation leaves of the scaled spectra, over all bins."""
+    """Root mean square error of the reconstructed scaled spectra, over all bins."""
     decoded = model.decode(model.encode(planets, device=device), device=device)
     return float(np.sqrt(np.mean((decoded - model.scaled(planets)) ** 2)))
 
@@ -85,7 +85,7 @@ def linear_probe(latent: np.ndarray, values: np.ndarray, seed: int) -> float:
     values
         What to predict; NaN where it is not known for some planet.
     seed
-        Of the folds.
+        Seed of the folds.
     """
     if not np.isfinite(values).all():
         return np.nan
@@ -114,9 +114,10 @@ def compare_representations(
     test
         Test planets; unusable ones are left out.
     exploration
-        Of :func:`arielflow.exploration.components.explore`, whose clusters the planets get.
+        What :func:`arielflow.exploration.components.explore` returned, whose clusters the planets
+        get.
     seed
-        Of the folds of the probes.
+        Seed of the probes' folds.
 
     Returns
     -------

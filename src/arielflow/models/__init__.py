@@ -1,4 +1,4 @@
-"""Retrieval models, one file a family."""
+"""Retrieval models, one file per family."""
 
 from __future__ import annotations
 

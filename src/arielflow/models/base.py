@@ -36,10 +36,14 @@ class TrainedModel(ABC):
 
     Attributes
     ----------
-    family : name of the module that holds the model
-    Config : the model's settings
-    description_file : file of the saved model's family and settings
-    state_files : files that may be beside it, all that the trained state consists of
+    family : str
+        Name of the module that holds the model.
+    Config : type[EstimatorConfig]
+        The model's settings.
+    description_file : str
+        File of the saved model's family and settings.
+    state_files : tuple[str, ...]
+        Files that may be beside it, all that the trained state consists of.
     """
 
     family: ClassVar[str]
@@ -141,7 +145,8 @@ class PosteriorEstimator(TrainedModel):
 
     Attributes
     ----------
-    has_log_prob : the model has a density
+    has_log_prob : bool
+        The model has a density.
     """
 
     description_file: ClassVar[str] = "estimator.json"
@@ -151,7 +156,7 @@ class PosteriorEstimator(TrainedModel):
     def sample(
         self, planets: xr.Dataset, n_samples: int, *, seed: int, device: str = "auto"
     ) -> xr.Dataset:
-        """Posterior dataset with ``n_samples`` samples a planet, inside each planet's prior box."""
+        """Posterior with ``n_samples`` samples per planet, inside each planet's prior box."""
 
     @abstractmethod
     def sees(self, planets: xr.Dataset) -> np.ndarray:
@@ -214,8 +219,10 @@ class SpectrumEmulator(TrainedModel):
 
     Attributes
     ----------
-    molecules : absorbing molecules, in the order of the columns of ``log_mixing_ratio``
-    wavelength_um : centres of the spectrum's bins, shape (wavelength,) [um]
+    molecules : tuple[str, ...]
+        Absorbing molecules, in the order of the columns of ``log_mixing_ratio``.
+    wavelength_um : np.ndarray
+        Centres of the spectrum's bins, shape (wavelength,) [um].
     """
 
     description_file: ClassVar[str] = "emulator.json"
@@ -271,7 +278,8 @@ class SpectrumRepresentation(TrainedModel):
 
     Attributes
     ----------
-    n_latent : number of latent variables
+    n_latent : int
+        Number of latent variables.
     """
 
     description_file: ClassVar[str] = "representation.json"

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from arielflow.core.errors import ArielflowError
 
 _COUNT, _NODES = "ARIELFLOW_PROCESSES", "ARIELFLOW_NODES"
-# Of this process, as torchrun and as srun number it.
+# Where torchrun and srun leave the number of this process.
 _RANKS = ("RANK", "SLURM_PROCID")
 # Schedulers kill half a minute after they told a job to end.
 _PATIENCE_SECONDS = 20.0
@@ -28,8 +28,10 @@ class Processes(NamedTuple):
 
     Attributes
     ----------
-    count, nodes : processes in all, and the nodes that share them evenly
-    rank : number of this process, from 0
+    count, nodes : int
+        Processes in all, and the nodes that share them evenly.
+    rank : int
+        Number of this process, from 0.
     """
 
     count: int = 1
@@ -57,9 +59,9 @@ def launch(module: str, argument: str | Path, *, processes: int, nodes: int = 1)
     module, argument
         What to run, and the file that tells it the rest; every node must see it.
     processes
-        In all.
+        Number of processes in all.
     nodes
-        That share them evenly; more than one needs to be inside a job of Slurm with as many.
+        Number of nodes that share them evenly; more than one needs a job of Slurm with as many.
 
     Raises
     ------

@@ -89,8 +89,10 @@ class Emulator(SpectrumEmulator):
 
     Attributes
     ----------
-    calls : number of spectra predicted
-    extrapolated : number of spectra of which an input lay outside the training planets' range
+    calls
+        Number of spectra predicted.
+    extrapolated
+        Number of spectra of which an input lay outside the training planets' range.
     """
 
     family: ClassVar[str] = "surrogate"
@@ -255,7 +257,7 @@ def _examples(planets: xr.Dataset) -> tuple[Tensor, Tensor]:
     if noise != "free" or not data.physical or temperature is None or not molecules:
         raise ArielflowError(
             f"surrogate: training planets of edition {planets.attrs.get('edition')} (noise "
-            f"{noise!r}, targets {', '.join(planets['target_quantity'].values)}) do not do; "
+            f"{noise!r}, targets {', '.join(planets['target_quantity'].values)}) cannot be used; "
             "expected noise-free spectra, star and planet described, temperature and mixing "
             "ratios as targets; train it on adc2022, adc2023 or a simulated set of them"
         )

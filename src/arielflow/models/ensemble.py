@@ -80,9 +80,12 @@ class Mixture(NamedTuple):
 
     Attributes
     ----------
-    theta : samples (planet, sample, target), the prior's where all members fail
-    parts : parts of the spread (planet, target) by name, see :func:`spread_parts`; NaN without
-    faults : why all members fail (planet,), empty where one does not
+    theta : np.ndarray
+        Samples (planet, sample, target), the prior's where all members fail.
+    parts : dict[str, np.ndarray]
+        Parts of the spread (planet, target) by name, see :func:`spread_parts`; NaN without.
+    faults : np.ndarray
+        Why all members fail (planet,), empty where one does not.
     """
 
     theta: np.ndarray
@@ -105,7 +108,7 @@ class Ensemble:
     Raises
     ------
     ArielflowError
-        The device is not there, the shares are not one a member, or no member is left.
+        The device is not there, the shares are not one per member, or no member is left.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class Ensemble:
         device: str = "auto",
     ) -> None:
         self.estimators = load_members(members)
-        # A device that is not there is no planet's fault: told here, outside the guards.
+        # A missing device is not a planet's fault, so it is reported here, outside the guards.
         self.device = resolve_device(device)
         equal = np.full(len(self.estimators), 1 / len(self.estimators))
         self.shares = equal if shares is None else np.atleast_1d(shares)
@@ -322,7 +325,7 @@ def sample_ensemble(
     n_samples
         Samples per planet of the mixture.
     seed, device
-        Of the sampling.
+        Seed and device of the sampling.
     shares
         Share of each member; equal if left out.
     """
@@ -367,7 +370,7 @@ def stacking_shares(
     valid
         Validation planets that no member was trained on, with theta.
     seed
-        Of the noise that the spectra get where they are stored without.
+        Seed of the noise that the spectra get where they are stored without.
 
     Raises
     ------

@@ -25,13 +25,20 @@ class PlanetTensors:
 
     Attributes
     ----------
-    depth, error : transit depths and their errors (planet, wavelength)
-    system : logarithms of the context's auxiliaries (planet, feature)
-    star_radius_m, mass_kg, equilibrium_k : (planet,), ones where the edition has no auxiliaries
-    known_radius_m : (planet,), where the radius is not a target
-    low, high : the retrieval prior's box (planet, target)
-    theta : (planet, target), NaN where unknown
-    noisy : noise is to be added to the depths in training
+    depth, error : Tensor
+        Transit depths and their errors (planet, wavelength).
+    system : Tensor
+        Logarithms of the context's auxiliaries (planet, feature).
+    star_radius_m, mass_kg, equilibrium_k : Tensor
+        (planet,), ones where the edition has no auxiliaries.
+    known_radius_m : Tensor | None
+        (planet,), where the radius is not a target.
+    low, high : Tensor
+        The retrieval prior's box (planet, target).
+    theta : Tensor
+        (planet, target), NaN where unknown.
+    noisy : bool
+        Noise is to be added to the depths in training.
     """
 
     depth: Tensor
@@ -131,7 +138,7 @@ def noisy_copies(planets: xr.Dataset, seed: int) -> xr.Dataset:
     planets
         Planets dataset, ``noise`` among its attributes; of unusable planets nothing is required.
     seed
-        Of the noise.
+        Seed of the noise.
 
     Returns
     -------

@@ -46,7 +46,7 @@ def write_member(
     Parameters
     ----------
     folder, history_file
-        To write.
+        What is written.
     spec, member, planets_file, split_file, annotated_files, training
         See :func:`train_member`.
 
@@ -124,7 +124,7 @@ def train_member(
         Planets dataset, split and traces of the annotated planets, for models that learn from
         traces; only planets of the training part are used.
     seed, device, state_dir
-        Of the training, see :meth:`PosteriorEstimator.fit`.
+        What the training takes, see :meth:`PosteriorEstimator.fit`.
     """
     parts = training_parts(spec, member, planets_file, split_file, annotated_files)
     return _trained(spec, parts, seed=seed, device=device, state_dir=state_dir)
@@ -179,7 +179,7 @@ def train_in_processes(log_file: str | Path, **member: Any) -> None:
     Parameters
     ----------
     log_file
-        Of the job; of several processes the first one's log, the others' lie beside it.
+        The job's log; where several processes train, the first one's, with the others' beside it.
     member
         Arguments of :func:`write_member`.
     """

@@ -139,8 +139,10 @@ class _History(Callback):
 
     Attributes
     ----------
-    rows : epoch, training and validation loss
-    begun : training went on from whatever it was to start from
+    rows : list[dict[str, float]]
+        Epoch, training and validation loss.
+    begun
+        Training went on from whatever it was to start from.
     """
 
     def __init__(self) -> None:
@@ -206,9 +208,9 @@ def train(
     n_rows
         Rows of the training and of the validation split.
     settings
-        Of the optimisation.
+        How the network is optimised.
     seed
-        Of order, noise and dropout.
+        Seed of order, noise and dropout.
     device
         ``auto``, ``cpu`` or ``cuda``.
     state_dir

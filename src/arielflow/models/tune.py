@@ -69,8 +69,8 @@ def tune(
     overlay : str
         Configuration file (YAML) with the best trial's settings.
     trials : pandas.DataFrame
-        A row a trial: ``trial``, ``state``, ``valid_loss``, ``seconds``, ``error`` and a column a
-        parameter.
+        One row per trial: ``trial``, ``state``, ``valid_loss``, ``seconds``, ``error`` and one
+        column per parameter.
 
     Raises
     ------

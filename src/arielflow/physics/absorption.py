@@ -44,7 +44,7 @@ class TableGroup:
     Parameters
     ----------
     tables
-        Of the group's molecules.
+        Tables of the group's molecules.
     columns
         Positions of the molecules among all absorbers.
     layers_pa
@@ -67,7 +67,7 @@ class TableGroup:
         self.temperature_range_k = (float(first.temperature_k[0]), float(first.temperature_k[-1]))
         self.layer_weights = interpolation_weights(np.log10(first.pressure_pa), np.log10(layers_pa))
         self._temperature = double(first.temperature_k)
-        # (temperature, molecule, pressure x wavenumber [x quadrature]): a row a table node.
+        # (temperature, molecule, pressure x wavenumber [x quadrature]): one row per table node.
         stacked = np.empty(
             (len(first.temperature_k), len(tables), first.cross_section_cm2[:, 0].size)
         )

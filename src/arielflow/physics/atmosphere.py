@@ -17,8 +17,10 @@ class Pressures:
 
     Attributes
     ----------
-    n_layers : number of layers
-    bottom_pa, top_pa : pressures at the planet's radius and at the top [Pa]
+    n_layers : int
+        Number of layers.
+    bottom_pa, top_pa : float
+        Pressures at the planet's radius and at the top [Pa].
     """
 
     n_layers: int = 100
@@ -43,10 +45,14 @@ class Layers:
 
     Attributes
     ----------
-    bottom : of the layers' lower levels
-    thickness : of the layers
-    tangent : of the rays, one a layer
-    upper_edge : of the shells that the rays cross
+    bottom : Tensor
+        Radius of each layer's lower level.
+    thickness : Tensor
+        Thickness of each layer.
+    tangent : Tensor
+        Radius of each ray's tangent point, one ray per layer.
+    upper_edge : Tensor
+        Upper edges of the shells that the rays cross.
     """
 
     bottom: Tensor
@@ -63,7 +69,7 @@ def hydrostatic_levels(
 ) -> Tensor:
     """Radii (planet, layer + 1) of the levels [m], gravity falling with height.
 
-    One step a layer, z' = z + k T r^2 / (mu G M) ln(P / P'), as in TauREx 3.
+    One step per layer, z' = z + k T r^2 / (mu G M) ln(P / P'), as in TauREx 3.
     """
     growth = BOLTZMANN_CONSTANT * temperature * pressures.log_step
     growth = growth / (mean_mass * GRAVITATIONAL_CONSTANT * mass)

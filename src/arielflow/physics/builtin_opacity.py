@@ -184,7 +184,7 @@ def generate(
     molecule
         One of ``molecular_bands.MOLECULES``.
     resolving_power, wavelength_range_um
-        Of the native grid.
+        Resolving power and range of the native grid.
     temperature_k, pressure_pa
         Nodes of the table.
 

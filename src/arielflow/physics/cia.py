@@ -22,10 +22,14 @@ class CollisionInducedAbsorption:
 
     Attributes
     ----------
-    pair : the two gases
-    wavenumber_cm1 : ascending, shape (wavenumber,) [cm-1]
-    temperature_k : ascending, shape (temperature,) [K]
-    cross_section_cm5 : shape (temperature, wavenumber) [cm5 per pair of molecules]
+    pair : tuple[str, str]
+        The two gases.
+    wavenumber_cm1 : np.ndarray
+        Ascending, shape (wavenumber,) [cm-1].
+    temperature_k : np.ndarray
+        Ascending, shape (temperature,) [K].
+    cross_section_cm5 : np.ndarray
+        Shape (temperature, wavenumber) [cm5 per pair of molecules].
     """
 
     pair: tuple[str, str]

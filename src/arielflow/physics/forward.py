@@ -34,9 +34,12 @@ class PhysicsSettings:
 
     Attributes
     ----------
-    opacities : folder of opacity tables
-    nodes : file of the fast mode's nodes; None for the reference mode
-    cia : collision-induced absorption, from the folder's ``.cia`` files
+    opacities : str
+        Folder of opacity tables.
+    nodes : str | None
+        File of the fast mode's nodes; None for the reference mode.
+    cia : bool
+        Collision-induced absorption, from the folder's ``.cia`` files.
     """
 
     opacities: str
@@ -95,7 +98,7 @@ def fast_or_reference(
     cia = load_cia(settings.opacities) if settings.cia else ()
 
     def reference() -> TransmissionModel:
-        # Of tables already read: a file that is gone by then would look like a planet's fault.
+        # Made of tables already read: a file gone by then would look like a planet's fault.
         matrix = binning_matrix(tables[molecules[0]].wavenumber_cm1, *bins)
         return TransmissionModel(tables, matrix, bins=bins, cia=cia, device=device)
 

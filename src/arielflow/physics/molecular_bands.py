@@ -22,11 +22,16 @@ class Band:
 
     Attributes
     ----------
-    centre_cm1 : band centre [cm-1]
-    intensity_cm : effective integrated intensity at 296 K [cm per molecule]
-    quanta : vibrational quanta exchanged
-    perpendicular : the transition moment is perpendicular to the top's axis
-    lower_energy_cm1 : energy of the lower level of a hot band [cm-1], 0 from the ground state
+    centre_cm1 : float
+        Band centre [cm-1].
+    intensity_cm : float
+        Effective integrated intensity at 296 K [cm per molecule].
+    quanta : int
+        Vibrational quanta exchanged.
+    perpendicular : bool
+        The transition moment is perpendicular to the top's axis.
+    lower_energy_cm1 : float
+        Energy of the lower level of a hot band [cm-1], 0 from the ground state.
     """
 
     centre_cm1: float
@@ -42,12 +47,18 @@ class Molecule:
 
     Attributes
     ----------
-    rotation_cm1 : (B, A - B) of a symmetric top, 0 for the second of linear and spherical ones
-    shape : ``linear``, ``spherical`` or ``symmetric``
-    modes : frequency [cm-1] and degeneracy of each vibration
-    shift_cm1 : red shift of a band per quantum excited in each mode and quantum of the band
-    stretch : relative change of B per quantum of the band
-    broadening_cm1 : Lorentz half-width at 1 bar of H2/He and 296 K [cm-1], falling as T^-0.6
+    rotation_cm1 : tuple[float, float]
+        (B, A - B) of a symmetric top, 0 for the second of linear and spherical ones.
+    shape : str
+        ``linear``, ``spherical`` or ``symmetric``.
+    modes : tuple[tuple[float, int], ...]
+        Frequency [cm-1] and degeneracy of each vibration.
+    shift_cm1 : tuple[float, ...]
+        Red shift of a band per quantum excited in each mode and quantum of the band.
+    stretch : float
+        Relative change of B per quantum of the band.
+    broadening_cm1 : float
+        Lorentz half-width at 1 bar of H2/He and 296 K [cm-1], falling as T^-0.6.
     """
 
     name: str

@@ -42,8 +42,9 @@ class NodeRange:
 
     Attributes
     ----------
-    temperature_k, log_mixing_ratio, scale_height_over_radius : lowest and highest values; a
-        molecule less abundant than the lowest counts as inside, it no longer absorbs
+    temperature_k, log_mixing_ratio, scale_height_over_radius : tuple[float, float]
+        Lowest and highest values; a molecule less abundant than the lowest counts as inside, it no
+        longer absorbs.
     """
 
     temperature_k: tuple[float, float] = (200.0, 3400.0)
@@ -57,12 +58,17 @@ class NodeSet:
 
     Attributes
     ----------
-    index : positions in the reference mode's grid, ascending, shape (node,)
-    matrix : shape (wavelength, node)
-    fingerprint : checksum of the tables and settings that the nodes belong to
-    range : planets that they hold for
-    validation : rms, 99th percentile and largest error [ppm] on planets not seen, and their
-        number; these are drawn from the population, with abundances over the whole range
+    index : np.ndarray
+        Positions in the reference mode's grid, ascending, shape (node,).
+    matrix : np.ndarray
+        Shape (wavelength, node).
+    fingerprint : str
+        Checksum of the tables and settings that the nodes belong to.
+    range : NodeRange
+        Planets that they hold for.
+    validation : dict[str, float]
+        Rms, 99th percentile and largest error [ppm] on planets not seen, and their number; these
+        are drawn from the population, with abundances over the whole range.
     """
 
     index: np.ndarray
@@ -145,7 +151,8 @@ class FastTransmission:
 
     Attributes
     ----------
-    outside : number of spectra that went to the reference mode
+    outside
+        Number of spectra that went to the reference mode.
     """
 
     def __init__(

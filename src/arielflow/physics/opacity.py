@@ -28,13 +28,19 @@ class OpacityTable:
 
     Attributes
     ----------
-    molecule : chemical formula
-    wavenumber_cm1 : ascending, shape (wavenumber,) [cm-1]
-    temperature_k : ascending, shape (temperature,) [K]
-    pressure_pa : ascending, shape (pressure,) [Pa]
-    cross_section_cm2 : shape (pressure, temperature, wavenumber) [cm2 per molecule]; of a
-        correlated-k table the k-coefficients, with the quadrature as a fourth axis
-    quadrature_weights : shape (quadrature,), summing to one; None for a cross-section table
+    molecule : str
+        Chemical formula.
+    wavenumber_cm1 : np.ndarray
+        Ascending, shape (wavenumber,) [cm-1].
+    temperature_k : np.ndarray
+        Ascending, shape (temperature,) [K].
+    pressure_pa : np.ndarray
+        Ascending, shape (pressure,) [Pa].
+    cross_section_cm2 : np.ndarray
+        Shape (pressure, temperature, wavenumber) [cm2 per molecule]; of a correlated-k table the
+        k-coefficients, with the quadrature as a fourth axis.
+    quadrature_weights : np.ndarray | None
+        Shape (quadrature,), summing to one; None for a cross-section table.
     """
 
     molecule: str
@@ -220,7 +226,7 @@ def bin_means(
     Parameters
     ----------
     table
-        Of one molecule.
+        Table of one molecule.
     temperature_k, pressure_pa
         Where [K], [Pa].
     wavelength_um, width_um

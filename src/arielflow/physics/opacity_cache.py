@@ -132,7 +132,8 @@ def load_opacities(
     Parameters
     ----------
     folder
-        Holds one table a molecule, in any of the formats of :mod:`arielflow.physics.opacity_files`.
+        Holds one table per molecule, in any of the formats of
+        :mod:`arielflow.physics.opacity_files`.
     molecules
         Chemical formulas; gives the order.
     wavelength_um, wavelength_width_um

@@ -132,7 +132,7 @@ def read_exo_transmit(path: str | Path) -> OpacityTable:
     """Read an Exo-Transmit table, ``opac<molecule>.dat``, all in SI (Kempton et al. 2017).
 
     Two lines hold the temperatures [K] and the pressures [Pa]; then a line with a wavelength [m]
-    is followed by one line a pressure: the pressure or its log10, then cross-sections [m2] by
+    is followed by one line per pressure: the pressure or its log10, then cross-sections [m2] by
     temperature.
 
     Raises

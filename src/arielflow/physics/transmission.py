@@ -64,12 +64,16 @@ class Planets:
 
     Attributes
     ----------
-    radius_m, mass_kg, temperature_k, star_radius_m : shape (planet,): radius at the bottom of the
-        atmosphere [m], mass [kg], temperature [K], radius of the star [m]
-    log_mixing_ratio : log10 volume mixing ratios, shape (planet, molecule); -inf for none
-    cloud_pressure_pa : pressure [Pa] of the top of an opaque cloud deck, shape (planet,), or None
-    haze_log_strength, haze_slope : log10 of the haze's cross-section at 0.35 um over H2's Rayleigh
-        scattering, and its power of the wavelength (-4 for Rayleigh), shape (planet,), or None
+    radius_m, mass_kg, temperature_k, star_radius_m : Tensor
+        Shape (planet,): radius at the bottom of the atmosphere [m], mass [kg], temperature [K],
+        radius of the star [m].
+    log_mixing_ratio : Tensor
+        log10 volume mixing ratios, shape (planet, molecule); -inf for none.
+    cloud_pressure_pa : Tensor | None
+        Pressure [Pa] of the top of an opaque cloud deck, shape (planet,), or None.
+    haze_log_strength, haze_slope : Tensor | None
+        log10 of the haze's cross-section at 0.35 um over H2's Rayleigh scattering, and its power of
+        the wavelength (-4 for Rayleigh), shape (planet,), or None.
     """
 
     radius_m: Tensor
@@ -118,13 +122,16 @@ class TransmissionModel:
         Planets whose optical depths are held at once; bounds the memory. By default as many as
         fit a core's cache, which is fastest.
     dtype
-        Of cross-sections and optical depths; the geometry is in double precision always.
+        Precision of cross-sections and optical depths; the geometry is always in double.
 
     Attributes
     ----------
-    calls : number of spectra computed
-    clamped : number of spectra outside the temperatures of a table, computed at its edge
-    temperature_range_k : lowest and highest temperature that every table has
+    calls : int
+        Number of spectra computed.
+    clamped : int
+        Number of spectra outside the temperatures of a table, computed at its edge.
+    temperature_range_k : tuple[float, float]
+        Lowest and highest temperature that every table has.
     """
 
     def __init__(

@@ -129,7 +129,7 @@ def _auxiliary_label(quantity: str, unit: str) -> str:
 
 @styled
 def spectra_gallery(planets: xr.Dataset, identifiers: Sequence[str]) -> Figure:
-    """Transit depth over wavelength with one-sigma error bars, one panel a planet."""
+    """Transit depth over wavelength with one-sigma error bars, one panel per planet."""
     chosen = planets.sel(planet=list(identifiers))
     wavelength = chosen["wavelength"].values
     factor, unit = depth_unit(chosen["transit_depth"].values)

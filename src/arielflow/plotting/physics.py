@@ -31,7 +31,7 @@ def opacity_comparison(
     means: Mapping[str, Mapping[str, np.ndarray]],
     pressure_pa: Sequence[float],
 ) -> Figure:
-    """Cross-sections of several sources over wavelength, a row a molecule, a column a pressure.
+    """Cross-sections of several sources over wavelength: rows by molecule, columns by pressure.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def residuals_by_wavelength(
 
 @styled
 def fitted_spectra(planets: xr.Dataset, fits: Mapping[str, xr.Dataset]) -> Figure:
-    """Spectra with error bars under their best fits, and the residuals below, one column a planet.
+    """Spectra with error bars under their best fits, residuals below, one column per planet.
 
     A planet's title gives the rms of its residuals in error bars, in the order of the fits.
 

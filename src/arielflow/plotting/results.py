@@ -38,7 +38,7 @@ _EFFICIENCY_TICKS = (0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 @styled
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure | None:
-    """Training (thin) and validation (thick) loss over epochs, one panel a model.
+    """Training (thin) and validation (thick) loss over epochs, one panel per model.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ def leaderboard_chart(leaderboard: pd.DataFrame, score: str, label: str) -> Figu
     Parameters
     ----------
     leaderboard
-        A row a model: ``model``, ``{score}`` and, where known, ``{score}_low``, ``{score}_high``.
+        One row per model: ``model``, ``{score}`` and, where known, ``{score}_low`` and
+        ``{score}_high``.
     score
         Column to show; rows without it are left out.
     label
@@ -124,7 +125,7 @@ def leaderboard_chart(leaderboard: pd.DataFrame, score: str, label: str) -> Figu
 
 @styled
 def predicted_versus_true(planets: xr.Dataset, quantiles: np.ndarray, truth: np.ndarray) -> Figure:
-    """Posterior median with its 68 % bar against the true value, one panel a target.
+    """Posterior median with its 68 % bar against the true value, one panel per target.
 
     Parameters
     ----------
@@ -160,12 +161,12 @@ def predicted_versus_true(planets: xr.Dataset, quantiles: np.ndarray, truth: np.
 def coverage_curves(
     coverage: Mapping[str, pd.DataFrame], targets: xr.Dataset, n_planets: int
 ) -> Figure:
-    """Expected against nominal coverage of every model, one panel a target and one for all jointly.
+    """Expected against nominal coverage by model: one panel per target and one for all jointly.
 
     Parameters
     ----------
     coverage
-        Tables ``level``, a column a target and ``joint``, by model.
+        Tables ``level``, one column per target and ``joint``, by model.
     targets
         Any dataset with the targets' coordinates.
     n_planets
@@ -202,7 +203,7 @@ def importance_quality(
     Parameters
     ----------
     planets
-        By row of the leaderboard, a row a planet: ``sampling_efficiency``, ``pareto_shape`` and
+        By row of the leaderboard, one row per planet: ``sampling_efficiency``, ``pareto_shape`` and
         ``fallen_back`` (bool), where nested sampling took over.
     efficiency, pareto_shape
         Nested sampling takes over below the one or above the other: drawn as lines.
@@ -240,7 +241,7 @@ def importance_quality(
 
 @styled
 def spread_parts(parts: Mapping[str, xr.Dataset], targets: xr.Dataset) -> Figure:
-    """Epistemic against aleatoric standard deviation of every planet, one panel a target.
+    """Epistemic against aleatoric standard deviation of every planet, one panel per target.
 
     Epistemic ones below a panel's range stand on its edge.
 

@@ -1,4 +1,4 @@
-"""A run's report out of the workflow's files."""
+"""A run's report, made from the workflow's files."""
 
 from __future__ import annotations
 
@@ -113,6 +113,6 @@ def _facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[s
         ("test data", config["dataset"]["test_path"] or source),
         ("retrieval prior", test.attrs["prior"]),
         ("models", ", ".join(f"{name} ({n})" if n > 1 else name for name, n in members.items())),
-        ("samples a planet", config["posterior"]["n_samples"]),
+        ("samples per planet", config["posterior"]["n_samples"]),
         ("seed", config["seed"]),
     ]

@@ -20,7 +20,7 @@ class FigureBlock:
 
 @dataclass(frozen=True)
 class TableBlock:
-    """A table; every cell text, classes by row, numeric columns aligned right."""
+    """A table; all cells are text, classes by row, numeric columns aligned right."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]

@@ -1,4 +1,4 @@
-"""One self-contained HTML page a run: no script, no external request, readable offline."""
+"""One self-contained HTML page per run: no script, no external request, readable offline."""
 
 from __future__ import annotations
 

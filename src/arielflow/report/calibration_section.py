@@ -15,7 +15,7 @@ _COVERAGES = ("coverage_50", "coverage_68", "coverage_95")
 
 
 def calibration_section(content: ReportContent) -> Section:
-    """Coverage curves, a summary row a model, and everything by target."""
+    """Coverage curves, one summary row per model, and everything by target."""
     title = "Calibration"
     if not content.calibration or content.test is None:
         reason = "The true parameters of the test planets are not known, or no model was sampled."

@@ -106,7 +106,7 @@ def _accuracy_section(found: xr.Dataset) -> Section:
     blocks: list = [
         TableBlock([], errors),
         TableBlock(
-            ["", "processor time a cloud [ms]", "times as fast"],
+            ["", "processor time per cloud [ms]", "times as fast"],
             speeds,
             numeric_from=1,
             note=f"Medians; threads: {facts['threads']}. The full solver's time is that of the "

@@ -34,27 +34,48 @@ class ReportContent:
 
     Attributes
     ----------
-    title, run, edition_title : names for people; the run's short name
-    facts : label and value of what was run (sizes, prior, seeds …)
-    config : the run's configuration
-    chosen : name of the model that the configuration would submit
-    quality : table of suspect planets
-    train, test, observed : planets datasets
-    exploration : result of :func:`arielflow.exploration.components.explore`
-    representation : result of :func:`arielflow.exploration.representations.compare_representations`
-    disentangled : result of :func:`arielflow.exploration.disentangle.compare_disentangled`
-    histories : tables ``epoch``, ``train_loss``, ``valid_loss`` by ``model/member``
-    leaderboard : a row a model, scores with ``_low`` and ``_high``
-    published : rows like the leaderboard's, with published numbers, and ``reference``
-    per_target : a row a model, ``model`` and a column a target: mean KS distance to the truth
-    calibration, coverage : tables of :class:`arielflow.evaluation.calibration.Calibration` by model
-    posteriors, observed_posteriors : posterior datasets of test and observed planets by model
-    truth : ragged true posteriors of test planets, with their true ``theta`` where known
-    literature : rows ``source``, ``quantity``, ``value``, ``error`` by observed planet
-    importances : columns ``target``, ``feature``, ``wavelength`` [µm], ``importance``
-    submission : a row a file: ``track``, ``file``, ``bytes``, ``sha256``, ``validity``
-    benchmarks : a row a job: ``job``, ``seconds``, ``memory_mb``
-    manifest : as :func:`arielflow.runs.manifest.run_manifest` makes it
+    title, run, edition_title : str
+        Names for people; the run's short name.
+    facts : Sequence[tuple[str, object]]
+        Label and value of what was run (sizes, prior, seeds …).
+    config : Mapping[str, Any] | None
+        The run's configuration.
+    chosen : str | None
+        Name of the model that the configuration would submit.
+    quality : pd.DataFrame | None
+        Table of suspect planets.
+    train, test, observed : xr.Dataset | None
+        Planets datasets.
+    exploration : xr.Dataset | None
+        Result of :func:`arielflow.exploration.components.explore`.
+    representation : xr.Dataset | None
+        Result of :func:`arielflow.exploration.representations.compare_representations`.
+    disentangled : xr.Dataset | None
+        Result of :func:`arielflow.exploration.disentangle.compare_disentangled`.
+    histories : Mapping[str, pd.DataFrame]
+        Tables ``epoch``, ``train_loss``, ``valid_loss`` by ``model/member``.
+    leaderboard : pd.DataFrame | None
+        One row per model, scores with ``_low`` and ``_high``.
+    published : pd.DataFrame | None
+        Rows like the leaderboard's, with published numbers, and ``reference``.
+    per_target : pd.DataFrame | None
+        Mean KS distance to the truth, one row per model: ``model`` and the targets.
+    calibration, coverage : Mapping[str, pd.DataFrame]
+        Tables of :class:`arielflow.evaluation.calibration.Calibration` by model.
+    posteriors, observed_posteriors : Mapping[str, xr.Dataset]
+        Posterior datasets of test and observed planets by model.
+    truth : xr.Dataset | None
+        Ragged true posteriors of test planets, with their true ``theta`` where known.
+    literature : Mapping[str, Sequence[Mapping[str, object]]]
+        Rows ``source``, ``quantity``, ``value``, ``error`` by observed planet.
+    importances : pd.DataFrame | None
+        Columns ``target``, ``feature``, ``wavelength`` [µm], ``importance``.
+    submission : pd.DataFrame | None
+        One row per file: ``track``, ``file``, ``bytes``, ``sha256``, ``validity``.
+    benchmarks : pd.DataFrame | None
+        One row per job: ``job``, ``seconds``, ``memory_mb``.
+    manifest : Mapping[str, Any] | None
+        As :func:`arielflow.runs.manifest.run_manifest` makes it.
     """
 
     title: str
@@ -95,7 +116,7 @@ class ReportContent:
 
     @property
     def submitted(self) -> str | None:
-        """The chosen model, where a submission was made of it."""
+        """The chosen model, if it was submitted."""
         made = self.submission is not None and len(self.submission) > 0
         return self.chosen if made else None
 
@@ -165,7 +186,7 @@ def _history(path: str | Path) -> pd.DataFrame:
 
 
 def _lazily(path: str | Path) -> xr.Dataset:
-    """Open without reading: the posteriors of all models together may not fit into memory."""
+    """Open without reading, since the posteriors of all models may not fit into memory."""
     path = regular_file(path, REMEDY)
     with guarded(path, "NetCDF file", REMEDY):
         check_plain(path, "NetCDF file", REMEDY)
@@ -173,7 +194,7 @@ def _lazily(path: str | Path) -> xr.Dataset:
 
 
 def _faults(posteriors: Mapping[str, str | Path]) -> list[tuple[str, str]]:
-    """A line a posterior that holds draws from the prior, with the first such planet."""
+    """One line per posterior that holds draws from the prior, with the first such planet."""
     facts = []
     for name, path in posteriors.items():
         with _lazily(path) as posterior:

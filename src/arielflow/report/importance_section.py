@@ -58,7 +58,7 @@ def _weighted(content: ReportContent, name: str) -> bool:
 
 
 def _by_planet(content: ReportContent, name: str) -> pd.DataFrame:
-    """What importance sampling gave and took, a row a planet; NaN where it failed."""
+    """What importance sampling gave and took, one row per planet; NaN where it failed."""
     posterior = content.posteriors[name]
     columns = {variable: posterior[variable].values.astype(float) for variable in _PER_PLANET}
     table = pd.DataFrame(columns, index=posterior["planet"].values.astype(str))
@@ -93,7 +93,7 @@ def _table(tables: dict[str, pd.DataFrame]) -> TableBlock:
     header = ["row", "median efficiency [1]", "5 % quantile [1]", "smallest [1]"]
     header += [f"Pareto shape > {_LARGEST_SHAPE:g} [planets]", "fell back [planets]"]
     header += ["warned [planets]"]
-    header += ["median likelihood calls", "median time a planet [s]"]
+    header += ["median likelihood calls", "median time per planet [s]"]
     count = max(len(table) for table in tables.values())
     note = f"Of {count:,} planets; calls and time without those of a fall-back."
     return TableBlock(header, rows, numeric_from=1, note=note)

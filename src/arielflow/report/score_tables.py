@@ -63,7 +63,7 @@ def score_columns(leaderboard: pd.DataFrame) -> list[str]:
 
 
 def score_cell(row: pd.Series, score: str, digits: int) -> Markup:
-    """A score with its interval, or the planet that it is of, below; empty if it is not known."""
+    """A score with its interval, or its planet, below; empty if it is not known."""
     if pd.isna(row[score]):
         return Markup("")
     value = number(row[score], digits)

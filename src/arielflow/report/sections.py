@@ -149,9 +149,9 @@ def training_section(content: ReportContent) -> Section:
     if figure is None:
         return Section("training", title, absent="No model of this run was trained in epochs.")
     caption = (
-        "Loss over epochs, a colour a member of the ensemble. The dot marks the best validation "
-        "epoch, whose weights are used; a training with patience null uses the last one's. The "
-        "first, wildest losses lie above the axis."
+        "Loss over epochs, one colour per member of the ensemble. The dot marks the best "
+        "validation epoch, whose weights are used; a training with patience null uses the last "
+        "one's. The first, wildest losses lie above the axis."
     )
     return Section("training", title, blocks=[FigureBlock("training_curves", caption, figure)])
 

@@ -1,4 +1,4 @@
-"""What the files of a run were when they were made: recorded at a job's end, checked when read.
+"""Checksums of a run's files: recorded at the end of a job, checked when a file is read.
 
 ``results/{run}/checksums.json`` holds SHA-256 and size of every output of every job, by its path
 below the run's folder; of a folder that a job makes, of every file in it. Files from elsewhere,
@@ -38,7 +38,7 @@ Entry = dict[str, Any]
 
 
 def record_files(run: Path, paths: Iterable[str | Path]) -> None:
-    """Record what a job has made; entries of what it replaced go.
+    """Record what a job has made in place of what it replaced.
 
     Jobs of one run record at the same time, on one machine or on nodes that share its folder. A job
     that is killed before it has recorded has not ended for Snakemake either, which runs it again.
@@ -109,7 +109,7 @@ def check_files(run: Path, paths: Iterable[str | Path]) -> None:
 
 
 def check_delivered(run: Path) -> None:
-    """Check what a finished run is made for: report, manifest, summary, scores and submission.
+    """Check what a finished run delivers: report, manifest, summary, scores and submission.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _name(run: Path, path: Path) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file itself, or the files of a folder but for hidden ones, which systems leave there."""
+    """The file itself, or the files of a folder except hidden ones, which systems leave there."""
     if not path.is_dir():
         return [path] if path.is_file() else []
     return sorted(
@@ -152,7 +152,7 @@ def _entry(file: Path) -> Entry:
 
 
 def _fault(path: Path, entry: Entry) -> str | None:
-    """What a file is and was when it was made, None if that is the same."""
+    """How a file differs from what was recorded; None if it does not."""
     try:
         regular_file(path, "it was one when it was made")
         size = path.stat().st_size

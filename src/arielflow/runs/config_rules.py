@@ -72,7 +72,7 @@ def _model_faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Rows made from models that there are not, and more jobs than can be planned."""
+    """Rows made from models that do not exist, and more jobs than can be planned."""
     models, chosen = config["models"], config["submission"]["model"]
     weighted, start = config["importance"]["models"], config["variational"]["start"]
     for name in weighted:

@@ -1,4 +1,4 @@
-"""What a run starts from: found, and told from what it was before, while the workflow is parsed.
+"""What a run starts from: checked, and marked for changes, while the workflow is parsed.
 
 Snakemake takes a result whose input is missing for one that needs no input, so nothing later would
 notice that a folder is not there. Files are asked for their size and time, never read.
@@ -105,7 +105,7 @@ def dataset_files(
     Parameters
     ----------
     folder, edition, split
-        Of the data set; test data may also lie directly in the folder.
+        Which data set, and which part of it; test data may also lie directly in the folder.
     sources
         Names below the folder of files that are brought there from elsewhere.
     simulated
@@ -125,7 +125,7 @@ def dataset_files(
 
 
 def file_marks(paths: Sequence[str]) -> list[str]:
-    """Size [bytes] and time [s] of files, which change where a file is exchanged for an older one.
+    """Size [bytes] and time [s] of files, which also show that a file was replaced by an older one.
 
     Snakemake alone compares times with those of its results.
     """
@@ -137,7 +137,7 @@ def file_marks(paths: Sequence[str]) -> list[str]:
 
 
 def input_faults(config: Mapping[str, Any]) -> list[str]:
-    """What a run would start from and is not there, one line a fault.
+    """Missing files and folders that a run would start from, one line per fault.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def input_faults(config: Mapping[str, Any]) -> list[str]:
     if dataset["path"] is None:
         faults += [
             f"config: simulation.truth_library: {shown(name, 400)}: no such file{_unset(name)}; "
-            "check the path, or write [] to sample all truth anew (minutes a planet)"
+            "check the path, or write [] to sample all truth anew (minutes per planet)"
             for name in config["simulation"]["truth_library"]
             if not _is_file(name)
         ]

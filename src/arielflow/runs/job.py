@@ -77,7 +77,7 @@ def job(script: Script | str | Path) -> Iterator[None]:
 
 
 def heed_stops() -> None:
-    """From here on SIGTERM and Ctrl-C raise :class:`~arielflow.core.errors.Stopped`.
+    """Make SIGTERM and Ctrl-C raise :class:`~arielflow.core.errors.Stopped`.
 
     Schedulers and shells often signal both a process and its group: what follows within seconds
     is the same stop, and must not break off what the first one lets clean up.
@@ -95,7 +95,7 @@ def heed_stops() -> None:
 
 
 def _line(error: BaseException) -> str | None:
-    """What a failed job says, None for an error that is no one's fault but the code's."""
+    """What a failed job says; None for an error that is a bug of the code."""
     if isinstance(error, Stopped):
         return str(error)
     if full := no_space(error):

@@ -89,7 +89,7 @@ def run_manifest(
     failed_members: dict[str, str],
     jobs: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """Everything needed to say what made a run's results, and to check them.
+    """Everything needed to know what made a run's results, and to check them.
 
     Parameters
     ----------

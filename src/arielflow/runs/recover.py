@@ -79,7 +79,7 @@ def end_leftovers(
 
 
 def slurm_jobs(folder: Path) -> list[str]:
-    """Numbers of one's own jobs of Slurm that a run in a folder submitted.
+    """Numbers of the user's Slurm jobs that a run in a folder submitted.
 
     Raises
     ------

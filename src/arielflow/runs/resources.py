@@ -30,7 +30,7 @@ def resource_table(folder: Path, arguments: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a rule: ``rule``, ``jobs``, of its longest job ``seconds``, of its largest one
+        One row per rule: ``rule``, ``jobs``, of its longest job ``seconds``, of its largest one
         ``peak_mb``, and of a first attempt ``mem_mb`` and ``runtime_min``.
 
     Raises

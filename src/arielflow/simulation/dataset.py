@@ -1,4 +1,4 @@
-"""A data set in an edition's official layout, out of the forward model.
+"""A data set in an edition's official layout, made with the forward model.
 
 Systems come from ``physics.population``, theta from the retrieval prior, spectra (noise-free, as
 the challenge stores them) from the transmission model, and the ground truth from nested sampling,

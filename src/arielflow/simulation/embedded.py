@@ -47,9 +47,9 @@ def make_truth_library(
     scratch
         Keeps the opacities and every finished planet, so that an interrupted call resumes.
     seed, prior, population
-        Of the run, see :func:`arielflow.data.simulated_planets.simulate_planets`.
+        The run's, see :func:`arielflow.data.simulated_planets.simulate_planets`.
     sizes
-        Of the run: ``n_traces`` and ``n_test`` planets.
+        ``n_traces`` and ``n_test`` planets of the run.
     others
         Libraries whose planets need not be sampled again.
     workers, settings, progress

@@ -1,6 +1,6 @@
 """The library of nested-sampling truth that the project ships, and when it applies.
 
-Nested sampling takes some twenty seconds a planet, so the truth of the default run's planets is
+Nested sampling takes some twenty seconds per planet, so the truth of the default run's planets is
 kept under ``data/embedded``. An entry is used only for a planet whose spectrum, errors and prior
 are those that it was made with; any other planet is sampled live.
 """
@@ -34,7 +34,7 @@ _REMEDY = (
 
 
 def pack(files: dict[str, list[Path]], planet_ids: dict[str, list[str]], path: Path) -> None:
-    """Gather the files of ``simulate.sample_truth`` into one compressed library.
+    """Gather files of :func:`arielflow.simulation.truth.sample_truth` into one library.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class TruthLibrary:
         )
 
     def costs(self) -> Iterator[dict[str, object]]:
-        """What every run of the library took: one record a planet and run.
+        """What every run of the library took: one record per planet and run.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class TruthLibrary:
 
 
 def _check_manifest(path: Path) -> None:
-    """A changed bit of a sample is a sample like any other: nothing but a checksum can tell it."""
+    """Compare checksums: a sample with a changed bit looks like any other."""
     manifest = path.with_suffix(".json")
     if not manifest.exists():
         return

@@ -35,13 +35,16 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class TruthJob:
-    """One nested-sampling run: a planet of a split, and which of its independent runs.
+    """One nested-sampling run: a planet of a split, and the number of the independent run.
 
     Attributes
     ----------
-    split, position : the planet
-    run : ``truth`` or ``rerun``
-    n_samples : equal-weight samples to keep
+    split, position
+        The planet.
+    run : str
+        ``truth`` or ``rerun``.
+    n_samples : int
+        Equal-weight samples to keep.
     """
 
     split: str
@@ -76,7 +79,7 @@ def sample_truth(
         Receives ``<split>-<planet>-<run>-<fingerprint>.npz`` files; those there already are kept,
         those of the same planets that other settings, inputs or code made are removed.
     settings
-        Of the sampler, by split.
+        Settings of the sampler, by split.
     progress
         Called with the number done and the number of jobs.
 
@@ -126,7 +129,7 @@ def sample_truth(
 
 
 def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob, mark: str) -> Path:
-    """File of one run; its name tells of the planet and all else that the samples hang on."""
+    """File of one run; its name depends on the planet and everything that shapes the samples."""
     planet = planets[job.split].isel(planet=[job.position])
     own = fingerprint(mark, planet, asdict(job), version("nautilus-sampler"))
     name = planet["planet"].values[0]
@@ -134,7 +137,7 @@ def _truth_path(directory: Path, planets: dict[str, xr.Dataset], job: TruthJob, 
 
 
 def _of_one_planet(path: Path) -> list[Path]:
-    """Files of the same planet and run, whatever made them."""
+    """Files of the same planet and run, from any settings."""
     name = path.stem.rpartition("-")[0]
     former = path.with_name(f"{name}.npz")  # as earlier versions named them
     return [*path.parent.glob(f"{escape(name)}-{'?' * 16}.npz"), *[former] * former.is_file()]
@@ -147,7 +150,7 @@ def _run_truth_job(
     seed: int,
     path: Path,
 ) -> str | None:
-    """Write the planet's truth, or tell why it has none."""
+    """Write the planet's truth, or the reason why it has none."""
     edition, physics, settings = shared
     # Outside the guard: where the forward model cannot be had, the planet is not at fault.
     forward = ForwardModel(edition_model(edition, physics), planet)

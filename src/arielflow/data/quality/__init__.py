@@ -71,16 +71,16 @@ def flag_quality(
     split
         Labels are judged for ``train`` alone.
     limits
-        In place of the edition's ranges.
+        Ranges in place of the edition's.
     place
         Where the planets come from, for the message.
 
     Returns
     -------
     planets : xarray.Dataset
-        With ``quality``.
+        The planets, with ``quality``.
     reasons : list of str
-        Of every planet; empty where its spectrum's flags tell all.
+        Why each planet is flagged; empty where its spectrum's flags tell all.
 
     Raises
     ------

@@ -21,10 +21,14 @@ class Finding:
 
     Attributes
     ----------
-    flag, where : the flag, and the planets (planet,) that get it
-    name, values, measure : ``name`` is ``values`` (planet,) ``measure``, in words
-    expected : the quantity's range, in words
-    units : by other unit, the planets (planet,) whose value looks like it
+    flag, where
+        The flag, and the planets (planet,) that get it.
+    name, values, measure
+        ``name`` is ``values`` (planet,) ``measure``, in words.
+    expected : str
+        The quantity's range, in words.
+    units : Mapping[str, np.ndarray]
+        By other unit, the planets (planet,) whose value looks like it.
     """
 
     flag: Quality
@@ -73,9 +77,9 @@ def judged(
     Parameters
     ----------
     flag
-        Of the planets outside.
+        Flag that planets outside get.
     name, measure, units
-        For the message.
+        How the finding is told.
     span
         Lowest and highest value.
     alternatives
@@ -98,7 +102,7 @@ def inside(values: np.ndarray, span: Span) -> np.ndarray:
 
 
 def in_words(span: Span, units: str = "") -> str:
-    """A range for people, with its unit."""
+    """A range in words, with its unit."""
     low, high = span
     if np.isinf(low):
         text = f"at most {high:.3g}"

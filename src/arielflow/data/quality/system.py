@@ -1,4 +1,4 @@
-"""Judgements on stars, planets, spectra and labels, each by what real ones have."""
+"""Judgements on stars, planets, spectra and labels, by the ranges of real ones."""
 
 from __future__ import annotations
 
@@ -52,9 +52,12 @@ class System:
 
     Attributes
     ----------
-    spans : plausible range by the name of a column, a target or a derived quantity
-    sound : plausible values (planet,) by quantity, NaN where a value is not
-    depth, error : medians over the bins (planet,)
+    spans : Mapping[str, Span]
+        Plausible range by the name of a column, a target or a derived quantity.
+    sound : Mapping[str, np.ndarray]
+        Plausible values (planet,) by quantity, NaN where a value is not.
+    depth, error : np.ndarray
+        Medians over the bins (planet,).
     """
 
     spans: Mapping[str, Span]
@@ -161,7 +164,7 @@ def column_findings(system: System, planets: xr.Dataset, edition: Edition) -> li
 
 
 def gravity_finding(system: System, column: AuxiliaryColumn) -> Finding:
-    """A gravity that nothing uses and that is at fault itself, rather than mass or depth.
+    """Find a gravity that is unused and itself at fault, rather than mass or depth.
 
     A hundredfold gravity and a hundredfold depth make the same depth ratio; of the two, the one
     that leaves the planet with the likelier density is right.

@@ -1,4 +1,4 @@
-"""The rules of a submission: everything that breaks one, and what keeps them but cannot be meant.
+"""The rules of a submission: what breaks them, and what follows them but is implausible.
 
 Faults are what is no number or breaks a rule; warnings are what is formally right and implausible
 (:mod:`arielflow.evaluation.submission.plausibility`).
@@ -81,19 +81,19 @@ def review_planets(
     ordered: bool = True,
     source: str = "the test data",
 ) -> Verdict:
-    """As :func:`review_submission`, for planets of these identifiers.
+    """Do the same as :func:`review_submission` for planets of these identifiers.
 
     Parameters
     ----------
     path, edition
-        As there.
+        The submission, and the edition it is for.
     identifiers
-        Of the planets that the file must hold.
+        Names of the planets that the file must hold.
     ordered
         They are in the order of the test data, so that a planet's attribute ID is its position;
         otherwise the IDs must only be 0, 1, 2 … in any order.
     source
-        Of the identifiers, for the messages.
+        Where the identifiers come from, for the messages.
     """
     path = Path(path)
     suffixes = {suffix: track for track, suffix in edition.tracks.items()}
@@ -146,7 +146,7 @@ def _review_regular(
 
 @contextmanager
 def _noting(faults: list[str], path: Path, group: str) -> Iterator[None]:
-    """Note what a reader finds wrong with a group, without the names that are told anyway."""
+    """Note what a reader finds wrong with a group, without repeating the names."""
     try:
         yield
     except ArielflowError as error:
@@ -204,7 +204,7 @@ def _noted_samples(
 def declared_faults(
     file: PlainFile, group: str, edition: Edition, limits: tuple[int, int]
 ) -> list[str]:
-    """What is wrong with the shapes that a planet's datasets declare, before they are read.
+    """What is wrong with the declared shapes of a planet's datasets, before they are read.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is formally right about a set of posteriors and cannot be meant: units, columns, copies."""
+"""Posteriors that are formally right but implausible: wrong units, columns, copies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FEWEST_EFFECTIVE = 10.0
 _BOUND_TOLERANCE = 1e-6
 
 _Readings = Sequence[tuple[str, Callable[[np.ndarray], np.ndarray]]]
-# What else the numbers could be, and how they would read then; the first that fits is told.
+# What else the numbers could be, and how they would read then; the first that fits is named.
 _RADIUS: _Readings = (
     ("metres", lambda value: value / 7.1492e7),
     ("kilometres", lambda value: value / 7.1492e4),
@@ -41,10 +41,14 @@ class Outline(NamedTuple):
 
     Attributes
     ----------
-    low, median, high : per target; lowest and highest sample, or outer quartiles
-    n_different : how many different samples there are, as far as is known
-    n_effective : how many equally weighted samples the weights amount to
-    digest : the same for the same samples
+    low, median, high : np.ndarray
+        Per target; lowest and highest sample, or outer quartiles.
+    n_different : float
+        How many different samples there are, as far as is known.
+    n_effective : float
+        How many equally weighted samples the weights amount to.
+    digest : bytes
+        The same for the same samples.
     """
 
     low: np.ndarray
@@ -77,7 +81,7 @@ class Outline(NamedTuple):
 
 
 def implausibilities(outlines: Mapping[str, Outline], edition: Edition) -> list[str]:
-    """What is implausible about the posteriors of a file's planets, one line a kind.
+    """What is implausible about the posteriors of a file's planets, one line per kind.
 
     Parameters
     ----------
@@ -140,7 +144,7 @@ def _range(target: Parameter) -> str:
 
 
 def _cause(number: int, values: np.ndarray, odd: np.ndarray, edition: Edition) -> str:
-    """What the odd numbers of a target would fit: another column, or another unit."""
+    """The other column or unit that a target's odd numbers would fit."""
     target = edition.targets[number]
     low, high = hull(target)
     for column, other in enumerate(edition.targets):

@@ -1,4 +1,4 @@
-"""What is found in a submission: faults by planet, folded for people; planets of another set."""
+"""What is found in a submission: faults by planet, grouped for people, and wrong planets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Verdict:
 
     @property
     def folded_lines(self) -> list[str]:
-        """The faults for people: many planets with the same one are a single line."""
+        """The faults for people: one line where many planets have the same fault."""
         kinds: dict[str, list[Fault]] = {}
         for fault in self.faults:
             kinds.setdefault(re.sub(r"\d[\d.e+-]*", "#", fault.what), []).append(fault)
@@ -76,7 +76,7 @@ def pairing_faults(
 
 
 def _look_like(names: Sequence[str], expected: Sequence[str], edition: Edition) -> str:
-    """Whose planets these look like, if others are expected."""
+    """The data set that unexpected planets seem to belong to."""
     prefix = edition.group("")
     kinds: dict[str, str] = {}
     for other in map(get_edition, NAMES):

@@ -66,7 +66,7 @@ def write_submission(
     fewest, most = edition.sample_limits
     if not fewest <= posterior.sizes["sample"] <= most:
         raise ArielflowError(
-            f"submission of {model}: {posterior.sizes['sample']} samples a planet, edition "
+            f"submission of {model}: {posterior.sizes['sample']} samples per planet, edition "
             f"{edition.name} allows {fewest} to {most}; change n_samples"
         )
     writers = {"regular": _write_regular, "light": _write_light}
@@ -182,7 +182,7 @@ def score_submission(
     truth
         Traces of the test planets in the official format.
     seed
-        Of the metric's resampling.
+        Seed of the metric's resampling.
     test_folder
         Folder of the test data, for the order of the planets; without it their attributes ID must
         only be 0, 1, 2 … in any order.

@@ -90,10 +90,14 @@ class NetworkShape(NamedTuple):
 
     Attributes
     ----------
-    n_features : of the context
-    n_bins : wavelength bins
-    n_targets : of theta
-    radius : position of the radius among the targets, or -1
+    n_features : int
+        Number of the context's features.
+    n_bins : int
+        Number of wavelength bins.
+    n_targets : int
+        Number of targets.
+    radius : int
+        Position of the radius among the targets, or -1.
     """
 
     n_features: int
@@ -112,7 +116,7 @@ class DensityNetwork(nn.Module):
     Parameters
     ----------
     config
-        Of the family.
+        The family's settings.
     encoder
         From features to their embedding.
     density

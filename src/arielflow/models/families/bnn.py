@@ -5,7 +5,7 @@ theta, so that it learns the correlations between targets and how they depend on
 (plan-net, Cobb et al. 2019, AJ 158, 33), or a mixture of such. Its weights, all of them or those of
 the last layer, have normal priors and an approximate posterior that Pyro fits by stochastic
 variational inference (Hoffman et al. 2013, JMLR 14, 1303): the loss is the negative evidence lower
-bound a training planet. ``bayesian: none`` trains the same network without priors, a member of a
+bound per training planet. ``bayesian: none`` trains the same network without priors, a member of a
 deep ensemble (Lakshminarayanan et al. 2017, NeurIPS).
 
 A trained model is a fixed number of weight draws. Its posterior of theta is their mixture, and the
@@ -96,7 +96,7 @@ class _BayesianDensity(nn.Module):
         return gaussian_mixture(outputs, self.n_targets, self.components)
 
     def loss(self, z: Tensor, context: Tensor, generator: torch.Generator) -> Tensor:
-        """Negative evidence lower bound a row, or mean negative log-likelihood without priors."""
+        """Negative evidence lower bound per row, or mean negative log-likelihood without priors."""
         if self.weights is not None:
             return self.weights.loss(context, z)
         return -self._mixture(self.network(context)).log_prob(z).mean()

@@ -148,7 +148,7 @@ class _CouplingFlow(_JointFlow):
 
 
 class _IndependentFlows(nn.Module):
-    """One-dimensional flows, one a target; their joint density is the product."""
+    """One-dimensional flows, one per target; their joint density is the product."""
 
     def __init__(self, config: Config, n_targets: int) -> None:
         super().__init__()

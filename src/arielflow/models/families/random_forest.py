@@ -86,7 +86,7 @@ class Estimator(PosteriorEstimator):
         return pd.concat(tables, ignore_index=True)
 
     def feature_importances(self) -> pd.DataFrame | None:
-        """Columns target, feature, wavelength [um] (of depths), importance; one a target in sum."""
+        """Columns target, feature, wavelength [um] (of depths), importance; sums of 1 by target."""
         return self.importances
 
     def sample(

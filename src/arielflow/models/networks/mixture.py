@@ -52,11 +52,11 @@ def marginal_moments(
     Parameters
     ----------
     mixture
-        Of batch shape (...).
+        Mixture of batch shape (...).
     transform
         From coordinates (node, component, ..., target) to targets, each by itself.
     nodes
-        Of the quadrature.
+        Number of points of the quadrature.
     """
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     components = mixture.component_distribution

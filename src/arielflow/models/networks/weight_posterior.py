@@ -138,12 +138,12 @@ class WeightPosterior(nn.Module):
         self.warm_up.over(n_rows * warm_up)
 
     def loss(self, context: Tensor, z: Tensor) -> Tensor:
-        """Negative evidence lower bound a training planet, from one draw of the weights.
+        """Negative evidence lower bound per training planet, from one draw of the weights.
 
         With ``kl_weight`` other than 1, the tempered one.
         """
         power = self.kl_weight * self.warm_up(len(z))
-        # A loss that is not finite is told by the training, not by a distribution's check.
+        # A loss that is not finite is reported by the training, not by a distribution's check.
         with pyro.validation_enabled(False):
             bound = Trace_ELBO().differentiable_loss(
                 self.model, poutine.scale(self.guide, scale=power), context, z, self.n_rows, power
@@ -189,7 +189,7 @@ def _set_priors(network: nn.Module, bayesian: nn.Module, prior_scale: float) -> 
         for kind, scale in (("weight", prior_scale / inputs**0.5), ("bias", prior_scale)):
             value = getattr(layer, kind).detach().clone()
             initial[f"network.{names[layer]}.{kind}"] = value
-            # Unchecked, so that a diverged training is told by its loss.
+            # Unchecked, so that a diverged training shows in its loss.
             with pyro.validation_enabled(False):
                 prior = dist.Normal(value.new_zeros(()), scale).expand(value.shape)
                 prior = prior.to_event(value.ndim)

@@ -84,7 +84,7 @@ class Representation(ScaledRepresentation):
         return _tensor(self.scaled(planets))
 
     def _given(self, planets: xr.Dataset) -> tuple[Tensor, ...]:
-        """What the loss takes of planets, the inputs first; all with a row a planet."""
+        """What the loss takes of planets, the inputs first; all with one row per planet."""
         return (self._inputs(planets),)
 
     def _loss(self, split: str, generator: torch.Generator, spectra: Tensor) -> Tensor:
