@@ -35,7 +35,7 @@ def commands() -> dict[str, list[str]]:
 def config_keys() -> list[str]:
     """Every key that a configuration may have; ``*`` stands for a name of the user's."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    return sorted(_keys(schema, schema))
+    return sorted(set(_keys(schema, schema)))
 
 
 def _keys(rule: Mapping[str, Any], root: Mapping[str, Any], start: str = "") -> Iterator[str]:
@@ -48,8 +48,10 @@ def _keys(rule: Mapping[str, Any], root: Mapping[str, Any], start: str = "") -> 
         for name, below in part.get("properties", {}).items():
             yield start + name
             yield from _keys(below, root, f"{start}{name}.")
-        if isinstance(below := part.get("additionalProperties"), Mapping):
-            yield from _keys(below, root, f"{start}*.")
+        named = [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
+        for below in named:
+            if isinstance(below, Mapping):
+                yield from _keys(below, root, f"{start}*.")
 
 
 def run_files(run: Path) -> list[str]:

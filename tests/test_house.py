@@ -226,16 +226,18 @@ _FROM = re.compile(r"^\s*from (arielflow[\w.]*) import (\w+(?:, \w+)*)", re.MULT
 _ROLE = re.compile(r":(?:class|func|meth|mod):`~?([a-z]\w*)\.[\w.]+`")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 # Folders that users fill, images that they build, and a module that a test wants not to be there.
-_ELSEWHERE = ("data/adc20", "data/wfc3_hela")
+_ELSEWHERE = ("data/adc20", "data/wfc3_hela", "config/config.yaml")
 _UNREAL = {"arielflow.tar", "arielflow.sif", "arielflow.nonsense"}
 # What the recipes of CONTRIBUTING.md add.
 _ELSEWHERE += (
     "src/arielflow/models/families/neighbours.py",
+    "src/arielflow/settings/families/neighbours.py",
     "src/arielflow/editions/toy.py",
     "src/arielflow/exploration/mean_depths.py",
     "workflow/scripts/mean_depths.py",
 )
 _UNREAL |= {"arielflow.exploration.mean_depths", "arielflow.exploration.mean_depths.mean_depths"}
+_UNREAL |= {f"arielflow.settings.families.neighbours{end}" for end in ("", ".Config")}
 
 
 def _texts() -> list[Path]:

@@ -251,14 +251,13 @@ def _closure(name: str) -> set[str]:
     return found
 
 
+_OF_MODELS = "arielflow.settings.families.", "arielflow.settings.representations"
+
+
 def test_an_edit_of_a_familys_settings_retrains_that_family_alone() -> None:
     for family in FAMILIES:
         needed = _closure(f"arielflow.models.families.{family}") | _closure("arielflow.models")
-        own = {
-            name.rpartition(".")[2]
-            for name in needed
-            if name.startswith(("arielflow.settings.families.", "arielflow.settings.representa"))
-        }
+        own = {name.rpartition(".")[2] for name in needed if name.startswith(_OF_MODELS)}
         assert own - {"_density", "representations"} == {family}, family
         assert not needed & {"arielflow.settings.run", "arielflow.settings.sections"}
 

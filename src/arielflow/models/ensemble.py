@@ -318,16 +318,14 @@ def sample_ensemble(
 
     Parameters
     ----------
-    members
-        Folders of the members; those whose training failed are left out.
+    members, shares, device
+        As of :class:`Ensemble`.
     planets
         Planets dataset.
     n_samples
         Samples per planet of the mixture.
-    seed, device
-        Seed and device of the sampling.
-    shares
-        Share of each member; equal if left out.
+    seed
+        Seed of the sampling.
     """
     return Ensemble(members, shares, device=device).sample(planets, n_samples, seed=seed)
 
@@ -340,7 +338,7 @@ def ensemble_log_prob(
     *,
     device: str = "auto",
 ) -> np.ndarray | None:
-    """Natural log-density (planet,) of the mixture at one point (planet, target) a planet.
+    """Natural log-density (planet,) of the mixture at one point per planet (planet, target).
 
     None if the members have no density; NaN for planets whose data are unusable, whose point is not
     known, or for which the members fail.
