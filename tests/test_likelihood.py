@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -212,7 +211,7 @@ def test_faults_of_a_planet_leave_the_others_alone(simulated, physics, tmp_path)
         physics=physics,
         seed=1,
         n_samples=300,
-        settings=replace(QUICK, n_live=50),
+        settings=QUICK.model_copy(update={"n_live": 50}),
     )
     assert posterior["retrieved"].values.tolist() == [0, 1]
     assert "star radius" in str(posterior["fault"].values[0])
