@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,7 +74,7 @@ def _same(first, second) -> None:
 
 
 def test_an_interrupted_run_resumes_and_ends_as_if_it_had_not_been(tmp_path, often) -> None:
-    options = {"seed": 4, "settings": replace(QUICK, n_networks=1)}
+    options = {"seed": 4, "settings": QUICK.model_copy(update={"n_networks": 1})}
     whole = Interruptible()
     expected = nested_sampling(whole, LOW, HIGH, **options)
     file = tmp_path / "state.h5"
@@ -124,7 +124,7 @@ def test_checkpoints_belong_to_one_spectrum_prior_seed_and_settings(
         other[name].values[0, -1] *= 1.0001
         assert attempt(other) == 2 + number
     assert attempt(faint, seed=2) == 5
-    assert attempt(faint, settings=replace(QUICK, n_live=61)) == 6
+    assert attempt(faint, settings=QUICK.model_copy(update={"n_live": 61})) == 6
 
 
 def test_a_retrieval_resumes_and_a_bad_planet_does_not_sink_it(
@@ -186,7 +186,7 @@ def test_an_unretrievable_edition_is_told_before_any_sampling(physics, faint) ->
 
 
 def test_command(faint, opacities, tmp_path, monkeypatch) -> None:
-    quick = partial(NestedSettings, **(asdict(QUICK) | {"n_live": 50}))
+    quick = partial(NestedSettings, **(QUICK.model_dump() | {"n_live": 50}))
     monkeypatch.setattr(nested, "NestedSettings", quick)
     write_official(tmp_path / "data", get_edition("adc2023"), "test", faint)
     output = tmp_path / "posterior.nc"

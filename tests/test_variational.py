@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -32,7 +30,7 @@ from arielflow.retrieval.variational_check import check_warning
 from arielflow.simulation.library import TruthLibrary
 
 SMALL = VariationalSettings(steps=150, batch=16, layers=2, hidden=16, n_elbo=1000, n_check=1500)
-TINY = replace(SMALL, steps=5, n_elbo=50, n_check=150, n_samples=200)
+TINY = SMALL.model_copy(update={"steps": 5, "n_elbo": 50, "n_check": 150, "n_samples": 200})
 DESIGN = np.array([[1.0, 0.4], [-0.3, 1.0], [0.5, 0.5]])
 
 
