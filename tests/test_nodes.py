@@ -167,8 +167,18 @@ def test_nodes_beyond_the_tables_are_refused(fast, resolved) -> None:
 
 
 def test_planets_in_other_bins_are_refused(fast, reference) -> None:
+    spectrum, prior = (("planet", name) for name in ("wavelength", "target"))
     planets = xr.Dataset(
-        {"wavelength_width": ("wavelength", BINS[1])}, coords={"wavelength": BINS[0]}
+        {
+            "wavelength_width": ("wavelength", BINS[1]),
+            **dict.fromkeys(("transit_depth", "transit_depth_error"), (spectrum, np.ones((1, 3)))),
+            **dict.fromkeys(("prior_low", "prior_high"), (prior, np.ones((1, 1)))),
+        },
+        coords={
+            "wavelength": BINS[0],
+            "target_quantity": ("target", ["H2O"]),
+            "auxiliary_quantity": ("auxiliary", np.empty(0, dtype=str)),
+        },
     )
     shifted = planets.assign_coords(wavelength=BINS[0] + [0.05, 0, 0])
     wider = planets.assign(wavelength_width=planets["wavelength_width"] * 1.2)
@@ -179,7 +189,7 @@ def test_planets_in_other_bins_are_refused(fast, reference) -> None:
             assert "\n" not in str(fault.value)
         # The bins agree: what is missing next is a target.
         with pytest.raises(ArielflowError, match="needs the target"):
-            ForwardModel(model, planets.assign_coords(target_quantity=("target", ["H2O"])))
+            ForwardModel(model, planets)
 
 
 def test_damaged_nodes_in_the_user_s_cache_are_made_anew(monkeypatch, physics, tmp_path) -> None:
