@@ -220,7 +220,7 @@ def test_a_run_by_hand(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     truth = af.read_truth(run / "dataset", all_planets)
     scores = af.score(own, truth, model=model, physics=physics)
     pd.testing.assert_frame_equal(
-        scores, pd.read_csv(run / "scores/flow.csv"), check_dtype=False, rtol=1e-12
+        scores, pd.read_csv(run / "scores/planets/flow.csv"), check_dtype=False, rtol=1e-12
     )
     assert len(af.score(better, truth, physics=physics)) == 3
 
