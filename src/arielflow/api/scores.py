@@ -50,8 +50,8 @@ def score(
     -------
     pandas.DataFrame
         ``planet_ID``, ``posterior_score`` and ``spectral_score`` (0 to 1000), ``final_score``,
-        ``energy_score`` and more, as in a run's ``scores/<row>.csv``; NaN where the truth does not
-        give them: without traces, all but the energy score and ``log_prob``.
+        ``energy_score`` and more, as in a run's ``scores/planets/<row>.csv``; NaN where the truth
+        does not give them: without traces, all but the energy score and ``log_prob``.
 
     Raises
     ------

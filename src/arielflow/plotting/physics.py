@@ -201,7 +201,11 @@ def predicted_spectrum(
     for number, (name, spectra) in enumerate(predicted.items()):
         shade = {"color": colour(number), "linewidth": 0}
         with_noise = spectra + noise[: len(spectra)] * error
-        for values, share, alpha in ((with_noise, 0.95, 0.13), (spectra, 0.68, 0.4)):
+        for values, share, alpha, band in (
+            (with_noise, 0.95, 0.13, "95 % of spectra with noise"),
+            (spectra, 0.68, 0.4, "68 % of spectra"),
+        ):
+            shade["label"] = f"{name}: {band}"
             edges = np.nanquantile(factor * values, [0.5 - share / 2, 0.5 + share / 2], axis=0)
             above.fill_between(wavelength_um, *edges, alpha=alpha, **shade)
         median = np.nanmedian(spectra, axis=0)
