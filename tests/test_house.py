@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 import tomllib
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -271,6 +272,7 @@ def test_files_that_texts_name_are_there(path: Path) -> None:
     assert not {name for name in names if not _there(name, path.parent)}
 
 
+@cache
 def _resolves(dotted: str) -> bool:
     """Whether a dotted name is a module, or something that a module names in its code."""
     place = SOURCE
