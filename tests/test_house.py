@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 import tomllib
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -225,7 +226,7 @@ _FROM = re.compile(r"^\s*from (arielflow[\w.]*) import (\w+(?:, \w+)*)", re.MULT
 # Roles of docstrings: what they name in lower case before a dot is a module.
 _ROLE = re.compile(r":(?:class|func|meth|mod):`~?([a-z]\w*)\.[\w.]+`")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-# Folders that users fill, images that they build, and a module that a test wants not to be there.
+# What users fill, write or build, and a module that a test wants not to be there.
 _ELSEWHERE = ("data/adc20", "data/wfc3_hela", "config/config.yaml")
 _UNREAL = {"arielflow.tar", "arielflow.sif", "arielflow.nonsense"}
 # What the recipes of CONTRIBUTING.md add.
@@ -273,6 +274,7 @@ def test_files_that_texts_name_are_there(path: Path) -> None:
     assert not {name for name in names if not _there(name, path.parent)}
 
 
+@cache
 def _resolves(dotted: str) -> bool:
     """Whether a dotted name is a module, or something that a module names in its code."""
     place = SOURCE
@@ -295,3 +297,14 @@ def test_modules_that_texts_and_code_name_are_there(path: Path) -> None:
         names |= {f"{module}.{thing}" for thing in things.split(", ")}
     assert not {name for name in names - _UNREAL if not _resolves(name)}
     assert all(find_spec(module) for module in set(_ROLE.findall(text)))
+
+
+def test_hooks_and_continuous_integration_call_what_make_calls() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"]  # nothing is downloaded
+    lint = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
+    for hook in hooks[0]["hooks"]:
+        tool = hook["entry"].split()[0].removeprefix(".venv/bin/")
+        assert hook["language"] == "system" and f"$(BIN)/{tool}" in lint
+    (job,) = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    assert job["steps"][-1] == {"run": ".ci/run"}

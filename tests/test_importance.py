@@ -224,8 +224,10 @@ def test_a_planet_that_no_radius_explains_is_its_own_fault(simulated, physics) -
     auxiliary_values(planets, "star_radius_m")[1] = 1.1
     arguments = get_edition("adc2023"), planets, PriorProposal()
     options = {"physics": physics, "seed": 1, "n_samples": 100}
-    options["settings"] = ImportanceSettings(n_proposal=200, n_refined=200, rounds=1, most_draws=0)
-    options["fallback"] = Fallback(efficiency=0.0, pareto_shape=np.inf)
+    options["settings"] = ImportanceSettings(
+        n_proposal=200, n_refined=200, rounds=1, most_draws=100
+    )
+    options["fallback"] = Fallback(efficiency=0.0, pareto_shape=1e9)
     for posterior in importance_posteriors(*arguments, **options):
         assert posterior["retrieved"].values.tolist() == [1, 0]
         assert "star radius" in posterior["fault"].values[1]

@@ -136,7 +136,7 @@ def test_truth_is_kept_for_the_same_call_alone(
     if change == "seed":
         options["seed"] = 2
     elif change == "settings":
-        options["settings"] = {"train": replace(SETTINGS, n_live=70)}
+        options["settings"] = {"train": SETTINGS.model_copy(update={"n_live": 70})}
     elif change == "opacities":
         options["physics"] = other_opacities(physics, tmp_path / "opacities")
     elif change == "samples":
@@ -227,7 +227,7 @@ def test_checkpoints_of_other_calls_are_removed(physics, tmp_path, monkeypatch, 
     assert folder() == first and not caplog.records
     for other in (
         lambda: folder(seed=2),
-        lambda: folder(settings=replace(SETTINGS, n_effective=9)),
+        lambda: folder(settings=SETTINGS.model_copy(update={"n_effective": 9})),
         lambda: folder(model=other_opacities(physics, tmp_path / "opacities")),
     ):
         caplog.clear()

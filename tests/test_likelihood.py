@@ -205,7 +205,7 @@ def test_faults_of_a_planet_leave_the_others_alone(simulated, physics) -> None:
     posterior = retrieve_planets(
         get_edition("adc2023"),
         planets,
-        Nested(replace(QUICK, n_live=50)),
+        Nested(QUICK.model_copy(update={"n_live": 50})),
         physics=physics,
         seed=1,
         n_samples=300,

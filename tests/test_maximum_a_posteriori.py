@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +76,7 @@ def test_a_planet_without_fit_is_flagged_and_touches_no_other(
 ) -> None:
     """One of nonsense data, and one so light that its atmosphere runs away at every point."""
     good = planets.isel(planet=slice(0, 4)).copy(deep=True)
-    settings = replace(SETTINGS, max_steps=6)
+    settings = SETTINGS.model_copy(update={"max_steps": 6})
     alone = maximum_a_posteriori(_forward(good, physics), good, seed=1, settings=settings)
     again = maximum_a_posteriori(_forward(good, physics), good, seed=1, settings=settings)
     np.testing.assert_array_equal(alone["theta"], again["theta"])
@@ -101,7 +100,7 @@ def test_a_radius_that_is_given_may_be_left_free(
     given = simulate_planets(edition, 3, seed=5, split="train", prior="matched", physics=physics)
     gravity = list(given["auxiliary_quantity"].values).index("surface_gravity_m_s2")
     given["auxiliary_value"][:, gravity] *= 0.99**-2  # a radius one per cent too small
-    settings = replace(SETTINGS, radius_tolerance=0.03)
+    settings = SETTINGS.model_copy(update={"radius_tolerance": 0.03})
     fits = maximum_a_posteriori(_forward(given, physics), given, seed=1, settings=settings)
     rms = fits["residual_rms_sigma"].values
     found = np.abs(fits["radius_factor"].values - 1 / 0.99) < 2e-3

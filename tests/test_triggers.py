@@ -102,7 +102,11 @@ SCORES = {"score_model", "leaderboard"}
     ("module", "rerun", "kept"),
     [
         ("core/samples.py", SCORES | {"submit"}, TRAINING | DATA | {"explore"}),
-        ("settings/base.py", TRAINING, DATA | SIMULATION | {"explore", "submit"}),
+        (
+            "settings/training.py",
+            {"train_model", "train_representation", "compress_network"},
+            DATA | SIMULATION | {"explore", "submit", "leaderboard"},
+        ),
         (
             "physics/rayleigh.py",
             SIMULATION | RETRIEVAL | {"score_model", "build_nodes"},
@@ -135,6 +139,7 @@ def test_an_edit_reruns_what_it_can_change(
         ("runs/manifest.py", set()),
         ("runs/job.py", set()),
         ("models/families/flow.py", {f"{rule}:flow" for rule in OF_FAMILIES}),
+        ("settings/families/flow.py", {f"{rule}:flow" for rule in OF_FAMILIES}),
         ("models/families/_forest_file.py", {f"{rule}:random_forest" for rule in OF_FAMILIES}),
     ],
 )

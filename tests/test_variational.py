@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -273,7 +275,8 @@ def test_a_bad_planet_does_not_sink_the_others(simulated, physics) -> None:
     planets["transit_depth_error"] *= 20
     planets["transit_depth"].values[1] = np.nan
     options = {"physics": physics, "seed": 3, "n_samples": 150}
-    method, edition = Variational(replace(TINY, n_samples=150)), get_edition("adc2023")
+    method = Variational(TINY.model_copy(update={"n_samples": 150}))
+    edition = get_edition("adc2023")
     unflagged = retrieve_planets(edition, planets, method, **options)
     assert "not finite" in str(unflagged["fault"].values[1])
     planets["quality"].values[1] = Quality.NON_FINITE_SPECTRUM

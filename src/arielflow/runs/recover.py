@@ -51,8 +51,10 @@ def end_leftovers(
 
     Returns
     -------
-    cancelled : numbers of the jobs of Slurm
-    ended : pids of the jobs on this machine
+    cancelled : list of str
+        Numbers of the Slurm jobs.
+    ended : list of int
+        Process ids of the jobs on this machine.
 
     Raises
     ------
