@@ -8,7 +8,7 @@ of 1.6 um after the band models of Karkoschka & Tomasko (2010).
 
 ``effective`` intensities: a band here stands for its polyad and for the hot bands that overlap it,
 whose lines are not listed one by one. The intensities of H2O, CO2 and CH4 were scaled by factors
-so that their bin means agree with published tables at 1,000 K (``tests/test_opacity.py``).
+so that their bin means agree with published tables at 1,000 K (``tests/physics/test_opacity.py``).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import torch
 from arielflow.models import make_estimator
 from arielflow.retrieval.nested import NestedSettings, nested_sampling
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # In pieces, so that this file does not find itself.
 EXECUTING = [
     r"weights_only\s*=\s*" + "False",

@@ -41,7 +41,7 @@ from arielflow.settings.run import RunConfig, model_spec
 from arielflow.settings.sections import ModelSettings
 from arielflow.settings.variational import VariationalOptions, VariationalSettings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEFAULT = read_config(ROOT / "config.yaml")
 KINDS: list[type[BaseModel]] = [
     RunConfig,

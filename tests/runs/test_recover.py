@@ -13,7 +13,7 @@ import pytest
 from arielflow.core.errors import ArielflowError
 from arielflow.runs.recover import end_leftovers, slurm_jobs, snakemake_processes
 
-PROFILE = Path(__file__).parents[1] / "workflow/profiles/slurm"
+PROFILE = Path(__file__).parents[2] / "workflow/profiles/slurm"
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import errno
 import json
 import shutil
 import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import run
 from rich.console import Console
 
 from arielflow.cli.common import console
@@ -24,15 +24,6 @@ from arielflow.data.priors import prior_samples
 from arielflow.editions import get_edition
 from arielflow.editions.official_files import quartile_columns
 from arielflow.evaluation.submission.write import write_submission
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "arielflow.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")

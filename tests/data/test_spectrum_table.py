@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_cli import run
+from command_line import run
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import auxiliary_values

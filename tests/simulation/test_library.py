@@ -20,7 +20,7 @@ from arielflow.editions import get_edition
 from arielflow.simulation.dataset import N_TRACE_SAMPLES, TruthJob, sample_truth
 from arielflow.simulation.library import TruthLibrary
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 LIBRARY = ROOT / CONFIG["simulation"]["truth_library"][0]
 RUNS = [("train", "truth"), ("test", "truth"), ("test", "rerun")]

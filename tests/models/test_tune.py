@@ -14,7 +14,7 @@ from arielflow.models.families import flow, flow_matching
 from arielflow.models.tune import tune
 from arielflow.runs.config_faults import config_faults
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SPECS = {
     "flow": {"family": "flow", "settings": {"layer_pairs": 1, "hidden": 16}},
     "matched": {"family": "flow_matching", "settings": {"width": 16, "targets": "mixed"}},

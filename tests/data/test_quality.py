@@ -22,7 +22,7 @@ from arielflow.editions import NAMES, get_edition
 from arielflow.physics.population import draw_systems
 from arielflow.physics.systems import JUPITER_RADIUS_M, surface_gravity_m_s2
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ADC2023 = get_edition("adc2023")
 SOLAR_RADIUS_M, SOLAR_MASS_KG = 6.957e8, 1.98841e30
 JUPITER_MASS_KG, EARTH_MASS_KG = 1.89813e27, 5.9722e24
