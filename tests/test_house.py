@@ -232,11 +232,16 @@ _UNREAL = {"arielflow.tar", "arielflow.sif", "arielflow.nonsense"}
 # What the recipes of CONTRIBUTING.md add.
 _ELSEWHERE += (
     "src/arielflow/models/families/neighbours.py",
+    "src/arielflow/settings/families/neighbours.py",
     "src/arielflow/editions/toy.py",
     "src/arielflow/exploration/mean_depths.py",
     "workflow/scripts/mean_depths.py",
 )
 _UNREAL |= {"arielflow.exploration.mean_depths", "arielflow.exploration.mean_depths.mean_depths"}
+_UNREAL |= {
+    "arielflow.settings.families.neighbours",
+    "arielflow.settings.families.neighbours.Config",
+}
 
 
 def _texts() -> list[Path]:

@@ -257,7 +257,9 @@ def test_an_edit_of_a_familys_settings_retrains_that_family_alone() -> None:
         own = {
             name.rpartition(".")[2]
             for name in needed
-            if name.startswith(("arielflow.settings.families.", "arielflow.settings.representa"))
+            if name.startswith(
+                ("arielflow.settings.families.", "arielflow.settings.representations")
+            )
         }
         assert own - {"_density", "representations"} == {family}, family
         assert not needed & {"arielflow.settings.run", "arielflow.settings.sections"}
