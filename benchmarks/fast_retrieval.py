@@ -24,7 +24,8 @@ from arielflow.editions import get_edition
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.retrieval.nested import NestedSettings, nested_sampling
+from arielflow.retrieval.nested import nested_sampling
+from arielflow.settings.nested import NestedSettings
 
 RESOLVING_POWER, SEED, PLANET = 15000, 2026, 0
 SETTINGS = NestedSettings(n_effective=5000)

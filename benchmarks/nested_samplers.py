@@ -21,7 +21,8 @@ from arielflow.editions import get_edition
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.retrieval.nested import NestedSettings, nested_sampling
+from arielflow.retrieval.nested import nested_sampling
+from arielflow.settings.nested import NestedSettings
 
 ROOT = Path(__file__).parents[1]
 N_PLANETS, SEED = 3, 2026

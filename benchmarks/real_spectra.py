@@ -32,7 +32,8 @@ from arielflow.physics.forward import (
 from arielflow.physics.node_selection import build_nodes
 from arielflow.physics.nodes import write_nodes
 from arielflow.plotting import fitted_spectra, residual_distributions, residuals_by_wavelength
-from arielflow.retrieval.best_fit import FitSettings, maximum_a_posteriori
+from arielflow.retrieval.best_fit import maximum_a_posteriori
+from arielflow.settings.best_fit import FitSettings
 
 ROOT = Path(__file__).parents[1]
 RESULTS, FIGURES = ROOT / "results" / "real_spectra", ROOT / "docs" / "figures"

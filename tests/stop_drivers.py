@@ -25,10 +25,12 @@ from arielflow.models.tune import tune, write_overlay
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieval import nested, variational
 from arielflow.retrieval.amortised import Fallback, importance_posteriors
-from arielflow.retrieval.nested import Nested, NestedSettings
+from arielflow.retrieval.nested import Nested
 from arielflow.retrieval.planets import choose_planets, retrieve_planets
-from arielflow.retrieval.variational import Variational, VariationalSettings
+from arielflow.retrieval.variational import Variational
 from arielflow.runs.job import job
+from arielflow.settings.nested import NestedSettings
+from arielflow.settings.variational import VariationalSettings
 from arielflow.simulation import truth
 from arielflow.simulation.truth import TruthJob, sample_truth
 

@@ -238,7 +238,10 @@ _ELSEWHERE += (
     "workflow/scripts/mean_depths.py",
 )
 _UNREAL |= {"arielflow.exploration.mean_depths", "arielflow.exploration.mean_depths.mean_depths"}
-_UNREAL |= {f"arielflow.settings.families.neighbours{end}" for end in ("", ".Config")}
+_UNREAL |= {
+    "arielflow.settings.families.neighbours",
+    "arielflow.settings.families.neighbours.Config",
+}
 
 
 def _texts() -> list[Path]:

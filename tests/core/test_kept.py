@@ -25,8 +25,9 @@ from arielflow.models.families import _density as density
 from arielflow.physics import forward
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval import planets as retrieve
-from arielflow.retrieval.nested import Nested, NestedResult, NestedSettings
+from arielflow.retrieval.nested import Nested, NestedResult
 from arielflow.retrieval.planets import checkpoint_dir
+from arielflow.settings.nested import NestedSettings
 from arielflow.simulation import truth
 from arielflow.simulation.truth import TruthJob, sample_truth
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from arielflow.models import make_estimator
-from arielflow.retrieval.nested import NestedSettings, nested_sampling
+from arielflow.retrieval.nested import nested_sampling
+from arielflow.settings.nested import NestedSettings
 
 ROOT = Path(__file__).parents[2]
 # In pieces, so that this file does not find itself.

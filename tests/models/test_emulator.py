@@ -21,7 +21,7 @@ from arielflow.physics.systems import (
     scale_height_m,
     surface_gravity_m_s2,
 )
-from arielflow.retrieval.nested import NestedSettings
+from arielflow.settings.nested import NestedSettings
 
 TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 4e-3, "patience": 40}
 SETTINGS = {

@@ -16,7 +16,8 @@ from arielflow.data.ingest import ingest
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.retrieval.best_fit import FitFlag, FitSettings, maximum_a_posteriori
+from arielflow.retrieval.best_fit import FitFlag, maximum_a_posteriori
+from arielflow.settings.best_fit import FitSettings
 
 SETTINGS = FitSettings(n_screened=16, n_starts=1, max_steps=30)
 FEW = FitSettings(n_screened=4, n_starts=1, max_steps=3)

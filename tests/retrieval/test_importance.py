@@ -24,9 +24,10 @@ from arielflow.models import make_estimator
 from arielflow.models.ensemble import Ensemble
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieval.amortised import Fallback, Importance, importance_posteriors
-from arielflow.retrieval.importance import ImportanceSettings, _smoothed, importance_sampling
+from arielflow.retrieval.importance import _smoothed, importance_sampling
 from arielflow.retrieval.planets import gather_posteriors, retrieved_posterior
 from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
+from arielflow.settings.importance import ImportanceSettings
 
 LOW, HIGH = np.array([-5.0, -5.0, 0.0]), np.array([5.0, 5.0, 1.0])
 MEAN, SIGMA = np.array([0.5, -1.0, 0.1]), np.array([0.3, 0.6, 0.2])

@@ -19,12 +19,14 @@ from arielflow.physics.systems import Systems
 from arielflow.retrieval import nested
 from arielflow.retrieval.amortised import Fallback, importance_posteriors
 from arielflow.retrieval.fit_check import POOR_FIT, with_fit_check
-from arielflow.retrieval.importance import ImportanceSettings
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.retrieval.nested import Nested, NestedSettings, nested_sampling, retrieve
+from arielflow.retrieval.nested import Nested, nested_sampling, retrieve
 from arielflow.retrieval.planets import retrieve_planets
 from arielflow.retrieval.summary import summarise, summary_lines
-from arielflow.retrieval.variational import Variational, VariationalSettings, fit_variational
+from arielflow.retrieval.variational import Variational, fit_variational
+from arielflow.settings.importance import ImportanceSettings
+from arielflow.settings.nested import NestedSettings
+from arielflow.settings.variational import VariationalSettings
 
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)
 

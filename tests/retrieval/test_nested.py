@@ -10,7 +10,8 @@ from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.physics.population import draw_systems, transit_depth_errors
 from arielflow.physics.systems import JUPITER_RADIUS_M, surface_gravity_m_s2
-from arielflow.retrieval.nested import NestedSettings, nested_sampling
+from arielflow.retrieval.nested import nested_sampling
+from arielflow.settings.nested import NestedSettings
 from arielflow.simulation.truth import TruthJob, sample_truth
 
 QUICK = NestedSettings(n_live=200, n_effective=1000)

@@ -28,9 +28,10 @@ from arielflow.physics.nodes import NodeRange, NodeSet, write_nodes
 from arielflow.physics.systems import Systems
 from arielflow.retrieval import nested
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
-from arielflow.retrieval.nested import Nested, NestedSettings, nested_sampling, retrieve
+from arielflow.retrieval.nested import Nested, nested_sampling, retrieve
 from arielflow.retrieval.planets import choose_planets, retrieve_planets
 from arielflow.retrieval.summary import summarise
+from arielflow.settings.nested import NestedSettings
 
 # Without the networks of nautilus' bounds, whose training is most of a small run's time.
 QUICK = NestedSettings(n_live=60, n_effective=150, n_batch=128, n_networks=0)

@@ -22,13 +22,9 @@ from arielflow.retrieval.nested import retrieve
 from arielflow.retrieval.planets import retrieve_planets
 from arielflow.retrieval.posterior_flow import PosteriorFlow
 from arielflow.retrieval.probit import ProbitPosterior, laplace
-from arielflow.retrieval.variational import (
-    Variational,
-    VariationalSettings,
-    _bound,
-    fit_variational,
-)
+from arielflow.retrieval.variational import Variational, _bound, fit_variational
 from arielflow.retrieval.variational_check import check_warning
+from arielflow.settings.variational import VariationalSettings
 from arielflow.simulation.library import TruthLibrary
 
 SMALL = VariationalSettings(steps=150, batch=16, layers=2, hidden=16, n_elbo=1000, n_check=1500)

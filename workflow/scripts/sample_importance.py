@@ -4,8 +4,8 @@ from arielflow.editions import get_edition
 from arielflow.models.ensemble import Ensemble
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieval.amortised import Fallback, importance_posteriors
-from arielflow.retrieval.importance import ImportanceSettings
 from arielflow.runs.job import job
+from arielflow.settings.importance import ImportanceSettings
 
 with job(snakemake):
     given, params = snakemake.input, snakemake.params

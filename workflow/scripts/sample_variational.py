@@ -2,8 +2,9 @@ from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieval.planets import retrieve_planets
-from arielflow.retrieval.variational import Variational, VariationalSettings
+from arielflow.retrieval.variational import Variational
 from arielflow.runs.job import job
+from arielflow.settings.variational import VariationalSettings
 
 with job(snakemake):
     params = snakemake.params

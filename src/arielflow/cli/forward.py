@@ -120,9 +120,10 @@ def retrieve(
 
     from arielflow.data.forward_models import fast_physics
     from arielflow.data.ingest import ingest as ingest_split
-    from arielflow.retrieval.nested import Nested, NestedProgress, NestedSettings
+    from arielflow.retrieval.nested import Nested, NestedProgress
     from arielflow.retrieval.planets import choose_planets, retrieve_planets
     from arielflow.retrieval.summary import summarise, summary_lines
+    from arielflow.settings.nested import NestedSettings
 
     chosen = get_edition(edition)
     planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)

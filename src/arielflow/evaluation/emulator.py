@@ -20,7 +20,8 @@ from arielflow.editions import Edition
 from arielflow.evaluation.better_scores import bhattacharyya
 from arielflow.models.base import SpectrumEmulator
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.retrieval.nested import NestedSettings, retrieve
+from arielflow.retrieval.nested import retrieve
+from arielflow.settings.nested import NestedSettings
 
 log = logging.getLogger(__name__)
 

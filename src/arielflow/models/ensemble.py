@@ -138,10 +138,9 @@ class Ensemble:
         """Posterior dataset of planets, usable or not.
 
         A planet whose data are unusable, or for which all members fail to give finite samples, gets
-        draws from its prior; ``retrieved`` (0 or 1) and ``fault`` (planet,) tell. Where the members
-        or their number tell, the posterior has the standard deviations ``aleatoric`` and
-        ``epistemic`` (:func:`spread_parts`), NaN for planets with draws from the prior. The
-        attribute ``shares`` keeps those of the members.
+        draws from its prior, as ``retrieved`` and ``fault`` (planet,) say. Where it is known, the
+        spread is in ``aleatoric`` and ``epistemic`` (:func:`spread_parts`), NaN for such planets.
+        The attribute ``shares`` keeps those of the members.
         """
         theta = prior_samples(planets, n_samples, derived_seed(seed, "prior"))
         usable, faults = is_usable(planets), data_faults(planets)

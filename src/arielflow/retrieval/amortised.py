@@ -18,9 +18,10 @@ from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieval.importance import ImportanceResult, importance_sampling
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
 from arielflow.retrieval.method import Attempt, Method
-from arielflow.retrieval.nested import Nested, NestedSettings
+from arielflow.retrieval.nested import Nested
 from arielflow.retrieval.planets import Retrieval
 from arielflow.settings.importance import FallbackSettings, ImportanceSettings
+from arielflow.settings.nested import NestedSettings
 
 log = logging.getLogger(__name__)
 

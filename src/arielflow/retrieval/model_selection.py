@@ -28,7 +28,8 @@ from arielflow.physics.systems import (
 )
 from arielflow.retrieval.method import Attempt, Method
 from arielflow.retrieval.planets import Done, Retrieval
-from arielflow.retrieval.variational import VariationalSettings, fit_variational
+from arielflow.retrieval.variational import fit_variational
+from arielflow.settings.variational import VariationalSettings
 
 log = logging.getLogger(__name__)
 

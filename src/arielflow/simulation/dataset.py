@@ -33,7 +33,7 @@ from arielflow.editions.official_files import (
     write_traces,
 )
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.retrieval.nested import NestedSettings
+from arielflow.settings.nested import NestedSettings
 from arielflow.simulation.library import TruthLibrary
 from arielflow.simulation.truth import SETTINGS, TruthJob, sample_truth
 

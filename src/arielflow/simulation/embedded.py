@@ -13,8 +13,8 @@ from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import Edition
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import PhysicsSettings
-from arielflow.retrieval.nested import NestedSettings
 from arielflow.runs.manifest import code_version
+from arielflow.settings.nested import NestedSettings
 from arielflow.simulation.dataset import N_TRACE_SAMPLES
 from arielflow.simulation.library import TruthLibrary, pack
 from arielflow.simulation.truth import SETTINGS, TruthJob, sample_truth

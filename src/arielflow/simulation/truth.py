@@ -21,7 +21,8 @@ from arielflow.core.worker_pool import worker_pool
 from arielflow.data.forward_models import Progress, edition_model, model_fingerprint
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
-from arielflow.retrieval.nested import NestedResult, NestedSettings, retrieve
+from arielflow.retrieval.nested import NestedResult, retrieve
+from arielflow.settings.nested import NestedSettings
 
 log = logging.getLogger(__name__)
 
