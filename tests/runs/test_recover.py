@@ -1,4 +1,4 @@
-"""Which jobs recovery ends, with a stand-in for Slurm; test_cluster.py has the real one."""
+"""Which jobs recovery ends, with a stand-in for Slurm; tests/test_cluster.py has the real one."""
 
 from __future__ import annotations
 
