@@ -113,7 +113,7 @@ def test_result_survives_netcdf(train, test, tmp_path):
     from arielflow.core.files import write_dataset
     from arielflow.core.schema import open_dataset
 
-    result = explore(train, test, **SETTINGS, representation="standardised")
+    result = explore(train, test, **SETTINGS, scaling="standardised")
     write_dataset(result, tmp_path / "exploration.nc")
     xr.testing.assert_equal(open_dataset(tmp_path / "exploration.nc"), result)
 
@@ -123,7 +123,7 @@ def test_result_survives_netcdf(train, test, tmp_path):
     [
         ({"n_components": 25}, "explore.n_components"),
         ({"clusters": range(1, 4)}, "explore.clusters"),
-        ({"representation": "fancy"}, "choose one of shape"),
+        ({"scaling": "fancy"}, "choose one of shape"),
     ],
 )
 def test_settings_out_of_range_are_told(train, test, change, message):

@@ -10,7 +10,7 @@ import xarray as xr
 from arielflow.core.errors import ArielflowError
 from arielflow.editions import get_edition
 from arielflow.evaluation.better_scores import bhattacharyya
-from arielflow.evaluation.emulator import spectrum_accuracy, surrogate_report
+from arielflow.evaluation.emulator import emulator_report, spectrum_accuracy
 from arielflow.models import load_estimator
 from arielflow.models.emulator import Config, Emulator, _Network
 from arielflow.physics.forward import ForwardModel
@@ -227,7 +227,7 @@ def test_report_holds_accuracy_speed_and_overlaps(emulator, simulated, physics) 
         traces.append(xr.Dataset(trace))
     edition = get_edition("adc2023")
     options = {"physics": physics, "n_retrievals": 1, "seed": 1, "settings": QUICK}
-    report = surrogate_report(edition, emulator, planets, *traces, **options)
+    report = emulator_report(edition, emulator, planets, *traces, **options)
     assert report["accuracy"]["n_planets"] == 3
     assert min(report["spectra_per_s"].values()) > 0
     (row,) = report["retrievals"]["bhattacharyya"]
@@ -235,7 +235,7 @@ def test_report_holds_accuracy_speed_and_overlaps(emulator, simulated, physics) 
     assert len(row["surrogate"]) == 7 and np.mean(row["rerun"]) > 0.9
     traces[0]["theta"].values[:] = np.nan
     with pytest.raises(ArielflowError, match="known parameters"):
-        surrogate_report(edition, emulator, planets, *traces, **options)
+        emulator_report(edition, emulator, planets, *traces, **options)
 
 
 def test_bhattacharyya_of_gaussians() -> None:

@@ -11,7 +11,7 @@ with job(snakemake):
         open_dataset(snakemake.input.test),
         n_components=settings["n_components"],
         clusters=range(settings["clusters"][0], settings["clusters"][1] + 1),
-        representation=settings["representation"],
+        scaling=settings["representation"],
         seed=derived_seed(snakemake.params.seed, "explore"),
     )
     write_dataset(result, snakemake.output.exploration)

@@ -1,4 +1,4 @@
-"""How well and how fast the surrogate stands in for the forward model."""
+"""How well and how fast an emulator stands in for the forward model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SPEED_BATCHES = 4
 _SPEED_REPEATS = 3
 
 
-def surrogate_report(
+def emulator_report(
     edition: Edition,
     emulator: SpectrumEmulator,
     planets: xr.Dataset,
@@ -151,7 +151,7 @@ def spectra_per_second(forward: ForwardModel, planet: np.ndarray, theta: np.ndar
 
 
 def _retrievals(
-    surrogate: ForwardModel,
+    emulator: ForwardModel,
     planets: xr.Dataset,
     truth: xr.Dataset,
     rerun: xr.Dataset,
@@ -159,14 +159,14 @@ def _retrievals(
     seed: int,
     settings: NestedSettings | None,
 ) -> dict[str, Any]:
-    """Compare posteriors with the surrogate, and the truth's rerun, with the truth."""
+    """Compare posteriors with the emulator, and the truth's rerun, with the truth."""
     names = [str(name) for name in planets["planet"].values]
     annotated = [row for row, name in enumerate(names) if len(trace_of(truth, name)[0])]
     rows: list[dict[str, Any]] = []
     for row in annotated[:n_retrievals]:
         name = names[row]
         result = retrieve(
-            surrogate, row, seed=derived_seed(seed, "surrogate", row), settings=settings
+            emulator, row, seed=derived_seed(seed, "surrogate", row), settings=settings
         )
         true = trace_of(truth, name)
         rows.append(

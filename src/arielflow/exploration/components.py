@@ -109,7 +109,7 @@ def explore(
     n_components: int,
     clusters: range,
     seed: int,
-    representation: str = "shape",
+    scaling: str = "shape",
 ) -> xr.Dataset:
     """Components, clusters and summary statistics of a training set, with the test set projected.
 
@@ -123,7 +123,7 @@ def explore(
         Numbers of clusters to try.
     seed
         Seed of everything random; the same seed gives the same result on the same machine.
-    representation
+    scaling
         ``shape`` (default) or ``standardised``, see :func:`fit_scaling`.
 
     Returns
@@ -135,7 +135,7 @@ def explore(
         ``depth_scatter(planet)`` and ``theta(planet, target)``. Learnt from training planets alone:
         ``explained_variance_ratio(component)``, ``loading(component, wavelength)``,
         ``source_pattern(source, wavelength)``, ``silhouette(n_clusters)``,
-        ``cluster_spectrum(cluster, wavelength)`` and its scatter (in the representation's units),
+        ``cluster_spectrum(cluster, wavelength)`` and its scatter (in the scaling's units),
         ``cluster_size(cluster)``.
 
     Raises
@@ -146,8 +146,8 @@ def explore(
     train, test = (planets.isel(planet=is_usable(planets)) for planets in (train, test))
     _check(train, test, n_components)
     depth = {"train": train["transit_depth"].values, "test": test["transit_depth"].values}
-    scaling = fit_scaling(depth["train"], representation)
-    spectra = {split: apply_scaling(values, scaling) for split, values in depth.items()}
+    fitted = fit_scaling(depth["train"], scaling)
+    spectra = {split: apply_scaling(values, fitted) for split, values in depth.items()}
     # One thread: the order of additions, and so the last bits, must not depend on the machine.
     with threadpool_limits(1):
         pca = PCA(n_components, svd_solver="full").fit(spectra["train"])
@@ -167,13 +167,13 @@ def explore(
         "loading": (("component", "wavelength"), pca.components_),
         "source_pattern": (("source", "wavelength"), patterns),
         "silhouette": ("n_clusters", clustering.silhouette),
-        **_cluster_spectra(spectra["train"] + scaling.centre, label[:n_train]),
+        **_cluster_spectra(spectra["train"] + fitted.centre, label[:n_train]),
     }
     result = xr.Dataset(
         found | _planet_statistics(train, test),
         coords=_coordinates(train, test) | {"n_clusters": list(clusters)},
         attrs={
-            "representation": representation,
+            "representation": scaling,
             "chosen_clusters": clustering.model.n_clusters,
             "independent_components_converged": int(converged),
             "seed": seed,

@@ -8,7 +8,7 @@ import numpy as np
 
 from arielflow.core.errors import ArielflowError
 
-REPRESENTATIONS = ("shape", "standardised")
+SCALINGS = ("shape", "standardised")
 
 _INERT_SCATTER = 1e-12
 
@@ -16,7 +16,7 @@ _INERT_SCATTER = 1e-12
 class SpectrumScaling(NamedTuple):
     """How spectra are made comparable: ``(x − centre)/scale``, each of shape (wavelength,)."""
 
-    representation: str
+    kind: str
     centre: np.ndarray
     scale: np.ndarray
 
@@ -38,34 +38,33 @@ def spectrum_shape(depth: np.ndarray) -> np.ndarray:
     return np.where(flat, 0.0, (depth - mean) / np.where(flat, 1.0, scatter))
 
 
-def fit_scaling(depth: np.ndarray, representation: str) -> SpectrumScaling:
+def fit_scaling(depth: np.ndarray, kind: str) -> SpectrumScaling:
     """Learn centre and scale of every bin from training spectra, shape (planet, wavelength).
 
     Parameters
     ----------
     depth
         Transit depths of the training planets.
-    representation
+    kind
         ``shape``: spectra are reduced to their shape first and only centred; ``standardised``:
         every bin is brought to zero mean and unit variance.
 
     Raises
     ------
     ArielflowError
-        The representation is unknown.
+        The kind is unknown.
     """
-    if representation not in REPRESENTATIONS:
+    if kind not in SCALINGS:
         raise ArielflowError(
-            f"explore: representation {representation!r} is unknown; "
-            f"choose one of {', '.join(REPRESENTATIONS)}"
+            f"explore: representation {kind!r} is unknown; choose one of {', '.join(SCALINGS)}"
         )
-    if representation == "shape":
+    if kind == "shape":
         return SpectrumScaling("shape", spectrum_shape(depth).mean(axis=0), np.ones(depth.shape[1]))
     scale = depth.std(axis=0)
-    return SpectrumScaling(representation, depth.mean(axis=0), np.where(scale > 0, scale, 1.0))
+    return SpectrumScaling(kind, depth.mean(axis=0), np.where(scale > 0, scale, 1.0))
 
 
 def apply_scaling(depth: np.ndarray, scaling: SpectrumScaling) -> np.ndarray:
     """Scaled spectra (planet, wavelength) of transit depths of the same shape."""
-    spectra = spectrum_shape(depth) if scaling.representation == "shape" else depth
+    spectra = spectrum_shape(depth) if scaling.kind == "shape" else depth
     return (spectra - scaling.centre) / scaling.scale
