@@ -78,6 +78,11 @@ FIGURES |= {
         {"H2O": dict.fromkeys(("a", "b"), np.full((2, c.test.sizes["wavelength"]), 1e-21))},
         [1e2, 1e5],
     ),
+    "predicted_spectrum": lambda c: plotting.predicted_spectrum(
+        c.test.isel(planet=[0]),
+        {"flow": c.test["transit_depth"].values[:1] * np.linspace(0.99, 1.01, 20)[:, None]},
+        np.random.default_rng(0).standard_normal((20, c.test.sizes["wavelength"])),
+    ),
     "residual_distributions": lambda _: plotting.residual_distributions(
         {"built-in": np.append(FIT["residual_rms_sigma"].values, np.nan)}
     ),
