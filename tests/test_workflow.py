@@ -100,6 +100,7 @@ def test_a_run_becomes_a_crate(tiny: Path) -> None:
     assert {"@id": "submission/flow.hdf5"} in action["result"]
 
 
+@pytest.mark.slow
 def test_results_are_published_to_s3(tiny: Path) -> None:
     with s3_server() as environment:
         done = run_tiny(tiny, "--config", "publish=s3://results/ariel", environment=environment)

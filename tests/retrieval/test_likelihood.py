@@ -177,6 +177,7 @@ def test_a_poor_fit_and_the_edge_are_in_file_and_summary(planet, physics) -> Non
     assert "a poor fit" in line and "um by" in line
 
 
+@pytest.mark.slow
 def test_an_edition_with_bins_of_its_own_is_retrieved_on_them(physics, planet) -> None:
     edition = get_edition("adc2023")
     edges = np.geomspace(1.0, 3.6, 53)
