@@ -144,7 +144,7 @@ def test_faults_are_single_lines(folder, planets, model, tmp_path) -> None:
         af.retrieve(planets, method="odd")
     with says("needs a proposal"):
         af.retrieve(planets)
-    with says("live unknown", "n_live"):
+    with says("unknown key 'live'", "n_live"):
         af.retrieve(planets, method="nested", settings={"live": 3})
     with says("public9 is not in the data set"):
         af.plot.corner(model.sample(planets, 10), "public9")
