@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from workflow_run import ENVIRONMENT, ROOT
 
+pytestmark = pytest.mark.slow
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 # A paragraph that names a file last, and the block of its content; or a block alone, of commands.
 _BLOCK = re.compile(r"(?:`([\w./]+)`[^`\n]*(?:\n[^`\n]+)*:\n\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
