@@ -25,7 +25,7 @@ from scipy.special import logsumexp
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.samples import effective_sample_size
-from arielflow.retrieval.method import WeightedSamples
+from arielflow.retrieval.method import WeightedResult
 from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
 from arielflow.settings.importance import ImportanceSettings
 
@@ -38,7 +38,7 @@ _LOG_ZERO = -1e90
 
 
 @dataclass(frozen=True)
-class ImportanceResult(WeightedSamples):
+class ImportanceResult(WeightedResult):
     """Weighted posterior samples, and how far they can be trusted.
 
     Attributes

@@ -16,7 +16,7 @@ from arielflow.physics.systems import (
     scale_height_m,
     surface_gravity_m_s2,
 )
-from arielflow.retrieval.method import WeightedSamples
+from arielflow.retrieval.method import WeightedResult
 
 _LOG_ZERO = -1e100
 # If none of so many draws has a spectrum, sampling would go on for ever.
@@ -24,7 +24,7 @@ _HOPELESS_CALLS = 5000
 _WIDENINGS = (1.0, 2.0, 4.0)
 
 
-Found = TypeVar("Found", bound=WeightedSamples)
+Found = TypeVar("Found", bound=WeightedResult)
 
 
 def sampling_box(systems: Systems, planet: int, widen: float = 1.0) -> np.ndarray:

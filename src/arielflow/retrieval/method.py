@@ -44,7 +44,7 @@ class Attempt:
         return str(self.forward.systems.names[self.planet])
 
 
-class WeightedSamples:
+class WeightedResult:
     """What all results have in common that hold weighted samples ``theta`` and ``weight``."""
 
     theta: np.ndarray
@@ -85,7 +85,7 @@ class Method(ABC):
 
         Returns
         -------
-        WeightedSamples
+        WeightedResult
             With the ``variables`` as attributes, but for those that the driver knows:
             ``retrieved`` and ``fault``. ``log_evidence``, a natural logarithm, is that under the
             whole retrieval prior. As a string it tells what was found, for a log. What makes no

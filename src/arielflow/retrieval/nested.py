@@ -27,7 +27,7 @@ from arielflow.core.seeds import fingerprint
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import Systems
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
-from arielflow.retrieval.method import Attempt, Method, WeightedSamples
+from arielflow.retrieval.method import Attempt, Method, WeightedResult
 from arielflow.settings.nested import NestedSettings
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _MOST_CALLS, _MOST_CALLS_PER_LIVE_POINT = 500_000, 1000
 
 
 @dataclass(frozen=True)
-class NestedResult(WeightedSamples):
+class NestedResult(WeightedResult):
     """Weighted posterior samples and what they cost.
 
     Attributes

@@ -29,7 +29,7 @@ from arielflow.data.priors import prior_samples
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval.fit_check import with_fit_check
-from arielflow.retrieval.method import Attempt, Method, WeightedSamples
+from arielflow.retrieval.method import Attempt, Method, WeightedResult
 
 log = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ class Retrieval:
                     progress(*reports.get())
 
     def posterior(
-        self, method: Method, results: Mapping[int, WeightedSamples | str], n_samples: int
+        self, method: Method, results: Mapping[int, WeightedResult | str], n_samples: int
     ) -> xr.Dataset:
         """Posterior dataset of all planets; its attributes tell what it was made with.
 
@@ -311,7 +311,7 @@ def checkpoint_dir(
 
 def retrieved_posterior(
     planets: xr.Dataset,
-    results: Sequence[WeightedSamples | str],
+    results: Sequence[WeightedResult | str],
     variables: Sequence[str],
     n_samples: int,
     seed: int,

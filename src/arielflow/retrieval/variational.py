@@ -26,7 +26,7 @@ from torch.func import functional_call
 from arielflow.core.errors import ArielflowError
 from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval.likelihood import widened
-from arielflow.retrieval.method import Attempt, Method, WeightedSamples
+from arielflow.retrieval.method import Attempt, Method, WeightedResult
 from arielflow.retrieval.posterior_flow import PosteriorFlow, bounded_step, flow_like
 from arielflow.retrieval.probit import ProbitPosterior, check_spectrum, laplace
 from arielflow.retrieval.variational_check import check_warning, weighted_draws
@@ -40,7 +40,7 @@ _AVERAGING = 0.98
 
 
 @dataclass(frozen=True)
-class VariationalResult(WeightedSamples):
+class VariationalResult(WeightedResult):
     """A fitted and checked posterior and what it cost.
 
     Attributes
