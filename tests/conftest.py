@@ -87,10 +87,10 @@ def simulated(physics: PhysicsSettings) -> xr.Dataset:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Folder of a finished run of the tiny configuration on this machine.
+def untouched_tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Folder of a finished run of the tiny configuration, to be read only.
 
-    Of several processes of pytest the first one makes it; each has a copy of its own.
+    Of several processes of pytest the first one makes it for all.
     """
     if worker_id == "master":
         return _finished(tmp_path_factory.mktemp("tiny"))
@@ -99,7 +99,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         if not made.is_dir():
             _finished(made.with_suffix(".making")).rename(made)
-    return shutil.copytree(made, tmp_path_factory.mktemp("own") / "tiny", symlinks=True)
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny(untouched_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy of the finished tiny run, in which tests may go on."""
+    return shutil.copytree(untouched_tiny, tmp_path_factory.mktemp("own") / "tiny", symlinks=True)
 
 
 def _finished(folder: Path) -> Path:

@@ -20,6 +20,6 @@ def test_configuration_keys_are_those_on_record() -> None:
 
 
 @pytest.mark.parametrize("part", ["files", "variables"])
-def test_a_run_has_the_files_and_variables_on_record(part: str, tiny: Path) -> None:
+def test_a_run_has_the_files_and_variables_on_record(part: str, untouched_tiny: Path) -> None:
     found = {"files": interface.run_files, "variables": interface.variables}[part]
-    assert found(tiny / "results/tiny") == RECORDED[part]
+    assert found(untouched_tiny / "results/tiny") == RECORDED[part]

@@ -26,9 +26,9 @@ WHOLE = {"importance": {"models": ["flow", "mc_dropout", "random_forest"]}}
 
 def _faults(change: dict[Any, Any]) -> list[str]:
     """Faults of a changed default configuration, each a line that fits a screen."""
-    start = time.perf_counter()
+    start = time.process_time()
     faults = config_faults(merged(DEFAULT, change))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     for fault in faults:
         assert fault.isprintable() and len(fault) < 500, fault
     return faults
@@ -189,9 +189,9 @@ def _circle() -> dict[str, Any]:
     ids=["bomb", "deep", "circle", "long", "unlike", "many", "key", "text"],
 )
 def test_a_huge_or_endless_configuration_is_refused_at_once(content: dict[str, Any]) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     faults = config_faults({**DEFAULT, **content})
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert 1 <= len(faults) <= 21
     assert all(len(fault) < 500 and "\n" not in fault for fault in faults)
 
