@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -396,3 +399,10 @@ def test_mc_dropout_starts_from_the_baseline_s_initial_weights() -> None:
         assert not layer.bias.any()
         bound = (6 / float(fans.sum())) ** 0.5
         assert float(layer.weight.detach().abs().max()) == pytest.approx(bound, rel=0.05)
+
+
+def test_a_model_is_loaded_and_sampled_without_the_training_library() -> None:
+    """Lightning takes as long to import as everything else together."""
+    imports = [f"import arielflow.models.families.{family}" for family in FAMILIES]
+    code = "; ".join(["import sys", *imports, "sys.exit('lightning' in sys.modules)"])
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

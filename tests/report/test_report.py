@@ -12,7 +12,7 @@ from report_content import HOSTILE_NAME, make_content, make_importance
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset
 from arielflow.core.schema import is_usable
-from arielflow.report import ReportContent, build_report, load_content, write_figures
+from arielflow.report import ReportContent, build_report, load_content
 from arielflow.report.content import true_samples, typical_planets
 from arielflow.report.formatting import duration, flatten, latex_to_html, size
 from arielflow.report.importance_section import importance_section
@@ -137,12 +137,12 @@ def test_importance_sampling_counts_planets_that_cannot_be_trusted(content, tmp_
 
 def test_missing_inputs_are_explained(content, tmp_path):
     bare = ReportContent("A run", "bare", content.edition_title)
-    text = build(bare, tmp_path)
+    assert build_report(bare, tmp_path / "page.html", tmp_path / "figures") == []
+    text = (tmp_path / "page.html").read_text()
     page = Page(text)
     assert [i for i in page.identifiers if i in SECTIONS] == SECTIONS
     assert text.count('<p class="absent">') == len(SECTIONS)
     assert "svg" not in page.tags
-    assert write_figures(bare, tmp_path / "figures") == []
 
 
 def test_real_data_without_truth_show_posteriors_but_no_scores(content, tmp_path):
@@ -171,15 +171,12 @@ def test_published_rows_stand_below_the_runs_own(content, tmp_path):
     assert text.index("their network") > text.index("prior<span")
 
 
-def test_same_content_gives_the_same_bytes(content, text, tmp_path):
-    assert build(content, tmp_path) == text
-
-
-def test_figures_have_stable_names(content, tmp_path):
-    written = write_figures(content, tmp_path)
+def test_same_content_gives_the_same_bytes_and_figures_have_stable_names(content, text, tmp_path):
+    written = build_report(content, tmp_path / "page.html", tmp_path / "figures")
+    assert (tmp_path / "page.html").read_text() == text
     names = {path.name for path in written}
     assert {"explained_variance.svg", "loadings.svg", "leaderboard.svg", "corner_1.svg"} <= names
-    assert {path.name for path in tmp_path.iterdir()} == names
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == names
     assert all(b"<svg" in path.read_bytes() for path in written)
 
 

@@ -19,7 +19,6 @@ from arielflow.physics.forward import (
     fingerprint,
     transmission_model,
 )
-from arielflow.physics.node_selection import NodeSettings, build_nodes
 from arielflow.physics.nodes import (
     FastTransmission,
     NodeSet,
@@ -32,6 +31,7 @@ from arielflow.physics.opacity_cache import (
     load_opacities,
 )
 from arielflow.physics.transmission import TransmissionModel
+from arielflow.settings.nodes import NodeSettings
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,9 @@ def build_edition_nodes(
     molecules = [*edition_molecules(edition), *extra_molecules]
     bins = edition.wavelength_um, edition.wavelength_width_um
     model = transmission_model(molecules, physics, *bins, device=resolve_device(device))
+    # Takes a second to import (scikit-learn), and most jobs find the nodes made.
+    from arielflow.physics.node_selection import build_nodes
+
     nodes = build_nodes(
         model,
         edition_fingerprint(edition, physics, extra_molecules),

@@ -13,7 +13,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import ot
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.samples import (
@@ -316,6 +315,8 @@ def regular_track_score(
     Parameters and errors are those of :func:`posterior_score`; besides, an error is raised if the
     transport problem cannot be solved.
     """
+    import ot  # for this score alone
+
     pred, pred_weight, true, true_weight = _check_pair(pred, pred_weight, true, true_weight)
     pred = resample(pred, pred_weight, len(pred), np.random.default_rng(seed))
     cost = ot.dist(

@@ -12,7 +12,7 @@ from arielflow.editions import get_edition
 from arielflow.evaluation.submission.write import check_findings
 from arielflow.models import failures
 from arielflow.models.importances import IMPORTANCES
-from arielflow.report.build import build_report, write_figures
+from arielflow.report.build import build_report
 from arielflow.report.content import load_content
 from arielflow.report.published import LITERATURE, published_r2
 from arielflow.settings.run import model_spec
@@ -69,8 +69,7 @@ def assemble_report(
         benchmarks=benchmarks,
         manifest=_one(inputs["manifest"]),
     )
-    build_report(content, page)
-    write_figures(content, figures)
+    build_report(content, Path(page), Path(figures))
 
 
 def _many(paths: str | Sequence[str]) -> list[str]:

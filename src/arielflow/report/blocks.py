@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from matplotlib.figure import Figure
+
+from arielflow.report.formatting import svg_bytes
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,11 @@ class FigureBlock:
     caption: str
     figure: Figure
     collapsed: str = ""
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The figure as an SVG file; drawing takes seconds, so page and file share it."""
+        return svg_bytes(self.figure, self.name)
 
 
 @dataclass(frozen=True)

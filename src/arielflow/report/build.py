@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,23 +60,35 @@ def _score_tiles(content: ReportContent) -> list[Tile]:
     return tiles
 
 
-def build_report(content: ReportContent, output: str | Path) -> None:
+def build_report(content: ReportContent, page: Path, figures: Path | None = None) -> list[Path]:
     """Write the report of a run as one HTML file.
 
     Parameters
     ----------
     content
         What to show; see :class:`arielflow.report.content.ReportContent`.
-    output
+    page
         The HTML file to write.
+    figures
+        Folder that receives every figure as ``{name}.svg`` as well; names are the same for every
+        run.
+
+    Returns
+    -------
+    list[pathlib.Path]
+        The figures' files.
     """
-    write_page(content, headline(content), list(sections(content)), output)
+    return write_report(content, headline(content), list(sections(content)), page, figures)
 
 
-def write_page(
-    content: ReportContent, tiles: list[Tile], shown: list[Section], output: str | Path
-) -> None:
-    """Write a page of the given tiles and sections, with the content's titles."""
+def write_report(
+    content: ReportContent,
+    tiles: list[Tile],
+    shown: list[Section],
+    page: Path,
+    figures: Path | None = None,
+) -> list[Path]:
+    """Write given tiles and sections under the content's titles; see :func:`build_report`."""
     environment = Environment(
         loader=PackageLoader("arielflow.report"),
         autoescape=True,
@@ -87,31 +98,16 @@ def write_page(
     )
     environment.globals["inline_svg"] = formatting.inline_svg
     environment.tests["figure"] = lambda block: isinstance(block, FigureBlock)
-    page = environment.get_template("report.html.j2").render(
+    text = environment.get_template("report.html.j2").render(
         content=content, tiles=tiles, sections=shown
     )
-    with atomic_path(output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def write_figures(content: ReportContent, directory: str | Path) -> list[Path]:
-    """Write every figure of the report as ``{name}.svg``; names are the same for every run.
-
-    Returns
-    -------
-    The files written.
-    """
-    return write_section_figures(sections(content), directory)
-
-
-def write_section_figures(shown: Iterable[Section], directory: str | Path) -> list[Path]:
-    """Write the figures of the given sections, see :func:`write_figures`."""
-    written = []
-    for section in shown:
-        for block in section.blocks:
-            if isinstance(block, FigureBlock):
-                path = Path(directory) / f"{block.name}.svg"
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(formatting.svg_bytes(block.figure, block.name))
-                written.append(path)
-    return written
+    with atomic_path(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if figures is None:
+        return []
+    blocks = [block for section in shown for block in section.blocks]
+    files = {figures / f"{b.name}.svg": b.svg for b in blocks if isinstance(b, FigureBlock)}
+    for path, svg in files.items():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(svg)
+    return list(files)

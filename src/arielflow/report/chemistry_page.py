@@ -15,7 +15,7 @@ from arielflow.chemistry.run import network_of
 from arielflow.core.schema import open_dataset
 from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
-from arielflow.report.build import Tile, write_page, write_section_figures
+from arielflow.report.build import Tile, write_report
 from arielflow.report.content import ReportContent
 
 _SHOWN_SPECIES = ("C+", "CO", "H2O", "HCO+", "H3+", "e-")
@@ -51,8 +51,7 @@ def write_chemistry_page(
         _training_section(pd.read_csv(history)),
     ]
     Path(page).parent.mkdir(parents=True, exist_ok=True)
-    write_page(content, _tiles(found), shown, page)
-    write_section_figures(shown, figures)
+    write_report(content, _tiles(found), shown, Path(page), Path(figures))
 
 
 def _tiles(found: xr.Dataset) -> list[Tile]:

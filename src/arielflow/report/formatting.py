@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from arielflow.plotting.style import GRID, INK, MUTED, SERIES
@@ -109,21 +110,26 @@ def flatten(tree: object, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def svg_bytes(figure: Figure, name: str) -> bytes:
-    """A figure as a stand-alone SVG file, the same bytes every time."""
+    """A figure as a stand-alone SVG file, the same bytes every time; the layout is final then."""
     stream = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
+        FigureCanvasSVG(figure)
+        if (engine := figure.get_layout_engine()) is not None:
+            # Left to savefig, it costs a drawing of everything more.
+            engine.execute(figure)
+            figure.set_layout_engine(None)
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()
 
 
-def inline_svg(figure: Figure, name: str, label: str) -> Markup:
-    """A figure as an ``<svg>`` element for a page that holds several and has a dark mode.
+def inline_svg(svg: bytes, name: str, label: str) -> Markup:
+    """A figure's SVG as an ``<svg>`` element for a page that holds several and has a dark mode.
 
     Identifiers that nothing in the figure refers to are dropped and the others prefixed with the
     figure's name, since they must differ over the whole page; the style's colours become CSS
     variables.
     """
-    text = svg_bytes(figure, name).decode()
+    text = svg.decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     referred = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
