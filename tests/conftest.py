@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+# Before NumPy is imported: two processes of pytest whose libraries each start a thread per core
+# wait for one another most of the time. Jobs and commands that tests start inherit it.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 import numpy as np
 import pytest

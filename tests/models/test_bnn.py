@@ -108,6 +108,7 @@ def test_the_parts_of_a_mixture_s_variance_add_up_and_are_free_of_sampling_noise
     assert spread_parts([member(0, 1)], np.ones(1)) == {}
 
 
+@pytest.mark.slow
 def test_epistemic_uncertainty_rises_with_fewer_planets_more_than_aleatoric() -> None:
     test, valid = linear_planets(100, 2), linear_planets(200, 1)
     found = []
