@@ -101,13 +101,7 @@ TRAINING = {"simulate_dataset", "ingest", "split_planets", "train_model", "train
 @pytest.mark.parametrize(
     ("module", "rerun", "kept"),
     [
-        (
-            "evaluation/official.py",
-            {"score_model", "leaderboard", "report"},
-            TRAINING | {"sample_posterior"},
-        ),
         ("models/ensemble.py", {"sample_posterior", "score_model", "calibrate_model"}, TRAINING),
-        ("physics/rayleigh.py", {"simulate_dataset", "score_model", "train_model"}, set()),
         ("report/sections.py", {"report"}, TRAINING | {"sample_posterior", "score_model"}),
     ],
 )

@@ -52,6 +52,7 @@ def test_training_asks_for_a_gpu_where_the_configuration_does(full: Path) -> Non
         assert len(asked) == 12 and set(map(int, asked)) == {gpus}
 
 
+@pytest.mark.slow
 def test_finished_run_is_found_done_quickly(full: Path) -> None:
     plan, _ = _timed(full, "--dry-run")
     for line in re.findall(r"^ *output: (.+)$", plan, re.MULTILINE):

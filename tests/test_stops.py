@@ -99,7 +99,15 @@ def assert_same(folder: Path, whole: Path) -> None:
     xr.testing.assert_identical(*(d.drop_vars("seconds") for d in (found, expected)))
 
 
-@pytest.mark.parametrize("call", ["nested", "importance", "truth", "tune"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "nested",
+        "tune",
+        pytest.param("importance", marks=pytest.mark.slow),
+        pytest.param("truth", marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_call_writes_nothing_and_goes_on_where_it_was(
     call: str, folder: Path, prepared: Path, tmp_path: Path, caplog
 ) -> None:

@@ -231,10 +231,6 @@ def test_a_run_by_hand(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert trained.name == "random_forest"
     for file in (run / "models/random_forest/0").glob("[!.]*"):
         assert file.read_bytes() == (directory / "0" / file.name).read_bytes()
-    command("report", run, "--output", tmp_path / "page")
-    assert (tmp_path / "page" / "index.html").stat().st_size > 10_000
-    figures = [{path.name for path in f.glob("figures/*.svg")} for f in (run, tmp_path / "page")]
-    assert figures[0] == figures[1] != set()
     assert [file.name for file in af.submit(better, tmp_path)] == ["flow_importance.hdf5"]
 
     theta = torch.tensor(better["theta"].values[:, 0], requires_grad=True)
@@ -249,3 +245,13 @@ def test_a_run_by_hand(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert summary.loc["planet_temp[public1]", "mean"] == pytest.approx(mean, rel=0.02)
     assert af.plot.corner(better, "public1", truth=truth).axes
     assert af.plot.spectrum(better, planets, "public1", physics=physics).axes
+
+
+@pytest.mark.slow
+def test_a_report_by_hand(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tiny)
+    run = Path("results/tiny")
+    command("report", run, "--output", tmp_path)
+    assert (tmp_path / "index.html").stat().st_size > 10_000
+    figures = [{path.name for path in f.glob("figures/*.svg")} for f in (run, tmp_path)]
+    assert figures[0] == figures[1] != set()

@@ -392,6 +392,7 @@ def test_other_settings_rerun_what_they_shape_alone(tiny: Path) -> None:
     assert not jobs & {"prepare_opacities", "simulate_dataset", "ingest", "train_representation"}
 
 
+@pytest.mark.slow
 def test_names_of_planets_reach_their_job_as_they_are(tiny: Path) -> None:
     names = ("HD 209458 b", "β Pictoris b", "Gl 581 (c); #2 & more")
     targets = [f"results/tiny/posteriors/nested/{name}.nc" for name in names]
