@@ -173,11 +173,6 @@ class Edition:
         """Official names of the targets, in order."""
         return [target.name for target in self.targets]
 
-    @property
-    def fixed_radius(self) -> bool:
-        """The planet's radius is given by its mass and gravity rather than retrieved."""
-        return not any(target.quantity == "planet_radius" for target in self.targets)
-
     def identifiers(self, split: str, count: int) -> list[str]:
         """Identifiers of the first ``count`` planets of a simulated split."""
         template = self.identifier_templates.get(split, f"{split}{{n}}")
