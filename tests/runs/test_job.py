@@ -72,8 +72,9 @@ def test_a_stop_is_one_line_and_leaves_no_half_file(stop, tmp_path: Path, capsys
         lambda: FULL.write_text("x" * 100_000),
         lambda: torch.save(torch.zeros(100_000), FULL),
         lambda: shutil.copyfile(__file__, FULL),
+        lambda: np.zeros(100_000).tofile(FULL),
     ],
-    ids=["plain file", "checkpoint", "copy"],
+    ids=["plain file", "checkpoint", "copy", "array"],
 )
 def test_full_device_is_one_line(work, tmp_path: Path, capsys) -> None:
     line = _fails(work, tmp_path / "job.log", capsys)

@@ -54,7 +54,12 @@ def main() -> None:
     except Stopped as stop:
         errors.print(f"arielflow: {stop}", style="red")
         sys.exit(stop.exit_code)
-    except (ArielflowError, OSError) as error:
-        line = system_fault(error) if isinstance(error, OSError) else str(error)
+    except Exception as error:
+        from arielflow.core.files import no_space  # pandas, which the help does without
+
+        line = no_space(error)
+        if line is None and not isinstance(error, ArielflowError | OSError):
+            raise
+        line = line or (system_fault(error) if isinstance(error, OSError) else str(error))
         errors.print(f"arielflow: {printable(line)}", style="red")
         sys.exit(FAULT)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
@@ -22,10 +23,10 @@ log = logging.getLogger(__name__)
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 # Libraries that write files themselves (HDF5, PyTorch, SQLite) put the system's error into their
-# own.
-_NO_SPACE_WORDS = (
-    *("No space left", "errno = 28", "PytorchStreamWriter", "inline_container.cc"),
-    "disk is full",
+# own; NumPy only counts what arrived.
+_NO_SPACE_WORDS = re.compile(
+    r"No space left|errno = 28|PytorchStreamWriter|inline_container\.cc|disk is full"
+    r"|\d+ requested and \d+ written"
 )
 
 
@@ -134,9 +135,7 @@ def no_space(error: BaseException) -> str | None:
     """The line for a full device, if that is what caused an error; else None."""
     links: BaseException | None = error
     while links is not None:
-        if getattr(links, "errno", None) in _NO_SPACE or any(
-            words in str(links) for words in _NO_SPACE_WORDS
-        ):
+        if getattr(links, "errno", None) in _NO_SPACE or _NO_SPACE_WORDS.search(str(links)):
             # A copy names its source first; the full device is its target's.
             names = (getattr(links, name, None) for name in ("filename2", "filename"))
             where = next(filter(None, names), None) or _fullest()
