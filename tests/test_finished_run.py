@@ -58,6 +58,7 @@ def _planned(done: subprocess.CompletedProcess) -> set[str]:
     return set(re.findall(r"^ *(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused_and_removing_them_is_the_remedy(finished: Path) -> None:
     forest_file = sorted((finished / FOREST).glob("[!.]*"))[0].relative_to(finished)
     damaged = {str(SPLIT): SPLIT, str(forest_file): FOREST, str(POSTERIOR): POSTERIOR}

@@ -45,6 +45,7 @@ def test_plan_is_made_quickly_and_has_few_submissions(full: Path) -> None:
     assert len(re.findall(r"^    rule \w+:$", plan, re.MULTILINE)) == 6  # in the groups
 
 
+@pytest.mark.slow
 def test_training_asks_for_a_gpu_where_the_configuration_does(full: Path) -> None:
     for device, gpus in (("auto", 0), ("cuda", 1)):
         plan, _ = _timed(full, *SLURM, "--dry-run", "--config", f"device={device}")

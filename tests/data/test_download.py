@@ -267,6 +267,7 @@ def _wfc3_files(n_planets: int = 20_001) -> dict[str, bytes]:
     return files
 
 
+@pytest.mark.slow
 def test_a_data_set_is_brought_from_http_and_s3(tmp_path: Path) -> None:
     folder, files = project(tmp_path / "project"), _wfc3_files()
     with s3_server() as environment, file_server({f"/{k}": v for k, v in files.items()}) as web:

@@ -208,9 +208,8 @@ with job(f"{folder}/job.log"):
 """
 
 
-@pytest.mark.parametrize(
-    "stop", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
 def test_a_training_stopped_at_half_time_ends_with_the_same_weights(
     stop: signal.Signals, simulated: xr.Dataset, tmp_path: Path
 ) -> None:
