@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.files import atomic_path
+from arielflow.core.files import atomic_path, new_hdf5
 from arielflow.runs.job import job
 
 FULL = Path("/dev/full")
@@ -65,6 +65,12 @@ def test_a_stop_is_one_line_and_leaves_no_half_file(stop, tmp_path: Path, capsys
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
+def _fill_hdf5(path: Path) -> None:
+    with new_hdf5(path) as file:
+        for number in range(200):
+            file.create_group(f"planet{number}")["theta"] = np.zeros(40)
+
+
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 @pytest.mark.parametrize(
     "work",
@@ -73,8 +79,9 @@ def test_a_stop_is_one_line_and_leaves_no_half_file(stop, tmp_path: Path, capsys
         lambda: torch.save(torch.zeros(100_000), FULL),
         lambda: shutil.copyfile(__file__, FULL),
         lambda: np.zeros(100_000).tofile(FULL),
+        lambda: _fill_hdf5(FULL),
     ],
-    ids=["plain file", "checkpoint", "copy", "array"],
+    ids=["plain file", "checkpoint", "copy", "array", "HDF5"],
 )
 def test_full_device_is_one_line(work, tmp_path: Path, capsys) -> None:
     line = _fails(work, tmp_path / "job.log", capsys)

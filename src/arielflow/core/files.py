@@ -12,9 +12,11 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pandas as pd
 import xarray as xr
 
@@ -42,6 +44,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.errno in _NO_SPACE and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     remove_leftovers(path)
@@ -77,6 +83,20 @@ def _ended(process: int) -> bool:
     return False
 
 
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to fill, which is made in memory and written when the block ends.
+
+    Where the device is full, HDF5 would keep what it could not write, try again as the file is
+    closed, and end the process by SIGSEGV.
+    """
+    with h5py.File(path, "w", driver="core", backing_store=False, block_size=1 << 22) as file:
+        yield file
+        file.flush()
+        content = file.id.get_file_image()
+    path.write_bytes(content)
+
+
 def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
     """Write a dataset as compressed NetCDF, atomically; with a checksum per chunk of numbers."""
     encoding = {
@@ -84,8 +104,10 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
         for name, variable in dataset.variables.items()
         if variable.dtype.kind in "fiub" and variable.dims
     }
+    content = BytesIO()  # see new_hdf5
+    dataset.to_netcdf(content, engine="h5netcdf", encoding=encoding)
     with atomic_path(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        temporary.write_bytes(content.getbuffer())
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.files import atomic_path, write_table
+from arielflow.core.files import atomic_path, new_hdf5, write_table
 from arielflow.core.hdf5 import PlainFile, open_plain
 from arielflow.core.readers import listed, regular_file, shown
 from arielflow.core.schema import Quality, trace_of
@@ -301,7 +300,7 @@ def write_spectra(path: Path, edition: Edition, planets: xr.Dataset) -> None:
     grid, width = planets["wavelength"].values[::-1], planets["wavelength_width"].values[::-1]
     depth = planets["transit_depth"].values[:, ::-1]
     error = planets["transit_depth_error"].values[:, ::-1]
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         for row, identifier in enumerate(planets["planet"].values):
             group = file.create_group(edition.group(identifier))
             group[_GRID], group[_WIDTH] = grid, width
@@ -310,7 +309,7 @@ def write_spectra(path: Path, edition: Edition, planets: xr.Dataset) -> None:
 
 def write_traces(path: Path, edition: Edition, traces: xr.Dataset) -> None:
     """Write Tracedata.hdf5: one group per planet, a NaN scalar where there is no retrieval."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         for identifier in traces["planet"].values:
             theta, weight = trace_of(traces, identifier)
             group = file.create_group(edition.group(identifier))

@@ -8,11 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-import h5py
 import numpy as np
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.files import atomic_path
+from arielflow.core.files import atomic_path, new_hdf5
 from arielflow.core.hdf5 import PlainFile, open_plain
 from arielflow.core.readers import guarded, listed, regular_file, shown
 from arielflow.physics.molecule_names import formula, molecule_of_file
@@ -41,7 +40,7 @@ _MOST_HOLES = 100
 
 def write_taurex_hdf5(path: str | Path, table: OpacityTable) -> None:
     """Write a table as TauREx 3 reads it (pressures in Pa, wavenumbers as ``bin_edges``)."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         file["t"] = table.temperature_k
         file["p"] = table.pressure_pa
         file["p"].attrs["units"] = "Pa"

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 import xarray as xr
 
 from arielflow.core.array_files import read_npz
 from arielflow.core.errors import ArielflowError
-from arielflow.core.files import atomic_path, sha256
+from arielflow.core.files import atomic_path, new_hdf5, sha256
 from arielflow.core.hdf5 import PlainFile, open_plain
 from arielflow.core.readers import read_json_object, regular_file
 
@@ -45,7 +44,7 @@ def pack(files: dict[str, list[Path]], planet_ids: dict[str, list[str]], path: P
     path
         HDF5 file to write.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as library:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as library:
         for name, paths in sorted(files.items()):
             entries = [read_npz(entry) for entry in paths]
             group = library.create_group(name)

@@ -6,13 +6,12 @@ import logging
 import math
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.files import atomic_path, write_json
+from arielflow.core.files import atomic_path, new_hdf5, write_json
 from arielflow.core.hdf5 import PlainFile, open_plain
 from arielflow.core.readers import listed, read_json_object, shown
 from arielflow.core.samples import WeightedSamples, weighted_quantiles
@@ -125,7 +124,7 @@ def check_findings(
 
 
 def _write_regular(posterior: xr.Dataset, edition: Edition, path: Path) -> None:
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         for row, identifier in enumerate(posterior["planet"].values):
             weight = posterior["weight"].values[row]
             group = file.create_group(edition.group(identifier))
