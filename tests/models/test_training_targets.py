@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset
@@ -242,6 +245,34 @@ def test_a_training_stopped_at_half_time_ends_with_the_same_weights(
         spec, 0, *files[:2], [*files[:2], files[2]], seed=3, state_dir=tmp_path / "state"
     )
     pd.testing.assert_frame_equal(history, resumed_history)
+    weights = whole.network.state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in resumed.network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["mc_dropout", "flow", "cvae"])
+@pytest.mark.parametrize("unwritten", ["last", "best"])
+def test_a_training_that_found_no_room_is_resumed_as_if_it_had(
+    name: str, unwritten: str, simulated: xr.Dataset, tmp_path: Path, monkeypatch
+) -> None:
+    """With dropout, whose draws come from PyTorch's global stream."""
+    parts = simulated.isel(planet=slice(0, 200)), simulated.isel(planet=slice(200, 250))
+    small = {"mc_dropout": {"n_rows": 100}, "flow": SMALL, "cvae": {"width": 16, "blocks": 1}}[name]
+    dropout = {} if name == "mc_dropout" else {"dropout": 0.2}
+    settings = small | dropout | {"training": {"epochs": 3, "batch_size": 64}}
+    whole = make_estimator(name, settings)
+    history = whole.fit(*parts, seed=1)
+    write = ModelCheckpoint._save_checkpoint
+
+    def full(callback: ModelCheckpoint, trainer: Trainer, path: str) -> None:
+        if Path(path).stem == unwritten and trainer.current_epoch == 1:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write(callback, trainer, path)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(ModelCheckpoint, "_save_checkpoint", full)
+        make_estimator(name, settings).fit(*parts, seed=1, state_dir=tmp_path)
+    resumed = make_estimator(name, settings)
+    pd.testing.assert_frame_equal(resumed.fit(*parts, seed=1, state_dir=tmp_path), history)
     weights = whole.network.state_dict()
     assert all(torch.equal(weights[k], v) for k, v in resumed.network.state_dict().items())
 

@@ -240,7 +240,9 @@ def train(
             return pd.DataFrame(ended)
         order = seed if settings.shuffle else None
         loaders = [
-            DataLoader(batches, batch_size=None)
+            # A generator of its own: from the global one, which dropout uses, it would draw before
+            # the epoch's seed where the training is resumed, and after it where not.
+            DataLoader(batches, batch_size=None, generator=torch.Generator())
             for batches in (
                 _Batches(n_rows[0], settings.batch_size, order, processes),
                 _Batches(n_rows[1], 4 * settings.batch_size, None),
