@@ -17,10 +17,10 @@ from arielflow.cli import (  # noqa: F401, they add their commands
     submissions,
 )
 from arielflow.cli.common import FAULT, Json, app, errors, say
-from arielflow.core.errors import ArielflowError, Stopped, system_fault
+from arielflow.core.errors import Stopped
 from arielflow.core.readers import printable
 from arielflow.editions import NAMES
-from arielflow.runs.job import heed_stops
+from arielflow.runs.job import fault_line, heed_stops
 
 
 @app.command()
@@ -55,11 +55,8 @@ def main() -> None:
         errors.print(f"arielflow: {stop}", style="red")
         sys.exit(stop.exit_code)
     except Exception as error:
-        from arielflow.core.files import no_space  # pandas, which the help does without
-
-        line = no_space(error)
-        if line is None and not isinstance(error, ArielflowError | OSError):
+        line = fault_line(error)
+        if line is None:
             raise
-        line = line or (system_fault(error) if isinstance(error, OSError) else str(error))
         errors.print(f"arielflow: {printable(line)}", style="red")
         sys.exit(FAULT)

@@ -113,7 +113,7 @@ def svg_bytes(figure: Figure, name: str) -> bytes:
     """A figure as a stand-alone SVG file, the same bytes every time; the layout is final then."""
     stream = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
-        FigureCanvasSVG(figure)
+        FigureCanvasSVG(figure)  # measures texts as they are drawn
         if (engine := figure.get_layout_engine()) is not None:
             # Left to savefig, it costs a drawing of everything more.
             engine.execute(figure)

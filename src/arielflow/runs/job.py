@@ -65,7 +65,7 @@ def job(script: Script | str | Path) -> Iterator[None]:
             yield
             record_files(run, script.output)
     except (Exception, Stopped) as error:
-        line = _line(error)
+        line = fault_line(error)
         if line is None:
             logging.exception("unexpected failure")
             raise
@@ -94,8 +94,8 @@ def heed_stops() -> None:
         signal.signal(signum, stop)
 
 
-def _line(error: BaseException) -> str | None:
-    """What a failed job says; None for an error that is a bug of the code."""
+def fault_line(error: BaseException) -> str | None:
+    """What a failed job or command says; None for an error that is a bug of the code."""
     if isinstance(error, Stopped):
         return str(error)
     if full := no_space(error):
