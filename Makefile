@@ -58,7 +58,8 @@ chemistry: $(INSTALLED)  ## compress a reaction network (docs/chemistry.md)
 	@$(SNAKEMAKE) --configfile config/chemistry.yaml -- chemistry
 
 test: $(EQUIPPED) lint  ## lint, then every test that is not slow
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow and not kills"
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder \
+	  -m "not slow and not kills"
 
 test-cluster: $(EQUIPPED)  ## every test that needs Slurm, started and stopped by the tests (root, Debian)
 	$(BIN)/python -m pytest -m cluster

@@ -342,6 +342,26 @@ def test_a_model_saved_before_is_read_and_what_it_lacks_has_its_default(tmp_path
     assert flow.Estimator.from_settings(older).config == config
 
 
+def test_a_group_of_settings_keeps_the_defaults_of_what_it_does_not_name() -> None:
+    groups, waiting = [], [StrictSettings]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        groups += [
+            (kind, name, field.default)
+            for name, field in kind.model_fields.items()
+            if isinstance(field.default, StrictSettings)
+        ]
+    assert len(groups) > 10
+    for kind, name, default in groups:
+        completed = kind._beside_what_is_given({name: {}})[name]
+        assert type(default).model_validate(completed) == default, (kind, name)
+    config = make_estimator("mc_dropout", {"training": {"epochs": 10}}).config
+    assert config.training == family_config("mc_dropout")().training.model_copy(
+        update={"epochs": 10}
+    )
+
+
 def test_settings_cannot_be_changed_and_take_no_unknown_names() -> None:
     assert all(issubclass(kind, StrictSettings) for kind in KINDS)
     with pytest.raises(ValueError, match="frozen"):

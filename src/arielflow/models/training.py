@@ -118,7 +118,8 @@ class _Task(lightning.LightningModule):
 
     def configure_optimizers(self):
         settings = self.settings
-        optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings))
+        # One kernel for all parameters, on any device, instead of a dozen calls for each.
+        optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings), fused=True)
         if settings.schedule == "constant":
             return optimizer
         # A tenth of the steps rises to the full rate; of ten, PyTorch divides by zero for that one.

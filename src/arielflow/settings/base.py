@@ -6,10 +6,10 @@ is refused where it is read, not by the job that has waited for its turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
@@ -28,6 +28,19 @@ class StrictSettings(BaseModel):
         # Python's own expressions, which the schema's readers have too.
         regex_engine="python-re",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_what_is_given(cls, given: Any) -> Any:
+        """What a group of settings does not name keeps this model's default, not the group's."""
+        if not isinstance(given, Mapping):
+            return given
+        stated = {
+            name: field.default.model_dump(exclude_unset=True)
+            for name, field in cls.model_fields.items()
+            if isinstance(field.default, StrictSettings) and isinstance(given.get(name), Mapping)
+        }
+        return {**given, **{name: {**stated[name], **given[name]} for name in stated}}
 
 
 class EstimatorConfig(StrictSettings):

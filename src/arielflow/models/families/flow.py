@@ -17,7 +17,6 @@ from nflows.nn.nets import ResidualNet
 from nflows.transforms import (
     CompositeTransform,
     MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
-    PiecewiseRationalQuadraticCouplingTransform,
     ReversePermutation,
     Transform,
 )
@@ -28,6 +27,7 @@ from arielflow.models.families._density import (
     NetworkShape,
     density_search_space,
 )
+from arielflow.models.networks.spline import SplineCoupling
 from arielflow.settings.families.flow import Config
 
 if TYPE_CHECKING:
@@ -72,12 +72,10 @@ class _Conditioner(ResidualNet):
 
         With fewer contexts than rows, each is that of as many successive rows as the others.
         """
-        if len(context) == len(inputs):
-            return super().forward(inputs, context)
-        shared = (len(context), -1, self.hidden_features)
         of_inputs, of_context = self.initial_layer.weight.tensor_split([inputs.shape[1]], dim=1)
         offset = nn.functional.linear(context, of_context, self.initial_layer.bias)
-        hidden = nn.functional.linear(inputs, of_inputs).view(shared) + offset[:, None]
+        samples = inputs.view(len(context), -1, inputs.shape[1])
+        hidden = nn.functional.linear(samples, of_inputs) + offset[:, None]
         for block in self.blocks:
             first, second = block.linear_layers
             change = second(block.activation(first(block.activation(hidden))))
@@ -87,7 +85,7 @@ class _Conditioner(ResidualNet):
 
 
 def _coupling(config: Config, mask: Tensor) -> Transform:
-    return PiecewiseRationalQuadraticCouplingTransform(
+    return SplineCoupling(
         mask=mask,
         transform_net_create_fn=lambda inputs, outputs: _Conditioner(
             inputs,
