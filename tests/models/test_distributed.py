@@ -22,7 +22,7 @@ from arielflow.core.files import write_dataset
 from arielflow.models import load_estimator
 from arielflow.models.distributed import Processes, launch
 from arielflow.models.member import train_in_processes
-from arielflow.models.training import _Batches
+from arielflow.models.training_loop import _Batches
 
 SETTINGS = {
     **{"layer_pairs": 1, "hidden": 24, "context_width": 32, "embedding": 16},

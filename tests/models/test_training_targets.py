@@ -190,12 +190,12 @@ _TRAIN = """
 import json, os, sys
 from pathlib import Path
 import torch
-from arielflow.models import training
+from arielflow.models import training_loop
 from arielflow.runs.job import job
 from arielflow.models.member import train_member
 torch.set_num_threads(1)
 spec, folder, stage, stop = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-step = training._Task.training_step
+step = training_loop._Task.training_step
 
 def stopped(task, rows, batch):
     here = Path(task.trainer.checkpoint_callback.dirpath).name
@@ -203,7 +203,7 @@ def stopped(task, rows, batch):
         os.kill(os.getpid(), stop)
     return step(task, rows, batch)
 
-training._Task.training_step = stopped
+training_loop._Task.training_step = stopped
 files = [f"{folder}/{n}" for n in ("planets.nc", "split.csv")]
 with job(f"{folder}/job.log"):
     train_member(spec, 0, *files, [files[0], files[1], f"{folder}/traces.nc"], seed=3,

@@ -32,6 +32,7 @@ from arielflow.core.seeds import fingerprint
 from arielflow.models.description import model_guard, read_description, write_description
 from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks.residual import ResidualMLP
+from arielflow.models.training import train
 from arielflow.settings.chemistry import CompressionSettings
 
 _DESCRIPTION = "compressed.json"
@@ -160,8 +161,6 @@ class CompressedNetwork:
         def loss(split: str, rows: Tensor, _: torch.Generator) -> Tensor:
             x, slope = (values[rows.cpu()].to(network.mean.device) for values in data[split])
             return self._loss(x, slope)
-
-        from arielflow.models.training import train  # Lightning takes seconds to import
 
         return train(
             network,

@@ -30,6 +30,7 @@ from arielflow.core.seeds import fingerprint
 from arielflow.models.base import SpectrumEmulator
 from arielflow.models.features import planet_tensors
 from arielflow.models.network_file import load_network, save_network
+from arielflow.models.training import train
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import JUPITER_RADIUS_M, scale_height_m, surface_gravity_m_s2
 from arielflow.settings.emulator import Config
@@ -144,8 +145,6 @@ class Emulator(SpectrumEmulator):
             device = network.input_mean.device
             predicted = network.layers(network.standardise("input", inputs.to(device)))
             return nn.functional.mse_loss(predicted, outputs.to(device))
-
-        from arielflow.models.training import train  # Lightning takes seconds to import
 
         return train(
             self.network,

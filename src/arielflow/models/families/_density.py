@@ -44,6 +44,7 @@ from arielflow.models.features import (
 )
 from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks.residual import ConvolutionalEncoder, ResidualMLP
+from arielflow.models.training import train
 from arielflow.settings.families._density import DensityConfig
 from arielflow.settings.training import TrainingSettings
 
@@ -244,8 +245,6 @@ class DensityEstimator(PosteriorEstimator):
                 theta = planets.theta
             home = next(self.network.parameters()).device
             return self.network.loss(planets.to(home), theta.to(home), generator)
-
-        from arielflow.models.training import train  # Lightning takes seconds to import
 
         return train(
             self.network,

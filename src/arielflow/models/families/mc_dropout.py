@@ -26,6 +26,7 @@ from arielflow.core.seeds import fingerprint
 from arielflow.models.base import PosteriorEstimator
 from arielflow.models.features import PlanetTensors, planet_tensors
 from arielflow.models.network_file import load_network, save_network
+from arielflow.models.training import train
 from arielflow.physics.systems import JUPITER_RADIUS_M, SOLAR_RADIUS_M
 from arielflow.settings.families.mc_dropout import Config
 
@@ -139,8 +140,6 @@ class Estimator(PosteriorEstimator):
             predicted = network.dense(network.embed(depth.to(device), extra.to(device)))
             true = network.standardise("theta", theta.to(device))
             return nn.functional.mse_loss(predicted, true)
-
-        from arielflow.models.training import train  # Lightning takes seconds to import
 
         return train(
             self.network,

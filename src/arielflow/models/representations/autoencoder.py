@@ -23,6 +23,7 @@ from arielflow.core.seeds import fingerprint
 from arielflow.models.network_file import load_network, save_network
 from arielflow.models.networks.residual import ResidualMLP
 from arielflow.models.representations.scaled import ScaledRepresentation
+from arielflow.models.training import train
 from arielflow.settings.representations.autoencoder import Config
 
 
@@ -111,8 +112,6 @@ class Representation(ScaledRepresentation):
         def loss(split: str, rows: Tensor, generator: torch.Generator) -> Tensor:
             chosen = (values[rows.cpu()].to(self.network.centre.device) for values in given[split])
             return self._loss(split, generator, *chosen)
-
-        from arielflow.models.training import train  # Lightning takes seconds to import
 
         return train(
             self.network,
