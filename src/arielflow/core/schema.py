@@ -23,6 +23,7 @@ Every target and auxiliary column has an official name, which differs between ed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntFlag
 from pathlib import Path
 
@@ -307,21 +308,35 @@ def auxiliary_values(planets: xr.Dataset, quantity: str) -> np.ndarray | None:
     return planets["auxiliary_value"].values[:, found[0]] if len(found) else None
 
 
-def trace_of(traces: xr.Dataset, planet: str) -> tuple[np.ndarray, np.ndarray]:
-    """Samples (n, target) and weights (n,) of one planet; both empty if it was not annotated.
+def traces_of(
+    traces: xr.Dataset, planets: Sequence[str] | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Samples (n, target) and weights (n,) of some planets, or of all in their order.
+
+    Both are empty where a planet was not annotated.
 
     Raises
     ------
     ArielflowError
-        The planet is not in the file.
+        A planet is not in the file.
     """
-    found = np.flatnonzero(traces["planet"].values == planet)
-    if not len(found):
-        raise ArielflowError(f"traces dataset: planet {planet} is not in it; check the file paired")
-    sizes = traces["row_size"].values
-    start = int(sizes[: found[0]].sum())
-    rows = slice(start, start + int(sizes[found[0]]))
-    return traces["trace"].values[rows], traces["weight"].values[rows]
+    ends = np.cumsum(traces["row_size"].values)
+    parts = (np.split(traces[name].values, ends)[:-1] for name in ("trace", "weight"))
+    every = list(zip(*parts, strict=True))
+    if planets is None:
+        return every
+    found = dict(zip(traces["planet"].values, every, strict=True))
+    missing = [planet for planet in planets if planet not in found]
+    if missing:
+        raise ArielflowError(
+            f"traces dataset: planet {missing[0]} is not in it; check the file paired"
+        )
+    return [found[planet] for planet in planets]
+
+
+def trace_of(traces: xr.Dataset, planet: str) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and weights of one planet, see :func:`traces_of`."""
+    return traces_of(traces, [planet])[0]
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:

@@ -18,7 +18,7 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.files import atomic_path, new_hdf5, write_table
 from arielflow.core.hdf5 import PlainFile, open_plain
 from arielflow.core.readers import listed, regular_file, shown
-from arielflow.core.schema import Quality, trace_of
+from arielflow.core.schema import Quality, traces_of
 from arielflow.core.tables import numeric_column, read_csv
 from arielflow.editions.base import Edition
 from arielflow.editions.trace_files import read_traces
@@ -310,8 +310,8 @@ def write_spectra(path: Path, edition: Edition, planets: xr.Dataset) -> None:
 def write_traces(path: Path, edition: Edition, traces: xr.Dataset) -> None:
     """Write Tracedata.hdf5: one group per planet, a NaN scalar where there is no retrieval."""
     with atomic_path(path) as temporary, new_hdf5(temporary) as file:
-        for identifier in traces["planet"].values:
-            theta, weight = trace_of(traces, identifier)
+        each = zip(traces["planet"].values, traces_of(traces), strict=True)
+        for identifier, (theta, weight) in each:
             group = file.create_group(edition.group(identifier))
             group["tracedata"] = theta.astype(float) if len(theta) else np.nan
             group["weights"] = weight.astype(float) if len(weight) else np.nan
@@ -325,8 +325,7 @@ def quartile_columns(edition: Edition) -> list[str]:
 def quartiles_table(edition: Edition, traces: xr.Dataset) -> pd.DataFrame:
     """Quartiles (16, 50 and 84 %) of every planet's trace, NaN rows where there is none."""
     rows = np.full((traces.sizes["planet"], 3 * len(edition.targets)), np.nan)
-    for row, identifier in enumerate(traces["planet"].values):
-        theta, weight = trace_of(traces, identifier)
+    for row, (theta, weight) in enumerate(traces_of(traces)):
         if len(theta):
             rows[row] = np.quantile(
                 theta, QUARTILES, axis=0, weights=weight, method="inverted_cdf"

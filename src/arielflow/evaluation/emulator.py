@@ -13,7 +13,7 @@ import xarray as xr
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.samples import WeightedSamples
-from arielflow.core.schema import is_usable, trace_of
+from arielflow.core.schema import is_usable, trace_of, traces_of
 from arielflow.core.seeds import derived_seed
 from arielflow.data.forward_models import edition_model
 from arielflow.editions import Edition
@@ -161,7 +161,7 @@ def _retrievals(
 ) -> dict[str, Any]:
     """Compare posteriors with the emulator, and the truth's rerun, with the truth."""
     names = [str(name) for name in planets["planet"].values]
-    annotated = [row for row, name in enumerate(names) if len(trace_of(truth, name)[0])]
+    annotated = [row for row, trace in enumerate(traces_of(truth, names)) if len(trace[0])]
     rows: list[dict[str, Any]] = []
     for row in annotated[:n_retrievals]:
         name = names[row]

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from arielflow.core.samples import WeightedSamples
-from arielflow.core.schema import trace_of
+from arielflow.core.schema import traces_of
 from arielflow.data.forward_models import edition_model
 from arielflow.editions import Edition
 from arielflow.evaluation.leaderboard import Forward, score_planets
@@ -70,7 +70,7 @@ def score_posterior(
 
 def _samples(dataset: xr.Dataset, identifiers: list[str]) -> list[WeightedSamples]:
     if "trace" in dataset:
-        return [trace_of(dataset, identifier) for identifier in identifiers]
+        return traces_of(dataset, identifiers)
     order = {str(name): row for row, name in enumerate(dataset["planet"].values)}
     rows = np.array([order[identifier] for identifier in identifiers])
     return list(zip(dataset["theta"].values[rows], dataset["weight"].values[rows], strict=True))
