@@ -18,7 +18,7 @@ import pytest
 
 from arielflow.core.errors import ArielflowError
 from arielflow.runs import checksums
-from arielflow.runs.checksums import check_delivered, check_files, record_files
+from arielflow.runs.checksums import check_files, check_finished, record_files
 from arielflow.runs.job import job
 
 RUN = Path("results/mine")
@@ -97,6 +97,7 @@ def test_every_file_has_an_entry_and_whole_ones_are_read(run: Path) -> None:
         "models/flow/0/network.bin",
     ]
     assert record["models/flow/0/network.bin"] == {
+        "output": "models/flow/0",
         "sha256": "541b3e9daa09b20bf85fa273e5cbd3e80185aa4ec298e765db87742b70138a53",
         "size": 1000,
     }
@@ -229,6 +230,8 @@ def test_hidden_files_of_the_system_in_a_folder_do_not_matter(run: Path) -> None
         b'{"a": {"size": 3}}',
         b'{"a": {"sha256": 1, "size": 3}}',
         b'{"a": {"sha256": "00", "size": "3"}}',
+        b'{"a": {"sha256": "00", "size": 3, "output": "../b"}}',
+        b'{"a/b": {"sha256": "00", "size": 3, "output": 1}}',
     ],
 )
 def test_a_damaged_record_is_one_line_before_any_work(run: Path, content: bytes, capsys) -> None:
@@ -238,17 +241,21 @@ def test_a_damaged_record_is_one_line_before_any_work(run: Path, content: bytes,
         assert f"{RECORD}: " in line and "restore it, or remove it" in line
 
 
-def test_what_is_delivered_is_checked_alone(run: Path) -> None:
+def test_every_file_of_a_finished_run_is_checked(run: Path) -> None:
     files = [RUN / name for name in ("report/index.html", "summary.txt", "submission/flow.hdf5")]
     with job(_script("deliver", made=files)):
         for file in files:
             file.parent.mkdir(exist_ok=True)
             file.write_text("content")
-    _cut(SPLIT)
-    check_delivered(RUN)
-    _cut(files[-1])
-    with pytest.raises(ArielflowError, match=r"flow\.hdf5: 3 bytes, 7 when it was made: damaged"):
-        check_delivered(RUN)
+    check_finished(RUN)
+    for path, output in ((files[-1], files[-1]), (SPLIT, SPLIT), (MODEL / "network.bin", MODEL)):
+        content = path.read_bytes()
+        _cut(path)
+        with pytest.raises(ArielflowError, match=f"{path}: .* made: .* remove {output} and run"):
+            check_finished(RUN)
+        path.write_bytes(content)
+    SPLIT.unlink()  # what its owner has removed to save room is not missed
+    check_finished(RUN)
 
 
 def _recorder(name: str, count: int) -> subprocess.Popen:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 from arielflow.core.config import config_files, read_config
 from arielflow.core.errors import ArielflowError
-from arielflow.runs.checksums import check_delivered
+from arielflow.runs.checksums import check_finished
 
 run = read_config("config.yaml", *config_files(sys.argv[1]))["run"]
 folder = Path("results", run)
+summary = folder / "summary.txt"
+if not summary.is_file():
+    sys.exit(f"arielflow: {summary}: no such file; the run has not finished, run it again")
 try:
-    check_delivered(folder)
+    check_finished(folder)
 except ArielflowError as error:
     sys.exit(f"arielflow: {error}")
-print((folder / "summary.txt").read_text(), end="")
+print(summary.read_text(), end="")

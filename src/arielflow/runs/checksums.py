@@ -1,8 +1,8 @@
 """Checksums of a run's files: recorded at the end of a job, checked when a file is read.
 
 ``results/{run}/checksums.json`` holds SHA-256 and size of every output of every job, by its path
-below the run's folder; of a folder that a job makes, of every file in it. Files from elsewhere,
-such as the user's data set, have no entry.
+below the run's folder; of a folder that a job makes, of every file in it, with the folder's name.
+Files from elsewhere, such as the user's data set, have no entry.
 """
 
 from __future__ import annotations
@@ -58,7 +58,11 @@ def record_files(run: Path, paths: Iterable[str | Path]) -> None:
     outputs = [path for path in map(Path, paths) if _is_below(run, path)]
     if not outputs:
         return
-    made = {_name(run, file): _entry(file) for path in outputs for file in _files(path)}
+    made = {
+        _name(run, file): _entry(file) | ({} if file == path else {"output": _name(run, path)})
+        for path in outputs
+        for file in _files(path)
+    }
     with _locked(run):
         recorded = _read(run)
         for path in outputs:
@@ -108,16 +112,19 @@ def check_files(run: Path, paths: Iterable[str | Path]) -> None:
         )
 
 
-def check_delivered(run: Path) -> None:
-    """Check what a finished run delivers: report, manifest, summary, scores and submission.
+def check_finished(run: Path) -> None:
+    """Check every file that a run has made and that is still there, and all that it delivers.
+
+    Files that no job reads again are checked nowhere else.
 
     Raises
     ------
     ArielflowError
         See :func:`check_files`.
     """
-    submission = sorted((run / "submission").glob("*"))
-    paths = [*(run / name for name in _DELIVERED), *submission]
+    outputs = {entry.get("output", name) for name, entry in _read(run).items()}
+    submission = {_name(run, file) for file in (run / "submission").glob("*")}
+    paths = [run / name for name in sorted(outputs | submission | set(_DELIVERED))]
     check_files(run, [path for path in paths if path.exists()])
 
 
@@ -179,6 +186,11 @@ def _read(run: Path) -> dict[str, Entry]:
         if not whole or not isinstance(entry.get("sha256"), str):
             raise ArielflowError(
                 f"{path}: {shown(name)} holds {shown(entry)}, expected sha256 and size; {remedy}"
+            )
+        if not f"{name}/".startswith(f"{entry.get('output', name)}/"):
+            raise ArielflowError(
+                f"{path}: {shown(name)} is of output {shown(entry['output'])}, expected a folder "
+                f"that holds it; {remedy}"
             )
     return recorded
 
