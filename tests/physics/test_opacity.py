@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -238,9 +237,7 @@ def test_pressure_fills_windows_and_keeps_bands(tables: dict, name: str) -> None
 
 
 def test_tables_are_made_once_and_always_the_same(tmp_path: Path, opacities: Path) -> None:
-    started = time.process_time()
     ensure_builtin_opacities(tmp_path)
-    assert time.process_time() - started < 20, "five tables should take seconds"
     stamp = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert set(stamp) == {f"{name}.h5" for name in NAMES}
     with h5py.File(tmp_path / "CO.h5", "r+") as file:
