@@ -91,7 +91,7 @@ def test_thousands_of_faulty_planets_are_told_and_counted(tmp_path, caplog) -> N
     table[:15_000, 14] = 5  # more than all of the atmosphere
     table[15_000, 0] = 1e300
     np.save(folder / "testing.npy", table)
-    start = time.process_time()  # half a second; a line per planet would take minutes
+    start = time.process_time()  # what is quadratic in planets takes minutes
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         planets, _, quality = ingest(folder, get_edition("wfc3"), "train")
