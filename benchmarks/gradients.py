@@ -27,7 +27,7 @@ FILE = Path(__file__).with_suffix(".csv")
 RELATIVE_ERROR = 1e-4  # of the depths, which the likelihood is measured by
 N_PLANETS, ROUNDS = 64, 9
 N_PARAMETERS = 2 + len(MOLECULES)
-RESOLVING_POWERS = (300, 15_000)
+RESOLVING_POWERS = (300, 1000)
 
 
 def _log_likelihood(physics: PhysicsSettings) -> tuple[Callable[..., Tensor], list[Tensor]]:

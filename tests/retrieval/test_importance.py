@@ -84,6 +84,24 @@ def test_refinement_raises_the_efficiency() -> None:
     assert first.likelihood_calls <= 2000 < refined.likelihood_calls <= 7500
 
 
+def test_no_further_round_once_there_are_enough_effective_samples() -> None:
+    def run(shift: float, **settings: object):
+        chosen = ImportanceSettings(**settings)
+        return importance_sampling(
+            log_likelihood, *_proposal(shift, 1.3, 1500), LOW, HIGH, seed=1, settings=chosen
+        )
+
+    first, poorer, every = run(0.0), run(3.0), run(0.0, effective_aim=10_000_000)
+    assert every.likelihood_calls > 1500 + 6 * 800
+    assert first.likelihood_calls < poorer.likelihood_calls < every.likelihood_calls
+    assert first.likelihood_calls < 0.5 * every.likelihood_calls
+    for result in (first, poorer):
+        assert result.effective_samples >= 1500 and result.pareto_shape <= 0.7
+        assert abs(result.log_evidence - _log_evidence()) < 5 * result.log_evidence_error + 1e-3
+    # A tail that is too heavy asks for more, whatever the number.
+    assert run(0.0, pareto_shape_aim=-10.0).likelihood_calls > every.likelihood_calls
+
+
 def test_a_poor_proposal_gets_more_draws_up_to_the_most() -> None:
     """Far off and narrow in seven dimensions: more rounds than seven, within limits."""
     low, high, mean = np.full(7, -5.0), np.full(7, 5.0), np.full(7, 2.0)

@@ -118,7 +118,7 @@ def importance_sampling(
         if len(defensive):
             half.add(defensive[number::2], box.log_prior)
     done = 0
-    while settings.rounds and (done < settings.rounds or not _enough(halves, settings)):
+    while settings.rounds and not _enough(halves, settings, done):
         done += 1
         fitted = [
             fit_mixture(box, half.theta, half.log_weight(), settings.components, rng)
@@ -188,12 +188,19 @@ class _Draws:
         return log_weight
 
 
-def _enough(halves: list[_Draws], settings: ImportanceSettings) -> bool:
-    """Whether the draws are efficient enough, or no more are allowed."""
+def _enough(halves: list[_Draws], settings: ImportanceSettings, rounds: int) -> bool:
+    """Whether the draws are enough after some rounds, or no more are allowed."""
     n_draws = sum(len(half.theta) for half in halves)
-    aim = settings.efficiency_aim * n_draws
     more = settings.n_refined + settings.n_redrawn
-    return n_draws + more > settings.most_draws or _effective_draws(halves) >= aim
+    if rounds >= settings.rounds and n_draws + more > settings.most_draws:
+        return True
+    effective = _effective_draws(halves)
+    efficient = rounds >= settings.rounds and effective >= settings.efficiency_aim * n_draws
+    if not efficient and effective < settings.effective_aim:
+        return False
+    log_weight = np.concatenate([half.log_weight() for half in halves])
+    _, shape = _smoothed(log_weight[np.isfinite(log_weight)])
+    return shape <= settings.pareto_shape_aim
 
 
 def _effective_draws(halves: list[_Draws]) -> float:

@@ -31,13 +31,24 @@ class ImportanceSettings(StrictSettings):
         7,
         ge=0,
         le=100,
-        description="Refined proposals, one fitted after the other; 0 for the amortised one alone.",
+        description="Refined proposals, one fitted after the other, unless there is enough before; "
+        "0 for the amortised one alone.",
+    )
+    effective_aim: int = Field(
+        1500,
+        ge=1,
+        le=10_000_000,
+        description="Effective samples that are enough, if the weights' tail is light enough.",
+    )
+    pareto_shape_aim: float = Field(
+        0.7,
+        description="Shape of the weights' tail above which more refined proposals follow.",
     )
     efficiency_aim: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="Sampling efficiency below which more refined proposals follow.",
+        description="Sampling efficiency that is enough after all rounds; below it more follow.",
     )
     most_draws: int = Field(
         10_000,
