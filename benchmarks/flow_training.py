@@ -29,7 +29,6 @@ N_VALID, SEED = 1000, 1
 DEFAULT = read_config(ROOT / "config.yaml")["model_settings"]["flow"]["settings"]["training"]
 CASES: list[tuple[str, int, dict[str, Any]]] = [
     ("before", 19_000, {"epochs": 80, "batch_size": 512, "learning_rate": 0.002}),
-    ("batches of 256", 38_000, {"epochs": 20, "batch_size": 256, "learning_rate": 0.004}),
     ("default run", 38_000, DEFAULT),
 ]
 
