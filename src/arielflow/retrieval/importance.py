@@ -194,17 +194,16 @@ def _enough(halves: list[_Draws], settings: ImportanceSettings, rounds: int) -> 
     more = settings.n_refined + settings.n_redrawn
     if rounds >= settings.rounds and n_draws + more > settings.most_draws:
         return True
-    effective = _effective_draws(halves)
+    log_weight = np.concatenate([half.log_weight() for half in halves])
+    effective = _effective_draws(log_weight)
     efficient = rounds >= settings.rounds and effective >= settings.efficiency_aim * n_draws
     if not efficient and effective < settings.effective_aim:
         return False
-    log_weight = np.concatenate([half.log_weight() for half in halves])
     _, shape = _smoothed(log_weight[np.isfinite(log_weight)])
     return shape <= settings.pareto_shape_aim
 
 
-def _effective_draws(halves: list[_Draws]) -> float:
-    log_weight = np.concatenate([half.log_weight() for half in halves])
+def _effective_draws(log_weight: np.ndarray) -> float:
     return effective_sample_size(np.exp(log_weight - log_weight.max()))
 
 
@@ -214,7 +213,7 @@ def _result(halves: list[_Draws], box: Box, started: float) -> ImportanceResult:
     parts = [half.log_weight() for half in halves]
     log_weight = np.concatenate(parts)
     count = len(log_weight)
-    effective = _effective_draws(halves)
+    effective = _effective_draws(log_weight)
     found = np.isfinite(log_weight)
     smoothed, shape = _smoothed(log_weight[found])
     return ImportanceResult(

@@ -2,7 +2,8 @@
 
 The function is that of Durkan et al. (2019, equations 4 to 8) and of nflows. nflows computes
 every knot and picks the points between the tails by boolean masks; here only the two knots beside
-each point are computed, of all points at once, in half the time.
+each point are computed, of all points at once, in 0.6 of the time (values and gradients of
+512 x 4 points on one core).
 """
 
 from __future__ import annotations
@@ -76,8 +77,7 @@ def linear_tailed_spline(
     clamped = points.clamp(-bound, bound)
     found = _bin(clamped, edges, slopes, bound, least, axis=int(inverse))
     values, log_slope = (_inverse if inverse else _forward)(clamped, found)
-    outside_slope = torch.zeros((), dtype=points.dtype, device=points.device)
-    return torch.where(inside, values, points), torch.where(inside, log_slope, outside_slope)
+    return torch.where(inside, values, points), log_slope.masked_fill(~inside, 0.0)
 
 
 def _bin(
