@@ -84,6 +84,22 @@ def test_planets_not_seen_agree_with_the_reference(fast, reference) -> None:
     assert len(fast.nodes.index) <= 120 < len(reference.wavenumber_cm1) / 10
 
 
+def test_a_third_of_the_rays_gives_the_depth_of_all(fast, reference) -> None:
+    few = reference.with_rays(fast.nodes.rays)
+    assert len(fast.nodes.rays.layer) == 34 and fast.nodes.rays.weight.sum() == pytest.approx(
+        100, abs=2
+    )
+    planets = draw_population(60, MOLECULES, NodeRange(), seed=96)
+    error_ppm = 1e6 * (few(*planets) - reference(*planets)).numpy()
+    assert np.sqrt(np.mean(error_ppm**2)) < 0.3 and np.abs(error_ppm).max() < 5
+    # What every ray adds is what the depth is the sum of.
+    parts = reference.absorbed_by_ray(*(values[:3] for values in planets))
+    above = reference(*(values[:3] for values in planets)).numpy().T - (
+        (planets[0] / planets[3])[:3] ** 2
+    )
+    np.testing.assert_allclose(parts.sum(axis=1), above.T, rtol=1e-4)
+
+
 def test_gradients_pass_through_the_nodes(fast, reference) -> None:
     planets = draw_population(4, MOLECULES, NodeRange(), seed=98)
     gradients = []
@@ -135,6 +151,11 @@ CHANGES = {
     "fewer": lambda a: a.__setitem__("index", a["index"][:-1]),
     "flat": lambda a: a.__setitem__("matrix", a["matrix"].ravel()),
     "not finite": lambda a: a["matrix"].__setitem__((0, 0), np.nan),
+    "rays below": lambda a: a["ray_layer"].__setitem__(0, -1),
+    "rays twice": lambda a: a["ray_layer"].__setitem__(1, a["ray_layer"][0]),
+    "fewer rays": lambda a: a.__setitem__("ray_layer", a["ray_layer"][:-1]),
+    "ray not finite": lambda a: a["ray_weight"].__setitem__(0, np.inf),
+    "no rays": lambda a: a.pop("ray_layer"),
     "no matrix": lambda a: a.pop("matrix"),
     "no text": lambda a: a.__setitem__("meta", np.array("{")),
     "no range": lambda a: a.__setitem__(
@@ -161,7 +182,8 @@ def test_nodes_beyond_the_tables_are_refused(fast, resolved) -> None:
     tables = load_opacities(resolved.opacities, MOLECULES, *BINS)
     beyond = replace(fast.nodes, index=fast.nodes.index + 10**6)
     fewer = replace(fast.nodes, matrix=fast.nodes.matrix[:2])
-    for nodes in (beyond, fewer):
+    rays = replace(fast.nodes.rays, layer=fast.nodes.rays.layer + 100)
+    for nodes in (beyond, fewer, replace(fast.nodes, rays=rays)):
         with pytest.raises(ArielflowError, match="build them again"):
             FastTransmission(nodes, tables, lambda: None, bins=BINS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from arielflow.core.errors import ArielflowError
 from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
@@ -114,6 +115,30 @@ def test_gradients_agree_with_central_differences(model) -> None:
         with torch.no_grad():
             numeric = (mean_depth(point + shift) - mean_depth(point - shift)) / (2 * step)
         assert float(point.grad[i]) == pytest.approx(float(numeric), rel=0.01)
+
+
+def test_derivatives_in_both_modes_agree(model) -> None:
+    radius, mass, temperature, star, log_x = PLANETS["sub-Neptune"]
+    fixed = [torch.tensor([v], dtype=torch.float64) for v in (mass, star)]
+
+    def depths(*p: torch.Tensor) -> torch.Tensor:
+        return model(p[0], fixed[0], p[1], fixed[1], p[2])[0]
+
+    point = [torch.tensor([v], dtype=torch.float64) for v in (radius, temperature, log_x)]
+    along = [1e-3 * radius * torch.ones(1), 10 * torch.ones(1), torch.linspace(-1, 1, 5)[None]]
+    along = [part.double() for part in along]
+    with forward_ad.dual_level():
+        dual = depths(*(forward_ad.make_dual(p, a) for p, a in zip(point, along, strict=True)))
+        forward = forward_ad.unpack_dual(dual).tangent
+    asked = [part.requires_grad_() for part in point]
+    depth = depths(*asked)
+    reverse = torch.stack(
+        [
+            sum((g * a).sum() for g, a in zip(row, along, strict=True))
+            for row in (torch.autograd.grad(d, asked, retain_graph=True) for d in depth)
+        ]
+    )
+    torch.testing.assert_close(forward, reverse, rtol=1e-4, atol=1e-12)
 
 
 GOOD = PLANETS["hot Jupiter"]

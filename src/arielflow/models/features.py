@@ -17,6 +17,8 @@ from arielflow.core.schema import auxiliary_values, target_index
 from arielflow.physics.systems import GRAVITATIONAL_CONSTANT, Systems, scale_height_m
 
 _CLIP_STANDARD_DEVIATIONS = 10.0
+# Of a component, in variances of a standardised feature; smaller ones are not blown up.
+_LEAST_VARIANCE = 1e-3
 
 
 @dataclass
@@ -282,7 +284,12 @@ def context_feature_names(planets: xr.Dataset) -> list[str]:
 class Context(nn.Module):
     """Standardised :func:`context_features` of a (noisy) spectrum, its errors and the system.
 
-    Buffers: mean and standard deviation of every feature over the training split.
+    Beside them stand their principal components, all of about the same variance: what tells one
+    molecule from another is a small part of the variance of neighbouring bins, which a network
+    finds sooner where it is as large as the rest.
+
+    Buffers: mean and standard deviation of every feature over the training split, and the matrix
+    from the standardised features to the components.
 
     Parameters
     ----------
@@ -297,6 +304,7 @@ class Context(nn.Module):
         self.physical = physical
         self.register_buffer("mean", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("deviation", torch.ones(n_features, dtype=torch.float64))
+        self.register_buffer("components", torch.zeros(n_features, n_features))
 
     @classmethod
     def fitted(cls, train: PlanetTensors, seed: int, *, physical: bool = True) -> Context:
@@ -306,10 +314,18 @@ class Context(nn.Module):
         context = cls(raw.shape[1], physical=physical)
         context.mean.copy_(raw.mean(dim=0))
         context.deviation.copy_(raw.std(dim=0).clamp(min=1e-9))
+        variance, direction = torch.linalg.eigh(torch.cov(context._scaled(noisy).T))
+        scale = (variance.clamp(min=0) + _LEAST_VARIANCE).sqrt()
+        context.components.copy_(direction / scale)
         return context
 
-    def forward(self, planets: PlanetTensors) -> Tensor:
-        """Features (planet, feature), single precision, cut at ten standard deviations."""
+    def _scaled(self, planets: PlanetTensors) -> Tensor:
         scaled = (context_features(planets, self.physical) - self.mean) / self.deviation
+        return scaled.clamp(-_CLIP_STANDARD_DEVIATIONS, _CLIP_STANDARD_DEVIATIONS)
+
+    def forward(self, planets: PlanetTensors) -> Tensor:
+        """Features and components (planet, output), single, cut at ten standard deviations."""
+        scaled = self._scaled(planets).float()
+        components = scaled @ self.components
         limit = _CLIP_STANDARD_DEVIATIONS
-        return scaled.clamp(-limit, limit).float()
+        return torch.cat([scaled, components.clamp(-limit, limit)], dim=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from arielflow.physics.systems import BOLTZMANN_CONSTANT, GRAVITATIONAL_CONSTANT
 
@@ -60,9 +61,6 @@ class Layers:
     tangent: Tensor
     upper_edge: Tensor
 
-    def __getitem__(self, rows: slice) -> Layers:
-        return Layers(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
 
 def hydrostatic_levels(
     pressures: Pressures, radius: Tensor, mass: Tensor, temperature: Tensor, mean_mass: Tensor
@@ -86,15 +84,27 @@ def layers(levels: Tensor) -> Layers:
     return Layers(bottom, thickness, tangent, tangent + 0.5 * thickness)
 
 
-def half_chords(geometry: Layers) -> Tensor:
+def differentiated(value: Tensor) -> bool:
+    """Whether derivatives, of either mode, are asked for."""
+    return value.requires_grad or forward_ad.unpack_dual(value).tangent is not None
+
+
+def half_chords(upper_edge: Tensor, tangent: Tensor) -> Tensor:
     """Distance (planet, ray, shell) [m] from a ray's tangent point to a shell's upper edge.
 
     Zero for shells below the ray; the path through a shell is twice the difference of neighbours.
+
+    Parameters
+    ----------
+    upper_edge
+        Radii (planet, shell) [m].
+    tangent
+        Radii (planet, ray) [m].
     """
-    difference = geometry.upper_edge[:, None, :] - geometry.tangent[:, :, None]
-    product = difference * (geometry.upper_edge[:, None, :] + geometry.tangent[:, :, None])
-    above = difference > 0
-    if not product.requires_grad:
+    difference = upper_edge[:, None, :] - tangent[:, :, None]
+    product = difference * (upper_edge[:, None, :] + tangent[:, :, None])
+    if not differentiated(product):
         return product.clamp_(min=0).sqrt_()
+    above = difference > 0
     # Masked before the root: its gradient at zero is infinite.
     return torch.sqrt(torch.where(above, product, 1.0)) * above

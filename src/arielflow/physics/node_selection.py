@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge, lars_path
 
 from arielflow.physics.nodes import NodeRange, NodeSet
 from arielflow.physics.population import draw_systems
+from arielflow.physics.rays import Rays
 from arielflow.physics.systems import (
     ATOMIC_MASS_UNIT_KG,
     BOLTZMANN_CONSTANT,
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 _RIDGES = 10.0 ** np.arange(-8.0, -2.0)
 _HELD_OUT = 0.2
 _CHUNK = 100
+# As many planets as the weights of the rays are fitted on; each gives as many depths as bins.
+_RAY_PLANETS = 300
 
 
 def draw_planets(
@@ -80,25 +83,46 @@ def _mean_mass_u(log_mixing: np.ndarray, molecules: Sequence[str]) -> np.ndarray
     return heavy + (1 - mixing.sum(axis=1)) * SOLAR_MEAN_MOLECULAR_WEIGHT_U
 
 
-def _scaled(
-    model: TransmissionModel, planets: list[np.ndarray], columns: np.ndarray | None, report
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depths above the disk at the grid's columns and in the bins, in units of 2 R H / Rs^2."""
+def _chunks(planets: list[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    for start in range(0, len(planets[0]), size):
+        yield [values[start : start + size] for values in planets]
+
+
+def _scale_height_depth(model: TransmissionModel, planets: list[np.ndarray]) -> np.ndarray:
+    """Depth of one scale height, 2 R H / Rs^2, shape (planet, 1)."""
     radius, mass, temperature, star, log_mixing = planets
     gravity = surface_gravity_m_s2(mass, radius)
     height = scale_height_m(temperature, gravity, _mean_mass_u(log_mixing, model.molecules))
-    unit = (2 * radius * height / star**2)[:, None]
-    base = ((radius / star) ** 2)[:, None]
+    return (2 * radius * height / star**2)[:, None]
+
+
+def _fitted_rays(model: TransmissionModel, planets: list[np.ndarray], every: int) -> Rays:
+    absorbed = [
+        model.absorbed_by_ray(*part) / _scale_height_depth(model, part)[:, None]
+        for part in _chunks(planets, model.batch_size)
+    ]
+    by_ray = np.concatenate(absorbed).swapaxes(1, 2)
+    return Rays.fitted(by_ray.reshape(-1, by_ray.shape[2]), every)
+
+
+def _scaled(
+    model: TransmissionModel,
+    few_rays: TransmissionModel,
+    planets: list[np.ndarray],
+    columns: np.ndarray | None,
+    report,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Depths above the disk in scale heights: few rays' on the grid, all in bins."""
     native, binned = [], []
-    for start in range(0, len(radius), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for part in _chunks(planets, _CHUNK):
+        base = ((part[0] / part[3]) ** 2)[:, None]
+        unit = _scale_height_depth(model, part)
         with torch.no_grad():
-            depth = model(*(p[part] for p in planets), native=True).cpu().numpy() - base[part]
-        depth = depth / unit[part]
-        binned.append(depth @ model.projection.T)
+            binned.append((model(*part).cpu().numpy() - base) / unit)
+            depth = (few_rays(*part, native=True).cpu().numpy() - base) / unit
         native.append((depth if columns is None else depth[:, columns]).astype(np.float32))
         report(len(depth))
-    return np.concatenate(native), np.concatenate(binned), unit
+    return np.concatenate(native), np.concatenate(binned)
 
 
 def build_nodes(
@@ -109,7 +133,7 @@ def build_nodes(
     span: NodeRange | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NodeSet:
-    """Choose nodes for the reference mode given, fit their matrix and measure its errors.
+    """Choose rays and nodes for the reference mode given, fit their matrix, measure its errors.
 
     Parameters
     ----------
@@ -137,11 +161,14 @@ def build_nodes(
         for part, n in enumerate(sizes[:2])
     )
     validation = draw_population(settings.n_validation, model.molecules, span, settings.seed)
-    native, binned, _ = _scaled(model, select, None, report)
+    rays = _fitted_rays(model, [values[:_RAY_PLANETS] for values in select], settings.ray_spacing)
+    models = model, model.with_rays(rays)
+    native, binned = _scaled(*models, select, None, report)
     index = _choose(native, binned, model.projection, settings)
-    at_nodes, binned, _ = _scaled(model, fit, index, report)
+    at_nodes, binned = _scaled(*models, fit, index, report)
     matrix = _ridge(at_nodes.astype(float), binned)
-    at_nodes, binned, unit = _scaled(model, validation, index, report)
+    at_nodes, binned = _scaled(*models, validation, index, report)
+    unit = _scale_height_depth(model, validation)
     error_ppm = np.abs((at_nodes @ matrix.T - binned) * unit) * 1e6
     found = {
         "planets": len(error_ppm),
@@ -149,8 +176,11 @@ def build_nodes(
         "p99_ppm": float(np.quantile(error_ppm, 0.99)),
         "max_ppm": float(error_ppm.max()),
     }
-    log.info("fast mode: %d of %d wavelengths, %s", len(index), native.shape[1], found)
-    return NodeSet(index, matrix, fingerprint, span, found)
+    log.info(
+        "fast mode: %d of %d wavelengths, %d of %d rays, %s",
+        *(len(index), native.shape[1], len(rays.layer), model.pressures.n_layers, found),
+    )
+    return NodeSet(index, matrix, rays, fingerprint, span, found)
 
 
 def _choose(

@@ -1,10 +1,10 @@
-"""The fast mode: a thousand chosen wavelengths stand for tables of tens of thousands.
+"""The fast mode: chosen wavelengths and rays stand for whole tables and all layers.
 
 For every bin, wavelengths whose depths reproduce it over random planets are chosen along the
 non-negative path of a lasso, as many as it needs; then a ridge regression maps the depths at all
 chosen wavelengths to all bins. Both are linear in the depth above the bare disk, so one matrix does
-it, and the spectrum at the nodes is exact. Planets outside the range that was trained on are
-computed by the reference mode and counted.
+it. At the nodes a third of the rays are followed, see :mod:`arielflow.physics.rays`. Planets
+outside the range that was trained on are computed by the reference mode and counted.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from arielflow.core.array_files import read_npz
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import atomic_path
 from arielflow.core.readers import guarded
+from arielflow.physics.atmosphere import Pressures
 from arielflow.physics.cia import CollisionInducedAbsorption
 from arielflow.physics.opacity import OpacityTable
+from arielflow.physics.rays import Rays
 from arielflow.physics.systems import (
     BOLTZMANN_CONSTANT,
     GRAVITATIONAL_CONSTANT,
@@ -54,7 +56,7 @@ class NodeRange:
 
 @dataclass(frozen=True)
 class NodeSet:
-    """Chosen wavelengths and the matrix from the depths at them to the bins.
+    """Chosen wavelengths, the matrix from the depths at them to the bins, and the rays.
 
     Attributes
     ----------
@@ -62,6 +64,8 @@ class NodeSet:
         Positions in the reference mode's grid, ascending, shape (node,).
     matrix : np.ndarray
         Shape (wavelength, node).
+    rays : Rays
+        Those that are followed.
     fingerprint : str
         Checksum of the tables and settings that the nodes belong to.
     range : NodeRange
@@ -73,6 +77,7 @@ class NodeSet:
 
     index: np.ndarray
     matrix: np.ndarray
+    rays: Rays
     fingerprint: str
     range: NodeRange
     validation: dict[str, float]
@@ -94,8 +99,14 @@ def write_nodes(nodes: NodeSet, path: str | Path) -> None:
         "validation": nodes.validation,
     }
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        text = json.dumps(meta, sort_keys=True)
-        np.savez(stream, index=nodes.index, matrix=nodes.matrix, meta=np.array(text))
+        np.savez(
+            stream,
+            index=nodes.index,
+            matrix=nodes.matrix,
+            ray_layer=nodes.rays.layer,
+            ray_weight=nodes.rays.weight,
+            meta=np.array(json.dumps(meta, sort_keys=True)),
+        )
 
 
 def read_nodes(path: str | Path) -> NodeSet:
@@ -111,16 +122,24 @@ def read_nodes(path: str | Path) -> NodeSet:
         meta = json.loads(str(arrays["meta"]))
         span = NodeRange(**{name: _pair(values) for name, values in meta["range"].items()})
         index, matrix = arrays["index"], arrays["matrix"]
-        if index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
-            raise ValueError("its positions are no row of integers")
-        if index[0] < 0 or np.any(np.diff(index) <= 0):
-            raise ValueError("its positions do not ascend")
+        rays = Rays(arrays["ray_layer"], arrays["ray_weight"])
+        _check_positions(index, "wavelengths")
+        _check_positions(rays.layer, "rays")
         if matrix.ndim != 2 or matrix.dtype.kind != "f" or matrix.shape[1] != len(index):
-            raise ValueError(f"its matrix has shape {matrix.shape} for {len(index)} positions")
-        if not np.isfinite(matrix).all():
-            raise ValueError("its matrix is not finite")
+            raise ValueError(f"its matrix has shape {matrix.shape} for {len(index)} wavelengths")
+        if rays.weight.shape != rays.layer.shape or rays.weight.dtype.kind != "f":
+            raise ValueError(f"it has {rays.weight.shape} weights for {len(rays.layer)} rays")
+        if not (np.isfinite(matrix).all() and np.isfinite(rays.weight).all()):
+            raise ValueError("its matrix or its rays' weights are not finite")
         errors = {str(name): float(value) for name, value in meta["validation"].items()}
-        return NodeSet(index, matrix, str(meta["fingerprint"]), span, errors)
+        return NodeSet(index, matrix, rays, str(meta["fingerprint"]), span, errors)
+
+
+def _check_positions(positions: np.ndarray, what: str) -> None:
+    if positions.ndim != 1 or positions.dtype.kind not in "iu" or not len(positions):
+        raise ValueError(f"its positions of {what} are no row of integers")
+    if positions[0] < 0 or np.any(np.diff(positions) <= 0):
+        raise ValueError(f"its positions of {what} do not ascend")
 
 
 def _pair(values: list[float]) -> tuple[float, float]:
@@ -167,10 +186,16 @@ class FastTransmission:
     ) -> None:
         grid = next(iter(tables.values())).wavenumber_cm1
         n_bins = len(nodes.matrix) if bins is None else len(bins[0])
-        if nodes.index[-1] >= len(grid) or len(nodes.matrix) != n_bins:
+        n_layers = Pressures().n_layers
+        if (
+            nodes.index[-1] >= len(grid)
+            or nodes.rays.layer[-1] >= n_layers
+            or len(nodes.matrix) != n_bins
+        ):
             raise ArielflowError(
                 f"the nodes of the fast mode have position {nodes.index[-1]} of {len(grid)} "
-                f"wavelengths and {len(nodes.matrix)} of {n_bins} bins; {_REMEDY}"
+                f"wavelengths, {nodes.rays.layer[-1]} of {n_layers} layers and "
+                f"{len(nodes.matrix)} of {n_bins} bins; {_REMEDY}"
             )
         at_nodes = {
             name: replace(
@@ -181,7 +206,7 @@ class FastTransmission:
             for name, table in tables.items()
         }
         self._at_nodes = TransmissionModel(
-            at_nodes, nodes.matrix, bins=bins, cia=cia, device=device
+            at_nodes, nodes.matrix, bins=bins, cia=cia, rays=nodes.rays, device=device
         )
         self._load_reference = reference
         self._reference: TransmissionModel | None = None

@@ -10,6 +10,7 @@ the optical depth of a planet is one matrix product (layers x pressure nodes) (n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import IntFlag
 
@@ -29,6 +30,7 @@ from arielflow.physics.atmosphere import (
 from arielflow.physics.cia import CollisionInducedAbsorption
 from arielflow.physics.opacity import OpacityTable
 from arielflow.physics.rayleigh import rayleigh_cross_section_cm2
+from arielflow.physics.rays import Rays, passed
 from arielflow.physics.systems import (
     ATOMIC_MASS_UNIT_KG,
     BOLTZMANN_CONSTANT,
@@ -114,6 +116,8 @@ class TransmissionModel:
         Collision-induced absorption; none by default, as in the challenge's own model.
     pressures
         Layers and pressure range.
+    rays
+        Those that are followed; one per layer if left out, as clouds need them.
     he_h2_ratio
         Number ratio of helium to hydrogen in the fill gas.
     device
@@ -142,6 +146,7 @@ class TransmissionModel:
         bins: Bins | None = None,
         cia: Sequence[CollisionInducedAbsorption] = (),
         pressures: Pressures | None = None,
+        rays: Rays | None = None,
         he_h2_ratio: float = HE_H2_RATIO,
         device: str = "cpu",
         batch_size: int | None = None,
@@ -182,9 +187,20 @@ class TransmissionModel:
         self._paths = self._path_factors(layers_pa)
         self.projection = np.asarray(projection)
         self._projection = self._double(np.ascontiguousarray(self.projection.T))
+        self._follow(rays or Rays.all(self.pressures.n_layers), batch_size)
+
+    def _follow(self, rays: Rays, batch_size: int | None) -> None:
+        self._ray_layer = torch.as_tensor(rays.layer, device=self.device)
+        self._ray_weight = self._double(rays.weight)
         quadrature = max([len(group.quadrature) for group in self._correlated], default=1)
-        width = len(layers_pa) * len(self.wavenumber_cm1) * quadrature * dtype.itemsize
+        width = len(rays.layer) * len(self.wavenumber_cm1) * quadrature * self.dtype.itemsize
         self.batch_size = batch_size or max(2, int(_BATCH_BYTES / width))
+
+    def with_rays(self, rays: Rays) -> TransmissionModel:
+        """The same model, following these rays."""
+        other = copy(self)
+        other._follow(rays, None)
+        return other
 
     def _optical(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), dtype=self.dtype).to(self.device)
@@ -222,20 +238,22 @@ class TransmissionModel:
     def flags(self, planets: Planets) -> Tensor:
         """Why planets have no spectrum, shape (planet,), bits of :class:`Flag`; 0 is good."""
         with torch.no_grad():
-            flags = torch.zeros(len(planets), dtype=torch.int64, device=self.device)
-            mixing = planets.log_mixing_ratio
-            for name, value in planets.tensors().items():
-                fault = ~torch.isfinite(value)
-                if name == "log_mixing_ratio":
-                    fault = (fault & ~torch.isneginf(value)).any(dim=1)
-                flags |= fault * int(Flag.NON_FINITE)
-                if not name.startswith(("log_", "haze")):
-                    flags |= (value <= 0) * int(Flag.OUT_OF_RANGE)
-            flags |= ((10.0**mixing).sum(dim=1) > 1) * int(Flag.OUT_OF_RANGE)
-            top = self._levels(planets)[0][:, -1]
-            bound = top < _DIVERGED_RADII * planets.radius_m
-            flags |= ((flags == 0) & ~bound) * int(Flag.DIVERGED)
-        return flags
+            return self._flags(planets, self._levels(planets)[0])
+
+    @torch.no_grad()
+    def _flags(self, planets: Planets, levels: Tensor) -> Tensor:
+        flags = torch.zeros(len(planets), dtype=torch.int64, device=self.device)
+        for name, value in planets.tensors().items():
+            fault = ~torch.isfinite(value)
+            if name == "log_mixing_ratio":
+                fault = (fault & ~torch.isneginf(value)).any(dim=1)
+            flags |= fault * int(Flag.NON_FINITE)
+            if not name.startswith(("log_", "haze")):
+                flags |= (value <= 0) * int(Flag.OUT_OF_RANGE)
+        mixing = 10.0**planets.log_mixing_ratio
+        flags |= (mixing.sum(dim=1) > 1) * int(Flag.OUT_OF_RANGE)
+        bound = levels[:, -1] < _DIVERGED_RADII * planets.radius_m
+        return flags | ((flags == 0) & ~bound) * int(Flag.DIVERGED)
 
     def __call__(self, *parameters: object, native: bool = False, **named: object) -> Tensor:
         """Transit depths (planet, wavelength), dimensionless, in double precision.
@@ -261,27 +279,29 @@ class TransmissionModel:
                 f"(planet, {len(self.molecules)}): {', '.join(self.molecules)}"
             )
         self.calls += len(planets)
-        good = self.flags(planets) == 0
+        levels, mixing = self._levels(planets)
+        good = self._flags(planets, levels) == 0
         cold, hot = self.temperature_range_k
         temperature = planets.temperature_k.detach()
         self.clamped += int((good & ((temperature < cold) | (temperature > hot))).sum())
         if bool(good.all()):
-            return self._spectra(planets, native)
+            return self._spectra(planets, levels, mixing, native)
         width = self._rayleigh.shape[1] if native else self._projection.shape[1]
         depths = torch.full((len(planets), width), torch.nan, dtype=torch.float64)
-        depths = depths.to(self.device)
-        return depths.index_put((good.nonzero()[:, 0],), self._spectra(planets[good], native))
+        planets = planets[good]
+        # Computed anew: through those of a faulty planet the others' gradients would be NaN.
+        found = self._spectra(planets, *self._levels(planets), native)
+        return depths.to(self.device).index_put((good.nonzero()[:, 0],), found)
 
-    def _spectra(self, planets: Planets, native: bool) -> Tensor:
+    def _spectra(self, planets: Planets, levels: Tensor, mixing: Tensor, native: bool) -> Tensor:
         """Spectra of good planets, in batches of bounded memory."""
+        # Neighbours in temperature share rows of the tables, see TableGroup.nodes.
+        order = planets.temperature_k.detach().argsort(stable=True)
         width = self._rayleigh.shape[1] if native else self._projection.shape[1]
         # Filled in place: results allocated one by one would fragment the heap by gigabytes.
         depths = torch.empty((len(planets), width), dtype=torch.float64, device=self.device)
-        levels, mixing = self._levels(planets)
-        geometry = layers(levels)
-        for start in range(0, len(planets), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            depths[rows] = self._batch(planets[rows], geometry[rows], mixing[rows], native)
+        for rows in order.split(self.batch_size) if len(order) else ():
+            depths[rows] = self._batch(planets[rows], layers(levels[rows]), mixing[rows], native)
         return depths
 
     def _levels(self, planets: Planets) -> tuple[Tensor, Tensor]:
@@ -295,12 +315,28 @@ class TransmissionModel:
         rest = (1 - absorbers.sum(dim=1, keepdim=True)).clamp(min=0)
         return torch.cat([absorbers, rest * self._fill], dim=1)
 
+    @torch.no_grad()
+    def absorbed_by_ray(self, *parameters: object) -> np.ndarray:
+        """What every ray adds to the depths of cloudless planets, shape (planet, ray, wavelength).
+
+        Parameters
+        ----------
+        parameters
+            In the order of :class:`Planets`.
+        """
+        planets = self.planets(*parameters)
+        levels, mixing = self._levels(planets)
+        geometry = layers(levels)
+        transmission = self._log2_transmission(planets, geometry, mixing).exp2_().double()
+        ring = 2 * geometry.bottom * geometry.thickness / planets.star_radius_m[:, None] ** 2
+        ring = (ring[:, self._ray_layer] * self._ray_weight)[:, :, None]
+        return (ring * ((1 - transmission) @ self._projection)).cpu().numpy()
+
     def mean_mass_kg(self, planets: Planets) -> Tensor:
         """Mean molecular mass of each planet's atmosphere, shape (planet,) [kg]."""
         return self._mixing_ratios(planets) @ self._mass
 
     def _batch(self, planets: Planets, geometry: Layers, mixing: Tensor, native: bool) -> Tensor:
-        tau = self._optical_depth(planets, geometry, mixing)
         star = planets.star_radius_m[:, None]
         ring = 2 * geometry.bottom * geometry.thickness / star**2
         base = (planets.radius_m[:, None] / star) ** 2
@@ -311,13 +347,20 @@ class TransmissionModel:
             covered = (below - torch.arange(ring.shape[1], device=self.device)).clamp(0, 1)
             base = base + (ring * covered).sum(dim=1, keepdim=True)
             ring = ring * (1 - covered)
-        lost = -torch.expm1(-tau) if tau.requires_grad else tau.neg_().expm1_().neg_()
-        absorbed = (ring.to(self.dtype)[:, None, :] @ lost).squeeze(1).double()
+        ring = ring[:, self._ray_layer] * self._ray_weight
+        transmission = self._log2_transmission(planets, geometry, mixing)
+        absorbed = ring.sum(dim=1, keepdim=True) - passed(ring.to(self.dtype), transmission)
         return base + (absorbed if native else absorbed @ self._projection)
 
-    def _optical_depth(self, planets: Planets, geometry: Layers, mixing: Tensor) -> Tensor:
+    def _log2_transmission(self, planets: Planets, geometry: Layers, mixing: Tensor) -> Tensor:
+        """Binary logarithm of the transmission (planet, ray, wavenumber) along the rays' chords.
+
+        Powers of two take half the time of powers of e, whose kernel is slower still, by an order
+        of magnitude, where results underflow.
+        """
         temperature = planets.temperature_k
-        paths = half_chords(geometry) @ self._paths / temperature[:, None, None]
+        chords = half_chords(geometry.upper_edge, geometry.tangent[:, self._ray_layer])
+        paths = chords @ self._paths / (-np.log(2) * temperature[:, None, None])
         scattered = mixing.to(self.dtype) @ self._rayleigh
         if planets.haze_log_strength is not None:
             strength = mixing[:, -2] * 10.0**planets.haze_log_strength * self._haze_reference
@@ -335,10 +378,10 @@ class TransmissionModel:
         if self._cia:
             columns.append(paths[:, :, position + 1 :] / temperature[:, None, None])
             nodes.append(sum(p.cross_section(temperature, mixing) for p in self._cia)[:, None, :])
-        tau = torch.cat(columns, dim=2).to(self.dtype) @ torch.cat(nodes, dim=1)
+        transmission = torch.cat(columns, dim=2).to(self.dtype) @ torch.cat(nodes, dim=1)
         for group in self._correlated:
             stop = first_correlated + group.n_pressures
             column = paths[:, :, first_correlated:stop].to(self.dtype)
-            tau = tau + group.optical_depth(column, temperature, mixing)
+            transmission = transmission + group.log2_transmission(column, temperature, mixing)
             first_correlated = stop
-        return tau
+        return transmission

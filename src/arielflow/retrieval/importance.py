@@ -15,9 +15,10 @@ trusted.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from arviz_stats.base import array_stats
@@ -26,7 +27,7 @@ from scipy.special import logsumexp
 from arielflow.core.errors import ArielflowError
 from arielflow.core.samples import effective_sample_size
 from arielflow.retrieval.method import WeightedResult
-from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
+from arielflow.retrieval.proposals import Box, RedrawnMixture, StudentMixture, fit_mixture
 from arielflow.settings.importance import ImportanceSettings
 
 LogDensity = Callable[[np.ndarray], np.ndarray]
@@ -35,6 +36,8 @@ LogDensity = Callable[[np.ndarray], np.ndarray]
 # A tail is the largest fifth, of which a fit needs five.
 _LEAST_SMOOTHED = 25
 _LOG_ZERO = -1e90
+# At least expected of a refined proposal when the size of its round is chosen.
+_REFINED_EFFICIENCY = 0.6
 
 
 @dataclass(frozen=True)
@@ -110,114 +113,159 @@ def importance_sampling(
     settings = settings or ImportanceSettings()
     started, rng, box = perf_counter(), np.random.default_rng(seed), Box(low, high)
     defensive = box.draw(round(settings.defensive_share * len(proposal)), rng)
-    halves = [_Draws(box, log_likelihood) for _ in range(2)]
-    for number, half in enumerate(halves):
-        own = slice(number, None, 2)
-        known = None if proposal_log_likelihood is None else proposal_log_likelihood[own]
-        half.add(proposal[own], proposal_log_prob, known)
-        if len(defensive):
-            half.add(defensive[number::2], box.log_prior)
+    draws = _Draws(box, log_likelihood)
+    first = [_Drawn(proposal_log_prob, proposal, _alternating(len(proposal)))]
+    known = proposal_log_likelihood
+    if len(defensive):
+        first.append(_Drawn(box.log_prior, defensive, _alternating(len(defensive))))
+        known = None if known is None else np.append(known, draws.log_likelihood(defensive))
+    draws.add(first, known)
+    fitted: list[StudentMixture | None] = [None, None]
     done = 0
-    while settings.rounds and not _enough(halves, settings, done):
+    while settings.rounds and (wanted := _wanted(draws, settings, done)):
         done += 1
-        fitted = [
-            fit_mixture(box, half.theta, half.log_weight(), settings.components, rng)
-            for half in halves
-        ]
-        # On the way to a posterior that the amortised draws miss, steps count, not draws.
-        share = 8 if any(mixture.hot for mixture in fitted) else 2
-        for half, mixture in zip(halves, reversed(fitted), strict=True):
-            half.add(mixture.draw(settings.n_refined // share, rng), mixture.log_prob)
-            if settings.n_redrawn:
-                redrawn = RedrawnMixture(mixture)
-                half.add(redrawn.draw(settings.n_redrawn // share, rng), redrawn.log_prob)
-    return _result(halves, box, started)
+        log_weight = draws.log_weight()
+        for half, start in enumerate(fitted):
+            own = draws.half == half
+            fitted[half] = fit_mixture(
+                box, draws.theta[own], log_weight[own], settings.components, rng, start
+            )
+        draws.add(_refined(fitted, wanted, settings, rng))
+    return _result(draws, box, started)
+
+
+def _alternating(count: int) -> np.ndarray:
+    return np.arange(count) % 2
+
+
+def _refined(
+    fitted: list[StudentMixture],
+    wanted: int,
+    settings: ImportanceSettings,
+    rng: np.random.Generator,
+) -> list[_Drawn]:
+    """Draws of each half's mixture, which become the other half's."""
+    # On the way to a posterior that the amortised draws miss, steps count, not draws.
+    hot = any(mixture.hot for mixture in fitted)
+    count = settings.n_refined // 8 if hot else -(-wanted // 2)
+    drawn = []
+    for half, mixture in enumerate(reversed(fitted)):
+        drawn.append(_Drawn(mixture.log_prob, mixture.draw(count, rng), np.full(count, half)))
+        if settings.n_redrawn:
+            redrawn, share = RedrawnMixture(mixture), settings.n_redrawn // (8 if hot else 2)
+            theta = redrawn.draw(share, rng)
+            drawn.append(_Drawn(redrawn.log_prob, theta, np.full(share, half)))
+    return drawn
+
+
+class _Drawn(NamedTuple):
+    """Draws (n, target) of one proposal, and which half each belongs to (n,)."""
+
+    log_density: LogDensity
+    theta: np.ndarray
+    half: np.ndarray
 
 
 class _Draws:
-    """All draws so far, with what their weights need."""
+    """All draws so far, with what their weights need; one call of everything for new ones.
+
+    Attributes
+    ----------
+    theta : the draws (n, target)
+    half : which half each belongs to, 0 or 1 (n,)
+    calls : of the log-likelihood
+    """
 
     def __init__(self, box: Box, log_likelihood: LogDensity) -> None:
         self._box, self._log_likelihood = box, log_likelihood
-        self.theta = np.empty((0, len(box.low)))
+        self.theta, self.half = np.empty((0, len(box.low))), np.empty(0, dtype=int)
         self.calls = 0
         self._log_joint = np.empty(0)
         self._densities: list[LogDensity] = []
-        self._counts: list[int] = []
-        # One row a proposal: its log-density at every draw.
-        self._table = np.empty((0, 0))
+        # By proposal: draws of each half, and the log-density at every draw of a half that has any.
+        self._counts, self._table = np.empty((0, 2)), np.empty((0, 0))
 
-    def add(
-        self,
-        theta: np.ndarray,
-        log_density: LogDensity,
-        log_likelihood: np.ndarray | None = None,
-    ) -> None:
-        """Draws (n, target) of a further proposal, with their log-likelihoods (n,) if known."""
-        log_joint = self._box.log_prior(theta)
-        inside = np.isfinite(log_joint)
-        if log_likelihood is None:
-            log_joint[inside] += self._log_likelihood(theta[inside])
+    def log_likelihood(self, theta: np.ndarray) -> np.ndarray:
+        """Log-likelihoods (n,), computed inside the box, zero where the prior is."""
+        inside = np.isfinite(self._box.log_prior(theta))
+        found = np.zeros(len(theta))
+        if inside.any():
+            found[inside] = self._log_likelihood(theta[inside])
             self.calls += int(inside.sum())
-        else:
-            log_joint += log_likelihood
+        return found
+
+    def add(self, drawn: Sequence[_Drawn], log_likelihood: np.ndarray | None = None) -> None:
+        """Draws of further proposals, with their log-likelihoods (n,) if known."""
+        theta = np.concatenate([part.theta for part in drawn])
+        if log_likelihood is None:
+            log_likelihood = self.log_likelihood(theta)
+        log_joint = self._box.log_prior(theta) + log_likelihood
         # What the forward model has no spectrum for has no posterior either.
         log_joint[log_joint < _LOG_ZERO] = -np.inf
-        old = [density(theta) for density in self._densities]
+        n_old, n_known = len(self.theta), len(self._densities)
         self.theta = np.concatenate([self.theta, theta])
+        self.half = np.concatenate([self.half, *(part.half for part in drawn)])
         self._log_joint = np.append(self._log_joint, log_joint)
-        columns = np.array(old).reshape(len(old), len(theta))
-        self._table = np.vstack(
-            [np.hstack([self._table, columns]), log_density(self.theta)[None, :]]
-        )
-        self._densities.append(log_density)
-        self._counts.append(len(theta))
+        self._densities += [part.log_density for part in drawn]
+        counts = [np.bincount(part.half, minlength=2) for part in drawn]
+        self._counts = np.vstack([self._counts, counts])
+        table = np.full((len(self._densities), len(self.theta)), -np.inf)
+        table[:n_known, :n_old] = self._table
+        fresh = np.arange(len(self.theta)) >= n_old
+        for number, density in enumerate(self._densities):
+            asked = (self._counts[number] > 0)[self.half] & (fresh | (number >= n_known))
+            table[number, asked] = density(self.theta[asked])
+        self._table = table
 
     def log_weight(self) -> np.ndarray:
-        """Natural log-weights (n,) against the mixture of all proposals; -inf outside the box."""
-        shares = np.array(self._counts) / len(self.theta)
-        mixture = logsumexp(self._table, axis=0, b=shares[:, None])
+        """Natural log-weights (n,) against each half's mixture of proposals; -inf outside the box.
+
+        Of both halves together: the mean weight of either estimates the evidence.
+        """
+        shares = self._counts / np.bincount(self.half, minlength=2)
+        mixture = logsumexp(self._table, axis=0, b=shares[:, self.half])
         log_weight = np.where(
             np.isfinite(self._log_joint) & np.isfinite(mixture), self._log_joint - mixture, -np.inf
         )
-        if not np.isfinite(log_weight).any():
-            raise ArielflowError(
-                f"importance sampling: none of {len(log_weight)} draws has a likelihood; check the "
-                "spectrum, or retrieve the planet by nested sampling"
-            )
+        for half in range(2):
+            if not np.isfinite(log_weight[self.half == half]).any():
+                raise ArielflowError(
+                    f"importance sampling: none of {sum(self.half == half)} draws has a "
+                    "likelihood; check the spectrum, or retrieve the planet by nested sampling"
+                )
         return log_weight
 
 
-def _enough(halves: list[_Draws], settings: ImportanceSettings, rounds: int) -> bool:
-    """Whether the draws are enough after some rounds, or no more are allowed."""
-    n_draws = sum(len(half.theta) for half in halves)
-    more = settings.n_refined + settings.n_redrawn
-    if rounds >= settings.rounds and n_draws + more > settings.most_draws:
-        return True
-    log_weight = np.concatenate([half.log_weight() for half in halves])
+def _wanted(draws: _Draws, settings: ImportanceSettings, rounds: int) -> int:
+    """How many further draws are wanted after some rounds; zero for none."""
+    n_draws, most = len(draws.theta), settings.n_refined
+    if rounds >= settings.rounds and n_draws + most + settings.n_redrawn > settings.most_draws:
+        return 0
+    log_weight = draws.log_weight()
     effective = _effective_draws(log_weight)
-    efficient = rounds >= settings.rounds and effective >= settings.efficiency_aim * n_draws
+    efficiency = effective / n_draws
+    efficient = rounds >= settings.rounds and efficiency >= settings.efficiency_aim
     if not efficient and effective < settings.effective_aim:
-        return False
+        missing = (settings.effective_aim - effective) / max(efficiency, _REFINED_EFFICIENCY)
+        return int(np.clip(missing, most // 4, most))
     _, shape = _smoothed(log_weight[np.isfinite(log_weight)])
-    return shape <= settings.pareto_shape_aim
+    return 0 if shape <= settings.pareto_shape_aim else most
 
 
 def _effective_draws(log_weight: np.ndarray) -> float:
     return effective_sample_size(np.exp(log_weight - log_weight.max()))
 
 
-def _result(halves: list[_Draws], box: Box, started: float) -> ImportanceResult:
-    """The weighted draws of both halves and their diagnostics."""
-    theta = np.concatenate([half.theta for half in halves])
-    parts = [half.log_weight() for half in halves]
-    log_weight = np.concatenate(parts)
+def _result(draws: _Draws, box: Box, started: float) -> ImportanceResult:
+    """The weighted draws and their diagnostics."""
+    log_weight = draws.log_weight()
     count = len(log_weight)
     effective = _effective_draws(log_weight)
     found = np.isfinite(log_weight)
     smoothed, shape = _smoothed(log_weight[found])
+    parts = [log_weight[draws.half == half] for half in range(2)]
     return ImportanceResult(
-        theta=theta[found],
+        theta=draws.theta[found],
         weight=smoothed,
         log_evidence=float(logsumexp(log_weight) - np.log(count)),
         log_evidence_error=_log_evidence_error(parts, effective),
@@ -225,7 +273,7 @@ def _result(halves: list[_Draws], box: Box, started: float) -> ImportanceResult:
         effective_samples=effective,
         sampling_efficiency=effective / count,
         pareto_shape=shape,
-        likelihood_calls=sum(half.calls for half in halves),
+        likelihood_calls=draws.calls,
         seconds=perf_counter() - started,
     )
 

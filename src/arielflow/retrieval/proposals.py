@@ -65,6 +65,19 @@ class StudentMixture:
         widen = _WIDEN_HOT if hot else 1.0
         self._covariances = widen * gaussians.covariances_
 
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return len(self._shares)
+
+    def as_start(self) -> dict[str, np.ndarray]:
+        """Where scikit-learn's fit of a mixture may start from."""
+        return {
+            "weights_init": self._shares,
+            "means_init": self._means,
+            "precisions_init": np.linalg.inv(self._covariances),
+        }
+
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Theta (n, target)."""
         return self.box.theta(self.draw_coordinates(n, rng))
@@ -147,10 +160,12 @@ def fit_mixture(
     log_weight: np.ndarray,
     components: int,
     rng: np.random.Generator,
+    start: StudentMixture | None = None,
 ) -> StudentMixture:
     """A mixture of at most ``components`` like draws ``theta`` (n, target) with weights (n,).
 
-    Where few draws carry the weight, it is fitted to the weights at a higher temperature.
+    Where few draws carry the weight, it is fitted to the weights at a higher temperature. The fit
+    starts from another mixture if that has as many components, otherwise from clusters.
     """
     size = len(box.low)
     wanted = max(_LEAST_EFFECTIVE, 4.0 * size)
@@ -160,7 +175,10 @@ def fit_mixture(
     seed = int(rng.integers(2**31))
     # Every component has a covariance of its own to find.
     count = int(np.clip(effective / (3 * size), 1, components))
-    mixture = GaussianMixture(count, reg_covar=1e-6, random_state=seed, max_iter=60, tol=1e-2)
+    begun = {} if start is None or start.n_components != count else start.as_start()
+    mixture = GaussianMixture(
+        count, reg_covar=1e-6, random_state=seed, max_iter=60, tol=1e-2, **begun
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # more iterations would not make a better proposal
         mixture.fit(box.coordinates(theta[index]))

@@ -76,13 +76,13 @@ def density_search_space(trial: Trial, config: DensityConfig) -> dict[str, Any]:
     return proposed
 
 
-def context_encoder(config: DensityConfig, n_features: int, n_bins: int) -> nn.Module:
-    """Network from features (planet, feature) to their embedding (planet, ``config.embedding``)."""
+def context_encoder(config: DensityConfig, n_inputs: int, n_bins: int) -> nn.Module:
+    """Network from a context (planet, input) to its embedding (planet, ``config.embedding``)."""
     sizes = (config.context_width, config.context_blocks, config.embedding)
     settings = {"dropout": config.dropout, "activation": config.activation}
     if config.context_network == "mlp":
-        return ResidualMLP(n_features, *sizes, **settings)
-    return ConvolutionalEncoder(n_features, n_bins, config.channels, *sizes, **settings)
+        return ResidualMLP(n_inputs, *sizes, **settings)
+    return ConvolutionalEncoder(n_inputs, n_bins, config.channels, *sizes, **settings)
 
 
 class NetworkShape(NamedTuple):
@@ -91,7 +91,7 @@ class NetworkShape(NamedTuple):
     Attributes
     ----------
     n_features : int
-        Number of the context's features.
+        Number of features of spectrum and system.
     n_bins : int
         Number of wavelength bins.
     n_targets : int
@@ -104,6 +104,11 @@ class NetworkShape(NamedTuple):
     n_bins: int
     n_targets: int
     radius: int
+
+    @property
+    def n_inputs(self) -> int:
+        """Size of the context: features and their principal components."""
+        return 2 * self.n_features
 
     def possible(self) -> bool:
         """The sizes fit one another."""
@@ -121,7 +126,8 @@ class DensityNetwork(nn.Module):
         From features to their embedding.
     density
         Conditional density with ``loss(z, embedding, generator)``, ``log_prob(z, embedding)`` and
-        ``sample_and_log_prob(n, embedding)``.
+        ``sample_and_log_prob(n, embedding)``. With the attribute ``shares_context`` it takes one
+        embedding for as many successive rows of ``z`` as there are for the others.
     shape
         Sizes of data and targets.
     """
@@ -172,7 +178,7 @@ class DensityEstimator(PosteriorEstimator):
 
     def _encoder(self, shape: NetworkShape) -> nn.Module:
         """The untrained network that makes the density's context."""
-        return context_encoder(self.config, shape.n_features, shape.n_bins)
+        return context_encoder(self.config, shape.n_inputs, shape.n_bins)
 
     def fit(
         self,
@@ -291,7 +297,9 @@ class DensityEstimator(PosteriorEstimator):
         parts = []
         for rows in torch.arange(len(data)).split(max(1, _SAMPLES_AT_ONCE // n_samples)):
             part = data.rows(rows).to(self._home)
-            embedding = network.embed(part).repeat_interleave(n_samples, dim=0)
+            embedding = network.embed(part)
+            if not getattr(network.density, "shares_context", False):
+                embedding = embedding.repeat_interleave(n_samples, dim=0)
             points = torch.as_tensor(theta[rows.numpy()], device=self._home)
             z, slope = network.coordinates(part, points)
             density = network.density.log_prob(z.float().flatten(0, 1), embedding)

@@ -58,7 +58,7 @@ class _Network(nn.Module):
     def __init__(self, config: Config, shape: NetworkShape) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            context_encoder(config, shape.n_features, shape.n_bins),
+            context_encoder(config, shape.n_inputs, shape.n_bins),
             activation_layer(config.activation),
         )
         outputs = mixture_outputs(shape.n_targets, config.components)
@@ -84,7 +84,7 @@ class _BayesianDensity(nn.Module):
             network,
             network if config.bayesian == "all" else network.last,
             self._mixture,
-            (torch.zeros(2, shape.n_features), torch.zeros(2, shape.n_targets)),
+            (torch.zeros(2, shape.n_inputs), torch.zeros(2, shape.n_targets)),
             guide=config.guide,
             rank=config.rank,
             prior_scale=config.prior_scale,

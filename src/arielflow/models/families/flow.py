@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from nflows.distributions.normal import StandardNormal
 from nflows.flows import Flow
-from nflows.nn.nets import ResidualNet
 from nflows.transforms import (
     CompositeTransform,
     MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
@@ -27,7 +26,7 @@ from arielflow.models.families._density import (
     NetworkShape,
     density_search_space,
 )
-from arielflow.models.networks.spline import SplineCoupling
+from arielflow.models.networks.coupling import SplineCouplings, alternating_halves
 from arielflow.settings.families.flow import Config
 
 if TYPE_CHECKING:
@@ -46,59 +45,6 @@ def search_space(trial: Trial, config: Config) -> dict[str, Any]:
         "hidden": trial.suggest_categorical("hidden", [48, 96, 192]),
         "blocks": trial.suggest_int("blocks", 1, 3),
     }
-
-
-def _masks(n_targets: int, pairs: int) -> list[Tensor]:
-    """Which targets each coupling layer transforms (positive) given the others.
-
-    The two layers of a pair transform complementary halves, so every target is transformed in
-    every pair; the pairs split by the binary digits of the targets' numbers, so that every two
-    targets stand on different sides of some pair.
-    """
-    digits = max(1, (n_targets - 1).bit_length())
-    numbers = torch.arange(n_targets)
-    masks = []
-    for pair in range(pairs):
-        side = 2 * ((numbers >> (pair % digits)) & 1) - 1
-        masks += [side, -side]
-    return masks
-
-
-class _Conditioner(ResidualNet):
-    """A coupling layer's network, which computes a context that many rows share only once."""
-
-    def forward(self, inputs: Tensor, context: Tensor) -> Tensor:
-        """Spline parameters of inputs (row, feature) given context (row or planet, feature).
-
-        With fewer contexts than rows, each is that of as many successive rows as the others.
-        """
-        of_inputs, of_context = self.initial_layer.weight.tensor_split([inputs.shape[1]], dim=1)
-        offset = nn.functional.linear(context, of_context, self.initial_layer.bias)
-        samples = inputs.view(len(context), -1, inputs.shape[1])
-        hidden = nn.functional.linear(samples, of_inputs) + offset[:, None]
-        for block in self.blocks:
-            first, second = block.linear_layers
-            change = second(block.activation(first(block.activation(hidden))))
-            # The block's gated linear unit, its gate being the context's.
-            hidden = hidden + change * block.context_layer(context).sigmoid()[:, None]
-        return self.final_layer(hidden).flatten(0, 1)
-
-
-def _coupling(config: Config, mask: Tensor) -> Transform:
-    return SplineCoupling(
-        mask=mask,
-        transform_net_create_fn=lambda inputs, outputs: _Conditioner(
-            inputs,
-            outputs,
-            hidden_features=config.hidden,
-            context_features=config.embedding,
-            num_blocks=config.blocks,
-            activation=nn.functional.silu,
-        ),
-        num_bins=config.bins,
-        tails="linear",
-        tail_bound=config.tail_bound,
-    )
 
 
 def _autoregressive(config: Config, n_targets: int) -> Transform:
@@ -137,12 +83,31 @@ class _JointFlow(nn.Module):
 class _CouplingFlow(_JointFlow):
     """A flow whose layers know that all samples of a planet have one context."""
 
+    shares_context = True
+
+    def log_prob(self, z: Tensor, embedding: Tensor) -> Tensor:
+        """See the base class, whose flow wants a context for every row."""
+        noise, slope = self.flow._transform(z, context=embedding)
+        return self.flow._distribution.log_prob(noise) + slope
+
     def sample_and_log_prob(self, n: int, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class."""
         base, transform = self.flow._distribution, self.flow._transform
         noise, log_prob = base.sample_and_log_prob(n, context=embedding)
         z, slope = transform.inverse(noise.flatten(0, 1), context=embedding)
         return z.view(noise.shape), log_prob - slope.view(log_prob.shape)
+
+
+def _coupling_flow(config: Config, n_targets: int) -> _CouplingFlow:
+    couplings = SplineCouplings(
+        alternating_halves(n_targets, config.layer_pairs),
+        context=config.embedding,
+        hidden=config.hidden,
+        blocks=config.blocks,
+        bins=config.bins,
+        bound=config.tail_bound,
+    )
+    return _CouplingFlow([couplings], n_targets)
 
 
 class _IndependentFlows(nn.Module):
@@ -183,8 +148,7 @@ class Estimator(DensityEstimator):
         if config.architecture == "independent":
             return _IndependentFlows(config, n_targets)
         if config.architecture == "coupling":
-            masks = _masks(n_targets, config.layer_pairs)
-            return _CouplingFlow([_coupling(config, mask) for mask in masks], n_targets)
+            return _coupling_flow(config, n_targets)
         layers = [_autoregressive(config, n_targets) for _ in range(config.layers)]
         # The first target of one layer is the last of the next, so that each sees all others.
         order = [ReversePermutation(n_targets) for _ in layers]
