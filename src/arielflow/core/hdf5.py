@@ -12,10 +12,11 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5f, h5g, h5l, h5s, h5t
+from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.hdf5_heaps import check_heaps
@@ -27,6 +28,17 @@ _MOST_CHUNK_BYTES = 1 << 26
 _MOST_TEXTS, _MOST_NAMES = 100, 50_000
 _LONGEST_TEXT = 1_000
 _REMEDY = "fetch or make the file again"
+
+
+class _Stored(NamedTuple):
+    """A dataset and what is asked about it; every question to HDF5 takes as long as its values."""
+
+    dataset: h5d.DatasetID
+    shape: tuple[int, ...] | None
+    datatype: h5t.TypeID
+    kind: int
+    value_bytes: int
+    chunk: tuple[int, ...] | None
 
 
 class PlainFile:
@@ -93,21 +105,20 @@ class PlainFile:
             never written whole, or declares more values than are ever read.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            dataset = self._numeric(name)
-            found = dataset.shape
+            stored = self._numeric(name)
+            found = stored.shape
             if row is not None:
                 if not found or not 0 <= row < found[0]:
                     raise self._fault(name, f"has shape {shown(found)}, expected a row {row}")
                 found = found[1:]
-            self._check_shape(dataset, name, shape, most, found)
-            kind = dataset.get_type()
-            stored_single = kind.get_class() == h5t.FLOAT and kind.get_size() == 4
+            self._check_shape(stored, name, shape, most, found)
+            stored_single = stored.kind == h5t.FLOAT and stored.value_bytes == 4
             values = np.empty(found, dtype="f4" if single and stored_single else "f8")
             inside, here = h5s.ALL, h5s.ALL
             if row is not None:
-                inside, here = dataset.get_space(), h5s.create_simple(found)
+                inside, here = stored.dataset.get_space(), h5s.create_simple(found)
                 inside.select_hyperslab((row, *([0] * len(found))), (1, *found))
-            dataset.read(here, inside, values)
+            stored.dataset.read(here, inside, values)
             return values
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -119,7 +130,7 @@ class PlainFile:
             The dataset is missing, or is no plain dataset of real numbers.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            found: tuple[int, ...] | None = self._numeric(name).shape
+            found = self._numeric(name).shape
             if found is None:
                 raise self._fault(name, "holds nothing, expected numbers")
             return found
@@ -146,21 +157,21 @@ class PlainFile:
             The dataset is missing, holds something else, or more than ``most``.
         """
         with guarded(self.path, f"HDF5 file at {name}"):
-            dataset = self._dataset(name)
-            if dataset.get_type().get_class() != h5t.STRING:
-                raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected a text")
-            self._check_shape(dataset, name, None, most, dataset.shape)
-            if dataset.get_type().get_size() > _LONGEST_TEXT:
+            stored = self._dataset(name)
+            if stored.kind != h5t.STRING:
+                raise self._fault(name, f"holds {_kind(stored.datatype)}, expected a text")
+            self._check_shape(stored, name, None, most, stored.shape)
+            if stored.value_bytes > _LONGEST_TEXT:
                 raise self._fault(name, f"holds over {_LONGEST_TEXT} characters, expected a name")
-            if dataset.get_type().is_variable_str():
+            if stored.datatype.is_variable_str():
                 self._check_heaps()
-            found = np.ravel(h5py.Dataset(dataset).asstr(errors="replace")[()])
+            found = np.ravel(h5py.Dataset(stored.dataset).asstr(errors="replace")[()])
             return [str(text) for text in found]
 
     def attribute(self, name: str, attribute: str) -> str | None:
         """A dataset's attribute as text, None where it is not there."""
         with guarded(self.path, f"HDF5 file at {name}"):
-            dataset = self._dataset(name)
+            dataset = self._dataset(name).dataset
             if not h5a.exists(dataset, attribute.encode()):
                 return None
             if math.prod(h5a.open(dataset, attribute.encode()).shape or ()) != 1:
@@ -217,53 +228,55 @@ class PlainFile:
         return group
 
     def _open(self, group: h5g.GroupID, name: str, full: str) -> h5g.GroupID | h5d.DatasetID:
-        if not group.links.exists(name.encode()):
+        own = name.encode()
+        if not group.links.exists(own):
             raise self._fault(full, "is missing")
-        kind = group.links.get_info(name.encode()).type
+        kind = group.links.get_info(own).type
         if kind != h5l.TYPE_HARD:
             words = "a soft link" if kind == h5l.TYPE_SOFT else "an external link"
             raise self._fault(full, f"is {words}, expected the data themselves")
-        found = h5py.h5o.open(group, name.encode())
+        found = h5o.open(group, own)
         if not isinstance(found, h5g.GroupID | h5d.DatasetID):
             raise self._fault(full, "is neither group nor dataset")
         return found
 
-    def _dataset(self, name: str) -> h5d.DatasetID:
+    def _dataset(self, name: str) -> _Stored:
         """A dataset whose values are all in this file."""
         parent, _, own = name.rpartition("/")
         dataset = self._open(self._group(parent), own, name)
         if not isinstance(dataset, h5d.DatasetID):
             raise self._fault(name, "is a group, expected a dataset")
-        properties = dataset.get_create_plist()
-        if properties.get_layout() == h5d.VIRTUAL:
+        properties, datatype, shape = dataset.get_create_plist(), dataset.get_type(), dataset.shape
+        layout, value_bytes = properties.get_layout(), datatype.get_size()
+        chunk = properties.get_chunk() if layout == h5d.CHUNKED else None
+        if layout == h5d.VIRTUAL:
             raise self._fault(name, "is a virtual dataset, expected the data themselves")
         if properties.get_external_count():
             raise self._fault(name, "keeps its values in another file, expected them in this one")
-        if properties.get_layout() == h5d.CHUNKED:
+        if chunk is not None:
             # A chunk is unpacked whole, however few of its values the dataset takes.
-            chunk_bytes = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
-            most = max(
-                _MOST_CHUNK_BYTES, math.prod(dataset.shape or ()) * dataset.get_type().get_size()
-            )
+            chunk_bytes = math.prod(chunk) * value_bytes
+            most = max(_MOST_CHUNK_BYTES, math.prod(shape or ()) * value_bytes)
             if chunk_bytes > most:
                 raise self._fault(
                     name, f"is stored in chunks of {chunk_bytes} bytes, expected at most {most}"
                 )
-        return dataset
+        return _Stored(dataset, shape, datatype, datatype.get_class(), value_bytes, chunk)
 
-    def _numeric(self, name: str) -> h5d.DatasetID:
+    def _numeric(self, name: str) -> _Stored:
         """A dataset of real numbers that can be read within bounds."""
-        dataset = self._dataset(name)
-        if dataset.get_type().get_class() not in (h5t.INTEGER, h5t.FLOAT):
-            raise self._fault(name, f"holds {_kind(dataset.get_type())}, expected real numbers")
-        value_bytes = dataset.get_type().get_size()
-        if value_bytes > _MOST_VALUE_BYTES:
-            raise self._fault(name, f"holds numbers of {value_bytes} bytes, expected ordinary ones")
-        return dataset
+        stored = self._dataset(name)
+        if stored.kind not in (h5t.INTEGER, h5t.FLOAT):
+            raise self._fault(name, f"holds {_kind(stored.datatype)}, expected real numbers")
+        if stored.value_bytes > _MOST_VALUE_BYTES:
+            raise self._fault(
+                name, f"holds numbers of {stored.value_bytes} bytes, expected ordinary ones"
+            )
+        return stored
 
     def _check_shape(
         self,
-        dataset: h5d.DatasetID,
+        stored: _Stored,
         name: str,
         shape: tuple[int | None, ...] | None,
         most: int,
@@ -281,22 +294,21 @@ class PlainFile:
         count = math.prod(found)
         if count > most:
             raise self._fault(name, f"declares {count} values, expected at most {most}")
-        declared = math.prod(dataset.shape)
-        if count and not _written(dataset, declared):
+        declared = math.prod(stored.shape)
+        if count and not _written(stored, declared):
             raise self._fault(name, f"declares {declared} values that were never written")
 
     def _fault(self, name: str, what: str) -> ArielflowError:
         return ArielflowError(f"{self.path}: {shown(name)} {what}; {_REMEDY}")
 
 
-def _written(dataset: h5d.DatasetID, count: int) -> bool:
+def _written(stored: _Stored, count: int) -> bool:
     """Whether the file holds all of a dataset's values; the others would read as zeros."""
-    properties = dataset.get_create_plist()
-    if properties.get_layout() != h5d.CHUNKED:
-        return bool(dataset.get_storage_size() >= count * dataset.get_type().get_size())
-    chunks = zip(dataset.shape, properties.get_chunk(), strict=True)
+    if stored.chunk is None:
+        return bool(stored.dataset.get_storage_size() >= count * stored.value_bytes)
+    chunks = zip(stored.shape, stored.chunk, strict=True)
     expected = math.prod(-(-size // chunk) for size, chunk in chunks)
-    return bool(dataset.get_num_chunks() == expected)
+    return bool(stored.dataset.get_num_chunks() == expected)
 
 
 def _kind(datatype: h5t.TypeID) -> str:

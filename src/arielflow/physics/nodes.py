@@ -3,8 +3,9 @@
 For every bin, wavelengths whose depths reproduce it over random planets are chosen along the
 non-negative path of a lasso, as many as it needs; then a ridge regression maps the depths at all
 chosen wavelengths to all bins. Both are linear in the depth above the bare disk, so one matrix does
-it. At the nodes a third of the rays are followed, see :mod:`arielflow.physics.rays`. Planets
-outside the range that was trained on are computed by the reference mode and counted.
+it. Tables of which the larger part would be chosen are used whole. At the nodes half of the rays
+are followed, see :mod:`arielflow.physics.rays`. Planets outside the range that was trained on are
+computed by the reference mode and counted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fewer rays than layers: a quadrature in the tangent radius, for the fast mode.
 
 What a ray loses is a smooth function of its tangent radius, except where the tables' linear
-interpolation in log pressure has its kinks, so that every third ray tells what those between lose.
+interpolation in log pressure has its kinks, so that every second ray tells what those between lose.
 The depth is a sum over the layers' rays; the weights that make the sum over a few of them most like
 the sum over all are found by least squares over random planets, the ends of the sum included.
 """

@@ -20,7 +20,7 @@ class NodeSettings(StrictSettings):
         40, ge=1, le=100_000, description="Most wavelengths chosen for a bin."
     )
     ray_spacing: int = Field(
-        3, ge=1, le=100, description="Distance in layers between the rays that are followed."
+        2, ge=1, le=100, description="Distance in layers between the rays that are followed."
     )
     n_select: int = Field(1000, ge=1, le=10_000_000, description="Planets to choose on.")
     n_fit: int = Field(8000, ge=1, le=10_000_000, description="Planets to fit the ridge on.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +110,11 @@ def simulate(
 ) -> dict[str, xr.Dataset]:
     """Write a simulated data set in the edition's official layout.
 
-    The truth of the test planets goes to ``TestTruth``, apart from ``TestData``: traces, an
-    independent rerun of them, and the parameters. Spectra, and truth that has to be sampled, are
-    kept in ``.unfinished`` below ``output`` until all is written: an interrupted call resumes.
+    Spectra of planets with truth, all test planets among them, are the reference mode's: what a
+    retrieval in the fast mode gets wrong shows. The truth of the test planets goes to
+    ``TestTruth``, apart from ``TestData``: traces, an independent rerun of them, and the
+    parameters. Spectra, and truth that has to be sampled, are kept in ``.unfinished`` below
+    ``output`` until all is written: an interrupted call resumes.
 
     Parameters
     ----------
@@ -140,21 +143,21 @@ def simulate(
     """
     output = Path(output)
     scratch = output / ".unfinished"
-    planets = {
-        split: simulate_planets(
-            edition,
-            count,
-            seed=seed,
-            split=split,
-            prior=prior,
-            physics=physics,
-            population=population,
-            scratch=scratch,
-            progress=spectra_progress,
-        )
-        for split, count in (("train", n_train), ("test", n_test))
-        if count
-    }
+    exact = replace(physics, nodes=None)
+
+    def simulated(split: str, count: int, physics: PhysicsSettings, **options: object):
+        drawn = {"seed": seed, "prior": prior, "population": population}
+        return simulate_planets(edition, count, split=split, physics=physics, **drawn, **options)
+
+    kept = {"scratch": scratch, "progress": spectra_progress}
+    planets = {}
+    if n_train:
+        planets["train"] = simulated("train", n_train, physics, **kept)
+    if n_train and n_traces and physics.nodes:
+        annotated = simulated("train", min(n_traces, n_train), exact)["transit_depth"].values
+        planets["train"]["transit_depth"].values[: len(annotated)] = annotated
+    if n_test:
+        planets["test"] = simulated("test", n_test, exact, **kept)
     wanted = {("train", "truth"): n_traces, ("test", "truth"): n_test, ("test", "rerun"): n_test}
     jobs = [
         TruthJob(split, position, run, N_TRACE_SAMPLES[split])
