@@ -18,7 +18,7 @@ class Config(DensityConfig):
         description="Joint and fast both ways; joint, sampled one target after the other; or one "
         "one-dimensional flow per target.",
     )
-    layer_pairs: Layers = Field(3, description="Pairs of coupling layers.")
+    layer_pairs: Layers = Field(2, description="Pairs of coupling layers.")
     layers: Layers = Field(
         3, description="Autoregressive layers, or layers of each one-dimensional flow."
     )
