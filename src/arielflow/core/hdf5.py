@@ -229,9 +229,12 @@ class PlainFile:
 
     def _open(self, group: h5g.GroupID, name: str, full: str) -> h5g.GroupID | h5d.DatasetID:
         own = name.encode()
-        if not group.links.exists(own):
-            raise self._fault(full, "is missing")
-        kind = group.links.get_info(own).type
+        try:
+            kind = group.links.get_info(own).type
+        except (KeyError, RuntimeError):
+            if group.links.exists(own):
+                raise
+            raise self._fault(full, "is missing") from None
         if kind != h5l.TYPE_HARD:
             words = "a soft link" if kind == h5l.TYPE_SOFT else "an external link"
             raise self._fault(full, f"is {words}, expected the data themselves")

@@ -17,6 +17,8 @@ from arielflow.core.schema import auxiliary_values, target_index
 from arielflow.physics.systems import GRAVITATIONAL_CONSTANT, Systems, scale_height_m
 
 _CLIP_STANDARD_DEVIATIONS = 10.0
+# Share of planets.
+_OTHER_ERRORS = 0.5
 # Of a component, in variances of a standardised feature; smaller ones are not blown up.
 _LEAST_VARIANCE = 1e-3
 
@@ -87,6 +89,25 @@ class PlanetTensors:
         noise = torch.randn(self.depth.shape, generator=generator, dtype=self.depth.dtype)
         depth = self.depth + noise.to(self.depth.device) * self.error
         return replace(self, depth=depth)
+
+    def with_other_errors(
+        self, factors: tuple[float, float], generator: torch.Generator
+    ) -> PlanetTensors:
+        """A copy in which half of the planets have larger or smaller errors, if noise is to come.
+
+        Parameters
+        ----------
+        factors
+            Least and largest factor; drawn log-uniformly.
+        generator
+            Of the draws, on the CPU.
+        """
+        if not self.noisy:
+            return self
+        low, high = np.log(factors)
+        drawn = torch.rand(2, len(self), 1, generator=generator, dtype=self.error.dtype)
+        factor = torch.where(drawn[0] < _OTHER_ERRORS, (low + (high - low) * drawn[1]).exp(), 1.0)
+        return replace(self, error=self.error * factor.to(self.error.device))
 
     def identity(self) -> tuple[np.ndarray, ...]:
         """Arrays by which a training knows its data again."""

@@ -144,7 +144,7 @@ class DensityNetwork(nn.Module):
         self.coordinates = TargetCoordinates(shape.n_targets, shape.radius)
         self.encoder = encoder
         self.density = density
-        self.jitter = config.jitter
+        self.jitter, self.error_factors = config.jitter, config.error_factors
         self.shape = shape
 
     def embed(self, planets: PlanetTensors) -> Tensor:
@@ -153,6 +153,8 @@ class DensityNetwork(nn.Module):
 
     def loss(self, planets: PlanetTensors, theta: Tensor, generator: torch.Generator) -> Tensor:
         """Mean loss of theta (planet, target) given the planets, which get their noise here."""
+        if self.training and self.error_factors is not None:
+            planets = planets.with_other_errors(self.error_factors, generator)
         noisy = planets.with_noise(generator)
         spread = self.coordinates.dequantise(noisy, theta, generator)
         z, _ = self.coordinates(noisy, spread)

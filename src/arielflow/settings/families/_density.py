@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from arielflow.settings.base import Activation, Blocks, Draws, Dropout, EstimatorConfig, Width
 from arielflow.settings.training import TrainingSettings
+
+_Factors = Annotated[tuple[PositiveFloat, ...], Field(strict=False, min_length=2, max_length=2)]
 
 
 class DensityConfig(EstimatorConfig):
@@ -36,6 +38,11 @@ class DensityConfig(EstimatorConfig):
     jitter: float = Field(
         0.0, ge=0, le=10, description="Gaussian noise on the standardised context in training."
     )
+    error_factors: _Factors | None = Field(
+        (0.4, 1.1),
+        description="Least and largest factor on the errors of half the noise-free spectra in "
+        "training, drawn anew at every step; null for none.",
+    )
     training: TrainingSettings = Field(
         TrainingSettings(), description="Of the optimisation; where there are two, of the first."
     )
@@ -52,7 +59,9 @@ class DensityConfig(EstimatorConfig):
 
     @model_validator(mode="after")
     def _applicable(self) -> Self:
-        """Refuse settings that the others leave without effect."""
+        """Refuse settings that the others leave without effect, and factors upside down."""
+        if self.error_factors is not None and self.error_factors[0] >= self.error_factors[1]:
+            raise ValueError(f"error_factors: {list(self.error_factors)} do not ascend")
         rules = {
             "draws": (self.targets == "fm", "targets traces or mixed"),
             "fine_tuning": (self.targets != "mixed", "targets mixed"),
