@@ -111,7 +111,7 @@ class PlainFile:
                 if not found or not 0 <= row < found[0]:
                     raise self._fault(name, f"has shape {shown(found)}, expected a row {row}")
                 found = found[1:]
-            self._check_shape(stored, name, shape, most, found)
+            found = self._readable(stored, name, shape, most, found)
             stored_single = stored.kind == h5t.FLOAT and stored.value_bytes == 4
             values = np.empty(found, dtype="f4" if single and stored_single else "f8")
             inside, here = h5s.ALL, h5s.ALL
@@ -160,7 +160,7 @@ class PlainFile:
             stored = self._dataset(name)
             if stored.kind != h5t.STRING:
                 raise self._fault(name, f"holds {_kind(stored.datatype)}, expected a text")
-            self._check_shape(stored, name, None, most, stored.shape)
+            self._readable(stored, name, None, most, stored.shape)
             if stored.value_bytes > _LONGEST_TEXT:
                 raise self._fault(name, f"holds over {_LONGEST_TEXT} characters, expected a name")
             if stored.datatype.is_variable_str():
@@ -277,15 +277,15 @@ class PlainFile:
             )
         return stored
 
-    def _check_shape(
+    def _readable(
         self,
         stored: _Stored,
         name: str,
         shape: tuple[int | None, ...] | None,
         most: int,
         found: tuple[int, ...] | None,
-    ) -> None:
-        """Refuse what is to be read, of shape ``found``, if it is not ``shape`` or too much."""
+    ) -> tuple[int, ...]:
+        """Shape ``found`` of what is to be read; refused if it is not ``shape``, or too much."""
         if found is None:
             raise self._fault(name, "holds nothing, expected numbers")
         if shape is not None and (
@@ -297,9 +297,10 @@ class PlainFile:
         count = math.prod(found)
         if count > most:
             raise self._fault(name, f"declares {count} values, expected at most {most}")
-        declared = math.prod(stored.shape)
+        declared = math.prod(stored.shape or ())
         if count and not _written(stored, declared):
             raise self._fault(name, f"declares {declared} values that were never written")
+        return found
 
     def _fault(self, name: str, what: str) -> ArielflowError:
         return ArielflowError(f"{self.path}: {shown(name)} {what}; {_REMEDY}")
@@ -309,7 +310,7 @@ def _written(stored: _Stored, count: int) -> bool:
     """Whether the file holds all of a dataset's values; the others would read as zeros."""
     if stored.chunk is None:
         return bool(stored.dataset.get_storage_size() >= count * stored.value_bytes)
-    chunks = zip(stored.shape, stored.chunk, strict=True)
+    chunks = zip(stored.shape or (), stored.chunk, strict=True)
     expected = math.prod(-(-size // chunk) for size, chunk in chunks)
     return bool(stored.dataset.get_num_chunks() == expected)
 
