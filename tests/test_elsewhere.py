@@ -77,7 +77,7 @@ def test_the_plan_is_the_same_as_a_module_that_is_told_what_differs(
 def test_a_module_s_jobs_run(workflow: Path, tmp_path: Path) -> None:
     config = {
         "run": "away",
-        "simulation": {"n_train": 60, "n_traces": 0, "n_test": 1},
+        "simulation": {"n_train": 60, "n_traces": 0, "n_test": 1, "n_prior": 0},
         "models": ["random_forest"],
         "submission": {"model": "random_forest"},
     }

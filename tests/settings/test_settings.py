@@ -372,3 +372,19 @@ def test_settings_cannot_be_changed_and_take_no_unknown_names() -> None:
         NestedSettings().n_live = 3
     with pytest.raises(ValueError, match="Extra inputs"):
         NestedSettings(n_lives=3)
+
+
+def test_auto_takes_planets_of_the_prior_where_the_data_set_is_simulated() -> None:
+    def planets(path: str | None, n_prior: int, chosen: str = "auto") -> str:
+        config = {
+            "model_settings": {"flow": {"planets": chosen}},
+            "dataset": {"path": path},
+            "simulation": {"n_prior": n_prior},
+        }
+        return model_spec(config, "flow")["planets"]
+
+    assert planets(None, 100) == "prior"
+    # Real data are trained on, unless the prior is asked for.
+    assert planets("data/adc2023", 100) == planets(None, 0) == "dataset"
+    assert planets("data/adc2023", 100, "prior") == "prior"
+    assert planets(None, 100, "dataset") == "dataset"

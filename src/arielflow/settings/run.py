@@ -118,6 +118,12 @@ def run_parts(config: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def model_spec(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Entries of ``model_settings`` for a model, with the defaults for what is left out."""
+    """Entries of ``model_settings`` for a model, with the defaults for what is left out.
+
+    ``planets: auto`` is told as what it comes to.
+    """
     spec = dict(ModelSettings(**config["model_settings"].get(name, {})))
+    if spec["planets"] == "auto":
+        own = config["dataset"]["path"] is None and config["simulation"]["n_prior"] > 0
+        spec["planets"] = "prior" if own else "dataset"
     return spec | {"family": spec["family"] or name}

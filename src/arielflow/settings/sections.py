@@ -171,9 +171,10 @@ class ModelSettings(StrictSettings):
         None,
         description="Another model whose first members this one uses instead of its own.",
     )
-    planets: Literal["dataset", "prior"] = Field(
+    planets: Literal["dataset", "prior", "auto"] = Field(
         "dataset",
-        description="Trained on the data set's planets, or on simulation.n_prior from the prior.",
+        description="Trained on the data set's planets, or on simulation.n_prior from the prior; "
+        "auto takes the latter where there are any and the data set is simulated too.",
     )
     folds: bool = Field(
         False, description="Every member is validated on its own fold of the training planets."
