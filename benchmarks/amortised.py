@@ -191,7 +191,7 @@ def main() -> None:
     settings = run.config["model_settings"]["flow"]["settings"]
     planets = open_dataset(run.folder / "ingested/prior.nc")
     split = pd.read_csv(run.folder / "ingested/prior_split.csv", dtype={"planet_ID": str})
-    chosen = [set(split.loc[split["split"] == name, "planet_ID"]) for name in ("train", "valid")]
+    chosen = [set(split.loc[split["subset"] == name, "planet_ID"]) for name in ("train", "valid")]
     names = planets["planet"].values.astype(str)
     data = [planets.isel(planet=[name in part for name in names]) for part in chosen]
     truth = open_dataset(run.folder / "truth/truth.nc")
