@@ -49,6 +49,9 @@ SBI_RATE, SBI_BATCH = 1e-3, 128
 class ZukoFlow(Flow):
     """The flow family with zuko's coupling splines (``passes=2``) as its density."""
 
+    # Trainings are known by the code of the family's module.
+    __module__ = Flow.__module__
+
     def _density(self, shape: NetworkShape) -> nn.Module:
         return _Zuko(self.config, shape.n_targets)
 
