@@ -9,9 +9,9 @@ no sample leaves the prior:
 
 - ``arielflow``: the benchmark run's flow, noise drawn anew at every step;
 - ``zuko``: zuko's neural spline flow in the same training loop in place of the coupling layers;
-- ``sbi``: NPE with sbi's own training: a neural spline flow of its own, Adam at a rate chosen on
-  the validation loss of a shorter training (1e-3 of 5e-4, 1e-3, 2e-3), a fixed table with
-  ``--copies`` draws of noise per planet, its best weights kept.
+- ``sbi``: NPE with sbi's own training: a neural spline flow of its own, Adam at 1e-3 in batches
+  of 128 (not searched for), a fixed table with ``--copies`` draws of noise per planet, its best
+  weights kept.
 
 Scores are the challenge's, of the run's test planets against their nested-sampling truth. Writes
 ``benchmarks/amortised.csv``; rows that it holds are not trained again.
@@ -31,8 +31,8 @@ import torch
 import xarray as xr
 import zuko
 from retrieval_run import FinishedRun
-from sbi.inference import NPE
 from sbi.neural_nets import posterior_nn
+from sbi_peer import TimedNPE
 from torch import Tensor, nn
 
 from arielflow.core.schema import open_dataset, posterior_dataset
@@ -102,22 +102,6 @@ def trained(
     return estimator, process_time() - started, float(history["valid_loss"].min())
 
 
-class _TimedNPE(NPE):
-    """``NPE`` that ends with its best weights when its processor time is up."""
-
-    def __init__(self, seconds: float, **options: object) -> None:
-        super().__init__(**options)
-        self._deadline = process_time() + seconds
-
-    def _converged(self, epoch: int, stop_after_epochs: int) -> bool:
-        if super()._converged(epoch, stop_after_epochs):
-            return True
-        if epoch == 0 or process_time() < self._deadline:
-            return False
-        self._neural_net.load_state_dict(self._best_model_state_dict)
-        return True
-
-
 class SbiFlow:
     """sbi's NPE on the features and coordinates of a flow that has not been trained."""
 
@@ -146,7 +130,7 @@ class SbiFlow:
             z_score_x="none",
         )
         torch.manual_seed(SEED)
-        trainer = _TimedNPE(seconds, density_estimator=build, show_progress_bars=False)
+        trainer = TimedNPE(seconds, process_time, density_estimator=build, show_progress_bars=False)
         started = process_time()
         self.density = trainer.append_simulations(self.z, self.x).train(
             training_batch_size=SBI_BATCH, learning_rate=SBI_RATE

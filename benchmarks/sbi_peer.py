@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -54,14 +55,16 @@ class TimedNPE(NPE):
     The time counts from here; one epoch is always trained.
     """
 
-    def __init__(self, seconds: float, **options: object) -> None:
+    def __init__(
+        self, seconds: float, clock: Callable[[], float] = perf_counter, **options: object
+    ) -> None:
         super().__init__(**options)
-        self._deadline = perf_counter() + seconds
+        self._clock, self._deadline = clock, clock() + seconds
 
     def _converged(self, epoch: int, stop_after_epochs: int) -> bool:
         if super()._converged(epoch, stop_after_epochs):
             return True
-        if epoch == 0 or perf_counter() < self._deadline:
+        if epoch == 0 or self._clock() < self._deadline:
             return False
         self._neural_net.load_state_dict(self._best_model_state_dict)
         return True

@@ -17,8 +17,8 @@ class ImportanceSettings(StrictSettings):
         800,
         ge=100,
         le=1_000_000,
-        description="Draws of a refined proposal; a quarter as many while fitted to tempered "
-        "weights.",
+        description="Most draws of a refined proposal, at least a quarter of which are made; a "
+        "quarter while fitted to tempered weights.",
     )
     n_redrawn: int = Field(
         0,
