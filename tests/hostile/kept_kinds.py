@@ -113,6 +113,8 @@ def opacities(folder: Path, table: Path) -> list[Kind]:
         folder / "nodes.npz",
         index=np.arange(60),
         matrix=np.ones((52, 60)),
+        ray_layer=np.arange(0, 100, 2),
+        ray_weight=np.full(50, 2.0),
         meta=np.array(json.dumps(meta)),
     )
 

@@ -25,6 +25,7 @@ from arielflow.editions import get_edition
 from arielflow.editions.official_files import write_official
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.nodes import NodeRange, NodeSet, write_nodes
+from arielflow.physics.rays import Rays
 from arielflow.physics.systems import Systems
 from arielflow.retrieval import nested
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, sampling_box
@@ -213,7 +214,7 @@ def test_nodes_of_the_fast_mode_are_made_once(physics, tmp_path, monkeypatch) ->
     def make(edition, fast, **options) -> None:
         made.append(Path(fast.nodes))
         matrix = np.full((52, 2), 0.5)
-        nodes = NodeSet(np.arange(2), matrix, made[-1].stem, NodeRange(), {})
+        nodes = NodeSet(np.arange(2), matrix, Rays.all(100), made[-1].stem, NodeRange(), {})
         write_nodes(nodes, made[-1])
 
     monkeypatch.setattr(edition_physics, "build_edition_nodes", make)
