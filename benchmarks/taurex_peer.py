@@ -21,7 +21,7 @@ from taurex.model import TransmissionModel
 from taurex.planet import Planet
 from taurex.pressure import SimplePressureProfile
 from taurex.stellar import BlackbodyStar
-from taurex.temperature import Isothermal
+from taurex.temperature import Isothermal, TemperatureProfile
 
 from arielflow.physics.systems import HE_H2_RATIO, JUPITER_MASS_KG, JUPITER_RADIUS_M, SOLAR_RADIUS_M
 
@@ -65,8 +65,9 @@ def taurex_model(
     *,
     cia_pairs: Sequence[str] = (),
     cloud_pressure_pa: float | None = None,
+    profile: TemperatureProfile | None = None,
 ) -> TransmissionModel:
-    """TauREx's own model of one planet, ready for ``model()``."""
+    """TauREx's own model of one planet, ready for ``model()``; isothermal without a profile."""
     radius, mass, temperature, star_radius, *log_mixing_ratio = (float(v) for v in planet)
     gases = TaurexChemistry(fill_gases=["H2", "He"], ratio=HE_H2_RATIO)
     for molecule, value in zip(molecules, log_mixing_ratio, strict=True):
@@ -74,7 +75,7 @@ def taurex_model(
     model = TransmissionModel(
         planet=Planet(planet_mass=mass, planet_radius=radius),
         star=BlackbodyStar(temperature=5700, radius=star_radius),
-        temperature_profile=Isothermal(T=temperature),
+        temperature_profile=profile or Isothermal(T=temperature),
         chemistry=gases,
         pressure_profile=SimplePressureProfile(100, 1e-5, 1e6),
     )

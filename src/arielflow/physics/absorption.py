@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import embedding_bag
 
+from arielflow.physics.atmosphere import differentiated
 from arielflow.physics.cia import CollisionInducedAbsorption
 from arielflow.physics.opacity import OpacityTable
 
@@ -32,10 +35,47 @@ def interpolation_weights(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _bracket(nodes: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
-    """Upper node of each planet's temperature, clamped to the nodes, and its weight."""
-    temperature = temperature.clamp(nodes[0], nodes[-1])
+    """Upper node of each temperature, clamped to the nodes, and its weight."""
+    temperature = temperature.clamp(nodes[0], nodes[-1]).contiguous()
     upper = torch.searchsorted(nodes, temperature.detach()).clamp(1, len(nodes) - 1)
     return upper, (temperature - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
+
+
+class _WeightedRows(torch.autograd.Function):
+    """See :func:`weighted_rows`; PyTorch's own bags of rows lack the forward mode."""
+
+    @staticmethod
+    def forward(ctx, table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(table, index)
+        ctx.save_for_forward(table, index)
+        return embedding_bag(index, table, per_sample_weights=weight, mode="sum")
+
+    @staticmethod
+    def jvp(ctx, table_tangent: None, index_tangent: None, tangent: Tensor) -> Tensor:
+        table, index = ctx.saved_tensors
+        return embedding_bag(index, table, per_sample_weights=tangent, mode="sum")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[None, None, Tensor]:
+        table, index = ctx.saved_tensors
+        rows = [(table[column] * gradient).sum(dim=1) for column in index.unbind(dim=1)]
+        return None, None, torch.stack(rows, dim=1)
+
+
+def weighted_rows(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """Weighted sums (n, column) of a few rows each of a constant table (row, column).
+
+    Parameters
+    ----------
+    table
+        Shape (row, column).
+    index, weight
+        Which rows, and what each counts, shape (n, chosen).
+    """
+    if differentiated(weight):
+        return _WeightedRows.apply(table, index, weight)
+    return embedding_bag(index, table, per_sample_weights=weight, mode="sum")
 
 
 class TableGroup:
@@ -67,6 +107,10 @@ class TableGroup:
         self.temperature_range_k = (float(first.temperature_k[0]), float(first.temperature_k[-1]))
         self.layer_weights = interpolation_weights(np.log10(first.pressure_pa), np.log10(layers_pa))
         self._temperature = double(first.temperature_k)
+        # Of every layer the pressure node below it in the table's order, and the next one's weight.
+        below = np.minimum((self.layer_weights > 0).argmax(axis=1), self.n_pressures - 2)
+        self._pressure = double(below).long()
+        self._pressure_share = double(self.layer_weights[np.arange(len(below)), below + 1])
         # (temperature, molecule, pressure x wavenumber [x quadrature]): one row per table node.
         stacked = np.empty(
             (len(first.temperature_k), len(tables), first.cross_section_cm2[:, 0].size)
@@ -96,6 +140,33 @@ class TableGroup:
         mixed = parts[0] if len(parts) == 1 else torch.cat(parts)
         return mixed.view(len(mixing), self.n_pressures, -1)
 
+    def by_layer(self, temperature: Tensor, mixing: Tensor) -> Tensor:
+        """Cross-section of the mixture (planet, layer, wavenumber) [1e-26 m2], layer by layer.
+
+        Parameters
+        ----------
+        temperature, mixing
+            Shapes (planet, layer) and (planet, layer, gas).
+        """
+        return self._interpolated(temperature, mixing[..., self.columns], range(len(self.columns)))
+
+    def _interpolated(self, temperature: Tensor, share: Tensor, numbers: Iterable[int]) -> Tensor:
+        """Sum of some molecules' cross-sections times ``share`` (planet, layer, molecule)."""
+        upper, fraction = _bracket(self._temperature, temperature)
+        molecule = torch.as_tensor(list(numbers), device=upper.device)
+        n_molecules = len(self.columns)
+        index, weight = [], []
+        for step, by_temperature in ((-1, 1 - fraction), (0, fraction)):
+            rows = ((upper + step)[..., None] * n_molecules + molecule) * self.n_pressures
+            for above in (0, 1):
+                by_pressure = self._pressure_share if above else 1 - self._pressure_share
+                index.append(rows + self._pressure[:, None] + above)
+                weight.append(share * (by_temperature * by_pressure)[..., None])
+        table = self._sigma.view(-1, self._sigma.shape[-1] // self.n_pressures)
+        chosen = torch.cat(index, dim=-1).flatten(0, 1)
+        weights = torch.cat(weight, dim=-1).flatten(0, 1).to(table.dtype)
+        return weighted_rows(table, chosen, weights).view(*temperature.shape, -1)
+
     def log2_transmission(self, column: Tensor, temperature: Tensor, mixing: Tensor) -> Tensor:
         """Binary logarithm of the transmission (planet, ray, wavenumber) of correlated-k tables.
 
@@ -107,14 +178,20 @@ class TableGroup:
         ----------
         column
             Column density of every pressure node over -ln 2, shape (planet, ray, pressure)
-            [1e26 m-2].
+            [1e26 m-2]; of every layer where temperatures (planet, layer) are by layer.
         """
-        low, high, upper = self._weights(temperature, mixing)
+        layered = temperature.ndim == 2
+        if not layered:
+            low, high, upper = self._weights(temperature, mixing)
         total = 0
         for number in range(len(self.columns)):
-            sigma = low[:, number, None] * self._sigma[upper - 1, number]
-            sigma = sigma + high[:, number, None] * self._sigma[upper, number]
-            each = column @ sigma.reshape(len(mixing), self.n_pressures, -1)
+            if layered:
+                share = mixing[..., self.columns[number], None]
+                each = column @ self._interpolated(temperature, share, [number])
+            else:
+                sigma = low[:, number, None] * self._sigma[upper - 1, number]
+                sigma = sigma + high[:, number, None] * self._sigma[upper, number]
+                each = column @ sigma.reshape(len(mixing), self.n_pressures, -1)
             each = each.reshape(*each.shape[:2], -1, len(self.quadrature))
             # Where the gas is opaque the sum underflows, and its logarithm's gradient with it.
             total = total + torch.log2((torch.exp2(each) @ self.quadrature).clamp(min=1e-30))
@@ -162,10 +239,18 @@ class CollisionPair:
         self._sigma = optical(np.array(rows) * PER_CM5)
 
     def cross_section(self, temperature: Tensor, mixing: Tensor) -> Tensor:
-        """Shape (planet, wavenumber), weighted with both gases' mixing ratios [1e-52 m5]."""
+        """Shape (..., wavenumber), weighted with both gases' mixing ratios [1e-52 m5].
+
+        Parameters
+        ----------
+        temperature, mixing
+            Shapes (planet,) and (planet, gas), or (planet, layer) and (planet, layer, gas).
+        """
         upper, fraction = _bracket(self._temperature, temperature)
-        pair = mixing[:, self._columns[0]] * mixing[:, self._columns[1]]
-        low, high = (
-            (pair * part)[:, None].to(self._sigma.dtype) for part in (1 - fraction, fraction)
+        pair = mixing[..., self._columns[0]] * mixing[..., self._columns[1]]
+        weight = torch.stack([pair * (1 - fraction), pair * fraction], dim=-1)
+        index = torch.stack([upper - 1, upper], dim=-1)
+        rows = weighted_rows(
+            self._sigma, index.view(-1, 2), weight.view(-1, 2).to(self._sigma.dtype)
         )
-        return low * self._sigma[upper - 1] + high * self._sigma[upper]
+        return rows.view(*temperature.shape, -1)

@@ -69,12 +69,22 @@ def hydrostatic_levels(
     """Radii (planet, layer + 1) of the levels [m], gravity falling with height.
 
     One step per layer, z' = z + k T r^2 / (mu G M) ln(P / P'), as in TauREx 3.
+
+    Parameters
+    ----------
+    radius, mass
+        Of the planets, at the bottom of the atmosphere, shape (planet,) [m], [kg].
+    temperature, mean_mass
+        Shape (planet,), or by layer: (planet, layer) [K] and (planet, 1 or layer) [kg].
     """
-    growth = BOLTZMANN_CONSTANT * temperature * pressures.log_step
-    growth = growth / (mean_mass * GRAVITATIONAL_CONSTANT * mass)
+    growth = BOLTZMANN_CONSTANT * temperature * pressures.log_step / GRAVITATIONAL_CONSTANT
+    if growth.ndim == 2:
+        steps = (growth / (mean_mass * mass[:, None])).unbind(dim=1)
+    else:
+        steps = [growth / (mean_mass * mass)] * pressures.n_layers
     levels = [radius]
-    for _ in range(pressures.n_layers):
-        levels.append(levels[-1] + growth * levels[-1] ** 2)
+    for step in steps:
+        levels.append(levels[-1] + step * levels[-1] ** 2)
     return torch.stack(levels, dim=1)
 
 

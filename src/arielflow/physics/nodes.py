@@ -253,7 +253,8 @@ class FastTransmission:
         """Boolean (planet,): the nodes hold for it. Faulty planets count as inside."""
         span = self.nodes.range
         with torch.no_grad():
-            if planets.cloud_pressure_pa is not None or planets.haze_log_strength is not None:
+            clouds = planets.cloud_pressure_pa is not None or planets.haze_log_strength is not None
+            if clouds or planets.layered:
                 return self.flags(planets) != 0
             mean_mass = self._at_nodes.mean_mass_kg(planets)
             ratio = BOLTZMANN_CONSTANT * planets.temperature_k * planets.radius_m

@@ -1,10 +1,9 @@
-"""Batched, differentiable transmission spectra of isothermal, constant-abundance atmospheres.
+"""Batched, differentiable transmission spectra of hydrostatic atmospheres.
 
 The scheme is TauREx 3's (Al-Refaie et al. 2021, ApJ 917, 37): layers log-uniform in pressure,
 hydrostatic altitudes with gravity falling with height, slant optical depths along the chord of
-every layer, cross-sections bilinear in temperature and log10 pressure. Because mixing ratios and
-temperature are constant with altitude, the interpolation in pressure folds into the path matrix:
-the optical depth of a planet is one matrix product (layers x pressure nodes) (nodes x grid).
+every layer, cross-sections bilinear in temperature and log10 pressure. Isothermal atmospheres of
+constant composition are the fast case, see :mod:`arielflow.physics.extinction`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import torch
 from torch import Tensor
 
 from arielflow.core.errors import ArielflowError
-from arielflow.physics.absorption import PER_CM2, UNIT_M2, CollisionPair, group_tables
 from arielflow.physics.atmosphere import (
     Layers,
     Pressures,
@@ -28,18 +26,11 @@ from arielflow.physics.atmosphere import (
     layers,
 )
 from arielflow.physics.cia import CollisionInducedAbsorption
+from arielflow.physics.extinction import Extinction
 from arielflow.physics.opacity import OpacityTable
-from arielflow.physics.rayleigh import rayleigh_cross_section_cm2
 from arielflow.physics.rays import Rays, passed
-from arielflow.physics.systems import (
-    ATOMIC_MASS_UNIT_KG,
-    BOLTZMANN_CONSTANT,
-    HE_H2_RATIO,
-    molecular_mass_u,
-)
+from arielflow.physics.systems import ATOMIC_MASS_UNIT_KG, HE_H2_RATIO, molecular_mass_u
 
-_FILL_GASES = ("H2", "He")
-_HAZE_REFERENCE_UM = 0.35
 # Optical depths of a batch: small enough for the cache, large enough to keep two cores busy;
 # measured, benchmarks/forward_model.csv.
 _BATCH_BYTES = 8e6
@@ -66,16 +57,22 @@ class Planets:
 
     Attributes
     ----------
-    radius_m, mass_kg, temperature_k, star_radius_m : Tensor
-        Shape (planet,): radius at the bottom of the atmosphere [m], mass [kg], temperature [K],
-        radius of the star [m].
+    radius_m, mass_kg, star_radius_m : Tensor
+        Radius at the bottom of the atmosphere [m], mass [kg], radius of the star [m], shape
+        (planet,).
+    temperature_k : Tensor
+        Shape (planet,), or (planet, layer) from the bottom up [K].
     log_mixing_ratio : Tensor
-        log10 volume mixing ratios, shape (planet, molecule); -inf for none.
+        log10 volume mixing ratios, shape (planet, molecule), or (planet, layer, molecule); -inf for
+        none.
     cloud_pressure_pa : Tensor | None
         Pressure [Pa] of the top of an opaque cloud deck, shape (planet,), or None.
     haze_log_strength, haze_slope : Tensor | None
         log10 of the haze's cross-section at 0.35 um over H2's Rayleigh scattering, and its power of
         the wavelength (-4 for Rayleigh), shape (planet,), or None.
+    cloud_fraction : Tensor | None
+        Share of the planet's limb, 0 to 1, that clouds and haze cover, shape (planet,); all of it
+        if None.
     """
 
     radius_m: Tensor
@@ -86,6 +83,25 @@ class Planets:
     cloud_pressure_pa: Tensor | None = None
     haze_log_strength: Tensor | None = None
     haze_slope: Tensor | None = None
+    cloud_fraction: Tensor | None = None
+
+    @property
+    def layered(self) -> bool:
+        """Whether temperature or composition are given layer by layer."""
+        return self.temperature_k.ndim == 2 or self.log_mixing_ratio.ndim == 3
+
+    def aligned(self, n_layers: int) -> Planets:
+        """Temperature (planet, layer), composition (planet, 1 or layer, molecule), if layered."""
+        if not self.layered:
+            return self
+        temperature, mixing = self.temperature_k, self.log_mixing_ratio
+        return replace(
+            self,
+            temperature_k=(
+                temperature if temperature.ndim == 2 else temperature[:, None].expand(-1, n_layers)
+            ),
+            log_mixing_ratio=mixing if mixing.ndim == 3 else mixing[:, None, :],
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The parameters that are given, by name."""
@@ -100,7 +116,7 @@ class Planets:
 
 
 class TransmissionModel:
-    """Transit depths of planets with isothermal atmospheres of constant composition.
+    """Transit depths of planets.
 
     Parameters
     ----------
@@ -156,35 +172,13 @@ class TransmissionModel:
         self.device, self.dtype = torch.device(device), dtype
         self.pressures = pressures or Pressures()
         self.calls = self.clamped = 0
-        self.wavenumber_cm1 = next(iter(tables.values())).wavenumber_cm1
         layers_pa = self.pressures.layers_pa
-        groups = group_tables(list(tables.values()), layers_pa, self._optical, self._double)
-        self._groups = [group for group in groups if group.quadrature is None]
-        self._correlated = [group for group in groups if group.quadrature is not None]
-        self.temperature_range_k = (
-            max(group.temperature_range_k[0] for group in groups),
-            min(group.temperature_range_k[1] for group in groups),
-        )
-        gases = (*self.molecules, *_FILL_GASES)
-        native_um = 1e4 / self.wavenumber_cm1
-        rayleigh = np.stack([rayleigh_cross_section_cm2(gas, native_um) for gas in gases])
-        self._rayleigh = self._optical(rayleigh * PER_CM2)
-        self._haze_log_um = self._double(np.log(native_um / _HAZE_REFERENCE_UM))
-        reference = rayleigh_cross_section_cm2("H2", np.array([_HAZE_REFERENCE_UM]))
-        self._haze_reference = float(reference[0] * PER_CM2)
-        self._mass = self._double([molecular_mass_u(gas) for gas in gases]) * ATOMIC_MASS_UNIT_KG
+        self._extinction = Extinction(tables, cia, layers_pa, self.device, dtype)
+        self.wavenumber_cm1 = self._extinction.wavenumber_cm1
+        self.temperature_range_k = self._extinction.temperature_range_k
+        masses = [molecular_mass_u(gas) for gas in self._extinction.gases]
+        self._mass = self._double(masses) * ATOMIC_MASS_UNIT_KG
         self._fill = self._double([1 / (1 + he_h2_ratio), he_h2_ratio / (1 + he_h2_ratio)])
-        self._cia = [
-            CollisionPair(
-                table,
-                (gases.index(table.pair[0]), gases.index(table.pair[1])),
-                self.wavenumber_cm1,
-                self._optical,
-                self._double,
-            )
-            for table in cia
-        ]
-        self._paths = self._path_factors(layers_pa)
         self.projection = np.asarray(projection)
         self._projection = self._double(np.ascontiguousarray(self.projection.T))
         self._follow(rays or Rays.all(self.pressures.n_layers), batch_size)
@@ -192,8 +186,8 @@ class TransmissionModel:
     def _follow(self, rays: Rays, batch_size: int | None) -> None:
         self._ray_layer = torch.as_tensor(rays.layer, device=self.device)
         self._ray_weight = self._double(rays.weight)
-        quadrature = max([len(group.quadrature) for group in self._correlated], default=1)
-        width = len(rays.layer) * len(self.wavenumber_cm1) * quadrature * self.dtype.itemsize
+        width = len(rays.layer) * len(self.wavenumber_cm1) * self.dtype.itemsize
+        width *= self._extinction.n_quadrature
         self.batch_size = batch_size or max(2, int(_BATCH_BYTES / width))
 
     def with_rays(self, rays: Rays) -> TransmissionModel:
@@ -202,25 +196,8 @@ class TransmissionModel:
         other._follow(rays, None)
         return other
 
-    def _optical(self, values: np.ndarray) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(values), dtype=self.dtype).to(self.device)
-
     def _double(self, values: object) -> Tensor:
         return torch.as_tensor(np.asarray(values, dtype=float)).to(self.device)
-
-    def _path_factors(self, layers_pa: np.ndarray) -> Tensor:
-        """Constant matrix D (layer, node) with path matrix = half chords x D / temperature.
-
-        The path through a shell is the difference of two half chords; the difference is taken
-        here, of the shells' densities times their interpolation weights, instead of there.
-        """
-        density = layers_pa / BOLTZMANN_CONSTANT * UNIT_M2
-        weights = [group.layer_weights for group in (*self._groups, *self._correlated)]
-        # One column more carries Rayleigh scattering and haze, which do not depend on pressure.
-        columns = np.column_stack([*weights, np.ones(len(layers_pa))]) * density[:, None]
-        if self._cia:
-            columns = np.column_stack([columns, density**2])
-        return self._double(2 * (columns - np.vstack([columns[1:], np.zeros(columns.shape[1])])))
 
     def planets(self, *parameters: object, **named: object) -> Planets:
         """Parameters as :class:`Planets`, in double precision on the model's device."""
@@ -238,20 +215,25 @@ class TransmissionModel:
     def flags(self, planets: Planets) -> Tensor:
         """Why planets have no spectrum, shape (planet,), bits of :class:`Flag`; 0 is good."""
         with torch.no_grad():
+            planets = planets.aligned(self.pressures.n_layers)
             return self._flags(planets, self._levels(planets)[0])
 
     @torch.no_grad()
     def _flags(self, planets: Planets, levels: Tensor) -> Tensor:
         flags = torch.zeros(len(planets), dtype=torch.int64, device=self.device)
         for name, value in planets.tensors().items():
+            value = value.flatten(1) if value.ndim > 1 else value[:, None]
             fault = ~torch.isfinite(value)
             if name == "log_mixing_ratio":
-                fault = (fault & ~torch.isneginf(value)).any(dim=1)
-            flags |= fault * int(Flag.NON_FINITE)
-            if not name.startswith(("log_", "haze")):
-                flags |= (value <= 0) * int(Flag.OUT_OF_RANGE)
-        mixing = 10.0**planets.log_mixing_ratio
-        flags |= (mixing.sum(dim=1) > 1) * int(Flag.OUT_OF_RANGE)
+                fault &= ~torch.isneginf(value)
+            flags |= fault.any(dim=1) * int(Flag.NON_FINITE)
+            if name == "cloud_fraction":
+                flags |= ((value < 0) | (value > 1)).any(dim=1) * int(Flag.OUT_OF_RANGE)
+            elif not name.startswith(("log_", "haze")):
+                flags |= (value <= 0).any(dim=1) * int(Flag.OUT_OF_RANGE)
+        too_much = (10.0**planets.log_mixing_ratio).sum(dim=-1) > 1
+        too_much = too_much.any(dim=1) if too_much.ndim == 2 else too_much
+        flags |= too_much * int(Flag.OUT_OF_RANGE)
         bound = levels[:, -1] < _DIVERGED_RADII * planets.radius_m
         return flags | ((flags == 0) & ~bound) * int(Flag.DIVERGED)
 
@@ -273,20 +255,22 @@ class TransmissionModel:
         """
         given = parameters and isinstance(parameters[0], Planets)
         planets = parameters[0] if given else self.planets(*parameters, **named)
-        if planets.log_mixing_ratio.shape[1:] != (len(self.molecules),):
+        if planets.log_mixing_ratio.shape[-1] != len(self.molecules):
             raise ArielflowError(
                 f"mixing ratios have shape {tuple(planets.log_mixing_ratio.shape)}, expected "
                 f"(planet, {len(self.molecules)}): {', '.join(self.molecules)}"
             )
         self.calls += len(planets)
+        planets = planets.aligned(self.pressures.n_layers)
         levels, mixing = self._levels(planets)
         good = self._flags(planets, levels) == 0
         cold, hot = self.temperature_range_k
         temperature = planets.temperature_k.detach()
-        self.clamped += int((good & ((temperature < cold) | (temperature > hot))).sum())
+        beyond = (temperature < cold) | (temperature > hot)
+        self.clamped += int((good & (beyond.any(dim=1) if beyond.ndim == 2 else beyond)).sum())
         if bool(good.all()):
             return self._spectra(planets, levels, mixing, native)
-        width = self._rayleigh.shape[1] if native else self._projection.shape[1]
+        width = self._width(native)
         depths = torch.full((len(planets), width), torch.nan, dtype=torch.float64)
         planets = planets[good]
         # Computed anew: through those of a faulty planet the others' gradients would be NaN.
@@ -296,10 +280,12 @@ class TransmissionModel:
     def _spectra(self, planets: Planets, levels: Tensor, mixing: Tensor, native: bool) -> Tensor:
         """Spectra of good planets, in batches of bounded memory."""
         # Neighbours in temperature share rows of the tables, see TableGroup.nodes.
-        order = planets.temperature_k.detach().argsort(stable=True)
-        width = self._rayleigh.shape[1] if native else self._projection.shape[1]
+        temperature = planets.temperature_k.detach()
+        temperature = temperature[:, 0] if planets.layered else temperature
+        order = temperature.argsort(stable=True)
         # Filled in place: results allocated one by one would fragment the heap by gigabytes.
-        depths = torch.empty((len(planets), width), dtype=torch.float64, device=self.device)
+        size = len(planets), self._width(native)
+        depths = torch.empty(size, dtype=torch.float64, device=self.device)
         for rows in order.split(self.batch_size) if len(order) else ():
             depths[rows] = self._batch(planets[rows], layers(levels[rows]), mixing[rows], native)
         return depths
@@ -312,8 +298,11 @@ class TransmissionModel:
 
     def _mixing_ratios(self, planets: Planets) -> Tensor:
         absorbers = 10.0**planets.log_mixing_ratio
-        rest = (1 - absorbers.sum(dim=1, keepdim=True)).clamp(min=0)
-        return torch.cat([absorbers, rest * self._fill], dim=1)
+        rest = (1 - absorbers.sum(dim=-1, keepdim=True)).clamp(min=0)
+        return torch.cat([absorbers, rest * self._fill], dim=-1)
+
+    def _width(self, native: bool) -> int:
+        return len(self.wavenumber_cm1) if native else self._projection.shape[1]
 
     @torch.no_grad()
     def absorbed_by_ray(self, *parameters: object) -> np.ndarray:
@@ -327,7 +316,9 @@ class TransmissionModel:
         planets = self.planets(*parameters)
         levels, mixing = self._levels(planets)
         geometry = layers(levels)
-        transmission = self._log2_transmission(planets, geometry, mixing).exp2_().double()
+        chords = self._chords(geometry)
+        parameters = planets.temperature_k, mixing
+        transmission = self._extinction.log2_transmission(chords, *parameters).exp2_().double()
         ring = 2 * geometry.bottom * geometry.thickness / planets.star_radius_m[:, None] ** 2
         ring = (ring[:, self._ray_layer] * self._ray_weight)[:, :, None]
         return (ring * ((1 - transmission) @ self._projection)).cpu().numpy()
@@ -340,48 +331,35 @@ class TransmissionModel:
         star = planets.star_radius_m[:, None]
         ring = 2 * geometry.bottom * geometry.thickness / star**2
         base = (planets.radius_m[:, None] / star) ** 2
+        clear = cloudy = ring[:, self._ray_layer] * self._ray_weight
         if planets.cloud_pressure_pa is not None:
-            # Layers below the deck are opaque, the one that its top lies in partly.
-            depth = np.log(self.pressures.bottom_pa) - torch.log(planets.cloud_pressure_pa)
-            below = depth[:, None] / self.pressures.log_step
-            covered = (below - torch.arange(ring.shape[1], device=self.device)).clamp(0, 1)
+            covered = self._covered(planets.cloud_pressure_pa)
+            cloudy = cloudy * (1 - covered[:, self._ray_layer])
+            if planets.cloud_fraction is not None:
+                covered = covered * planets.cloud_fraction[:, None]
             base = base + (ring * covered).sum(dim=1, keepdim=True)
-            ring = ring * (1 - covered)
-        ring = ring[:, self._ray_layer] * self._ray_weight
-        transmission = self._log2_transmission(planets, geometry, mixing)
-        absorbed = ring.sum(dim=1, keepdim=True) - passed(ring.to(self.dtype), transmission)
+        chords, state = self._chords(geometry), (planets.temperature_k, mixing)
+        haze = None
+        if planets.haze_log_strength is not None:
+            haze = self._extinction.haze(mixing, planets.haze_log_strength, planets.haze_slope)
+        parts = [(cloudy, haze)]
+        if planets.cloud_fraction is not None:
+            fraction = planets.cloud_fraction[:, None]
+            clear, cloudy = clear * (1 - fraction), cloudy * fraction
+            # Without haze both parts of the limb differ in their opaque layers alone.
+            parts = [(clear + cloudy, None)] if haze is None else [(clear, None), (cloudy, haze)]
+        absorbed = 0
+        for area, scattering in parts:
+            transmission = self._extinction.log2_transmission(chords, *state, scattering)
+            through = passed(area.to(self.dtype), transmission)
+            absorbed = absorbed + (area.sum(dim=1, keepdim=True) - through)
         return base + (absorbed if native else absorbed @ self._projection)
 
-    def _log2_transmission(self, planets: Planets, geometry: Layers, mixing: Tensor) -> Tensor:
-        """Binary logarithm of the transmission (planet, ray, wavenumber) along the rays' chords.
+    def _covered(self, cloud_pressure_pa: Tensor) -> Tensor:
+        """Share (planet, layer) below the deck's top: 1, or a part of the layer it lies in."""
+        depth = np.log(self.pressures.bottom_pa) - torch.log(cloud_pressure_pa)
+        below = depth[:, None] / self.pressures.log_step
+        return (below - torch.arange(self.pressures.n_layers, device=self.device)).clamp(0, 1)
 
-        Powers of two take half the time of powers of e, whose kernel is slower still, by an order
-        of magnitude, where results underflow.
-        """
-        temperature = planets.temperature_k
-        chords = half_chords(geometry.upper_edge, geometry.tangent[:, self._ray_layer])
-        paths = chords @ self._paths / (-np.log(2) * temperature[:, None, None])
-        scattered = mixing.to(self.dtype) @ self._rayleigh
-        if planets.haze_log_strength is not None:
-            strength = mixing[:, -2] * 10.0**planets.haze_log_strength * self._haze_reference
-            shape = torch.exp(planets.haze_slope[:, None] * self._haze_log_um)
-            scattered = scattered + (strength[:, None] * shape).to(self.dtype)
-        nodes = [group.nodes(temperature, mixing) for group in self._groups]
-        columns, position = [], 0
-        for group in self._groups:
-            columns.append(paths[:, :, position : position + group.n_pressures])
-            position += group.n_pressures
-        first_correlated = position
-        position += sum(group.n_pressures for group in self._correlated)
-        columns.append(paths[:, :, position : position + 1])
-        nodes.append(scattered[:, None, :])
-        if self._cia:
-            columns.append(paths[:, :, position + 1 :] / temperature[:, None, None])
-            nodes.append(sum(p.cross_section(temperature, mixing) for p in self._cia)[:, None, :])
-        transmission = torch.cat(columns, dim=2).to(self.dtype) @ torch.cat(nodes, dim=1)
-        for group in self._correlated:
-            stop = first_correlated + group.n_pressures
-            column = paths[:, :, first_correlated:stop].to(self.dtype)
-            transmission = transmission + group.log2_transmission(column, temperature, mixing)
-            first_correlated = stop
-        return transmission
+    def _chords(self, geometry: Layers) -> Tensor:
+        return half_chords(geometry.upper_edge, geometry.tangent[:, self._ray_layer])
