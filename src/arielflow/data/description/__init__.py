@@ -1,0 +1,1 @@
+"""A retrieval described by the user: units, priors, parameters."""
