@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,7 @@ def interpret(table: SourceTable, options: Options, instrument: str) -> Observed
     _refuse_planets(table, columns)
     labels, label_words = _labels(table, columns, instrument)
     notes = [_understood(table, columns, units, words), *table.notes, *units.notes]
+    notes += _flagged(table)
     notes += [words for words in (kind_words, label_words) if words]
     points, source, widths, more = _points(table, columns, options, units, labels)
     notes += more
@@ -123,15 +125,25 @@ def _labels(table: SourceTable, columns: Layout, instrument: str) -> tuple[list[
     place = columns.instrument
     if place is None:
         return [name or instrument for name in table.labels or ("",) * len(table)], ""
-    texts = [" ".join(text.split()) for text in table.texts(place)]
-    if all(is_number(text) for text in texts):  # numbers of groups, which need a word
-        title = shown(table.names[place]) if table.names else "group"
-        named = [f"{title} {text.removesuffix('.0')}" if text else instrument for text in texts]
-        return named, f"instruments by column {table.title(place)}"
-    named = [
-        text if text.lower() not in ("", "nan", "null", "--") else instrument for text in texts
-    ]
+    title = shown(table.names[place]) if table.names else "group"
+    named = []
+    for text in (" ".join(text.split()) for text in table.texts(place)):
+        if re.fullmatch(r"[0-9]+(?:\.0*)?", text):  # the number of a group needs a word
+            text = f"{title} {text.partition('.')[0]}"
+        named.append(instrument if is_number(text) else text)
     return named, f"instruments by column {table.title(place)}"
+
+
+def _flagged(table: SourceTable) -> list[str]:
+    """Words about columns of flags, whose meaning no format fixes: their points are kept."""
+    notes = []
+    for place, name in enumerate(table.names):
+        if re.fullmatch(r"(?i)quality|flags?|dq|ignore", name.strip()):
+            texts = table.texts(place)
+            count = sum(text not in ("", "0", "0.0", "False", "false") for text in texts)
+            if count:
+                notes.append(f"column {shown(name)} flags {count} of {len(texts)} points; all kept")
+    return notes
 
 
 def _points(
@@ -206,8 +218,8 @@ def _bins(
                 row = int(np.argmax(outside))
                 raise ArielflowError(
                     f"{table.path}: {table.places[row]}, the wavelength {wave_um[row]:.5g} um lies "
-                    f"outside its bin's edges {low_um[row]:.5g} and {high_um[row]:.5g} um; mend the "
-                    "table"
+                    f"outside its bin's edges {low_um[row]:.5g} and {high_um[row]:.5g} um; mend "
+                    "the table"
                 )
         if options.widths == "half":
             raise ArielflowError(

@@ -83,6 +83,18 @@ def read_spectrum(
     ------
     ArielflowError
         A file cannot be read, is no spectrum, needs an option, or is contradicted by one.
+
+    Examples
+    --------
+    >>> import arielflow as af
+    >>> from pathlib import Path
+    >>> rows = ("wave_um,rprs,error", "1.1,0.100,0.001", "1.2,0.101,0.001", "1.3,0.1,0.001")
+    >>> _ = Path("planet.csv").write_text("\\n".join(rows))
+    >>> spectrum = af.read_spectrum("planet.csv")
+    >>> len(spectrum), spectrum.kind, spectrum.instruments
+    (3, 'transit', ('planet',))
+    >>> spectrum.depth.round(6).tolist(), spectrum.error.round(6).tolist()
+    ([0.01, 0.010201, 0.01], [0.0002, 0.000202, 0.0002])
     """
     options = Options(wavelength_unit, depth_unit, widths, kind)
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
@@ -104,8 +116,8 @@ def read_spectrum(
     whole = spectra[0] if len(spectra) == 1 else concatenate(spectra)
     if len(whole) < _FEWEST:
         raise ArielflowError(
-            f"{listed(files)}: {len(whole)} points, expected a spectrum of at least {_FEWEST}; give "
-            "the files of further instruments too"
+            f"{listed(files)}: {len(whole)} points, expected a spectrum of at least {_FEWEST}; "
+            "give the files of further instruments too"
         )
     return whole
 

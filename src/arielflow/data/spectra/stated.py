@@ -103,7 +103,11 @@ def resolve_units(table: SourceTable, columns: Layout, options: Options) -> Unit
         )
     if not chosen_wave:
         chosen_wave = _unstated_wavelengths(table, places, bool(depth or implied))
-        notes.append(f"wavelengths state no unit: um, the one in which {_UNSTATED_UM} holds them")
+        low, high = _UNSTATED_UM
+        notes.append(
+            f"wavelengths state no unit: um, the only one that puts them between {low:g} and "
+            f"{high:g} um"
+        )
     if not chosen_depth:
         if wave is None or not table.names:
             raise ArielflowError(
@@ -217,14 +221,16 @@ def resolve_widths(
         An option contradicts the file, or nothing tells.
     """
     told, ratio = told_by_spacing(centres, widths, labels)
-    said = columns.widths or (table.widths if table.fixes_widths else "")
+    said = table.widths if table.fixes_widths else columns.widths
+    custom = table.widths or said.removeprefix("mostly ")
+    said = "" if said.startswith("mostly") else said
     title = table.title(cast(int, columns.width))
     if said and options.widths and said != options.widths:
         raise ArielflowError(
             f"{table.path}: column {title} holds {said} widths, --widths {options.widths} "
             "contradicts it; leave the option out"
         )
-    chosen = said or options.widths or told or table.widths
+    chosen = said or options.widths or told or custom
     if not chosen:
         seen = f", {ratio:.2g} of the distance between neighbours" if np.isfinite(ratio) else ""
         raise ArielflowError(
@@ -236,6 +242,8 @@ def resolve_widths(
         source = "the bins touch so" if told else "the format's custom"
         source = "--widths" if options.widths else source
     words = f"{chosen} widths in column {title} ({source})"
+    if not said and custom and told and custom != told:
+        words += f"; columns of that name mostly hold {custom} ones"
     if told and told != chosen:
         words += f"; neighbouring bins would touch if they were {told} widths"
     return cast(Widths, chosen), words

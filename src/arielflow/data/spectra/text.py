@@ -20,6 +20,7 @@ _LEAD = re.compile(r"^(?:format|columns?|header|fields)\s*:\s*", re.I)
 _PYRATBAY = ("depth", "depth_err", "wl", "half_width", "instrument")
 _EUREKA = re.compile(r"_error(?:neg|pos)$")
 _MOST_COLUMNS = 200
+_MOST_UNNAMED = 5  # columns of a spectrum without a header: four, and an instrument
 
 
 class Line(NamedTuple):
@@ -123,8 +124,8 @@ def _parts(path: Path, text: str) -> _Parts:
     if not found.data:
         what = "only words" if found.titles or found.comments else "nothing but blank lines"
         raise ArielflowError(
-            f"{path}: holds {what}, no table of numbers; expected a spectrum: wavelength, depth and "
-            "error in columns"
+            f"{path}: holds {what}, no table of numbers; expected a spectrum: wavelength, depth "
+            "and error in columns"
         )
     return found
 
@@ -142,10 +143,10 @@ def _separator(data: Sequence[Line]) -> str:
     """The separator of most lines; the empty text stands for blanks."""
     for candidate in (";", ",", "\t"):
         counts = [line.text.strip(" ").count(candidate) for line in data]
-        if sum(count > 0 for count in counts) * 2 > len(data):
-            # Tabs that align columns differ in number from row to row; blanks they are then.
-            if candidate != "\t" or len(set(counts)) == 1:
-                return candidate
+        # Tabs that align columns differ in number from row to row; blanks they are then.
+        aligning = candidate == "\t" and len(set(counts)) > 1
+        if sum(count > 0 for count in counts) * 2 > len(data) and not aligning:
+            return candidate
     return ""
 
 
@@ -193,12 +194,24 @@ def _header(
         if names:
             below = [one for one in (*parts.titles, *parts.comments) if one.number > line.number]
             return names, _units_row(below, separator, width)
-    if parts.titles:  # a header, though of another table than a spectrum's
+    return _foreign_header(parts, comments, separator, width), ("",) * width
+
+
+def _foreign_header(
+    parts: _Parts, comments: Sequence[Line], separator: str, width: int
+) -> tuple[str, ...]:
+    """The header of another table than a spectrum's; empty if there is none.
+
+    Among comments it must have a name per column, and more columns than spectra without names.
+    """
+    if parts.titles:
         splits = _splits(_bare(parts.titles[-1].text), separator)
         best = next((names for names in splits if len(names) == width), splits[0])
         names = tuple(best[:width])
-        return names + ("",) * (width - len(names)), ("",) * width
-    return (), ("",) * width
+        return names + ("",) * (width - len(names))
+    splits = [names for line in comments for names in _splits(_bare(line.text), separator)]
+    fitting = (names for names in splits if len(names) == width > _MOST_UNNAMED)
+    return tuple(next(fitting, ()))
 
 
 def _bare(text: str) -> str:

@@ -121,8 +121,8 @@ def layout_without_names(table: SourceTable) -> tuple[Layout, str]:
         )
     if count not in (3, 4):
         raise ArielflowError(
-            f"{table.path}: {n_columns} columns without a header, expected 3 or 4 of a spectrum; if "
-            f"it is one, {ask}"
+            f"{table.path}: {n_columns} columns without a header, expected 3 or 4 of a spectrum; "
+            f"if it is one, {ask}"
         )
     columns = [table.numbers(place) for place in range(count)]
     if count == 3:
