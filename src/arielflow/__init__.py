@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from arielflow.api.retrieval import retrieve as retrieve
     from arielflow.api.scores import score as score
     from arielflow.api.scores import submit as submit
+    from arielflow.api.spectra import read_spectrum as read_spectrum
     from arielflow.core.errors import ArielflowError as ArielflowError
 
 try:
@@ -36,6 +37,7 @@ _MODULES = {
     "physics_settings": "arielflow.api.physics",
     "plot": "arielflow.api.plot",
     "read": "arielflow.api.planets",
+    "read_spectrum": "arielflow.api.spectra",
     "read_truth": "arielflow.api.planets",
     "retrieve": "arielflow.api.retrieval",
     "score": "arielflow.api.scores",

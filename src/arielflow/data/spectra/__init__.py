@@ -1,0 +1,1 @@
+"""Observed spectra of single planets, in the formats that astronomers write them in."""
