@@ -6,6 +6,7 @@ function. Molecules may be left out, which lowers the dimension.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,8 +29,56 @@ _TOLERANCE = 1e-3
 _LONGEST_STEP = 1.5
 
 
-class ProbitPosterior:
-    """Unnormalised posterior of one planet in probit coordinates ``z`` (n, dimension).
+class NormalPosterior(ABC):
+    """Unnormalised posterior in coordinates ``z`` (n, dimension) whose prior is a standard normal.
+
+    Attributes
+    ----------
+    dimension : number of coordinates
+    log_share : what is added to a log-evidence under the sampled prior for that under the whole one
+    calls : spectra computed so far; one with its derivative counts as one
+    """
+
+    dimension: int
+    log_share: float = 0.0
+    calls: int = 0
+
+    @abstractmethod
+    def residuals(self, z: Tensor) -> Tensor:
+        """What half the squares of, summed, are minus the log-likelihood but for a constant.
+
+        Shape (n, residual); NaN where the model has no spectrum.
+        """
+
+    @abstractmethod
+    def log_likelihood(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Natural log-likelihoods (n,), and which of them the model has a spectrum for.
+
+        The others are zero, with a gradient of zero.
+        """
+
+    @abstractmethod
+    def theta(self, z: Tensor) -> Tensor:
+        """Parameters (n, target) at coordinates."""
+
+    @staticmethod
+    def log_prior(z: Tensor) -> Tensor:
+        """Natural logarithm of the prior's density (n,)."""
+        return -0.5 * (z.square() + np.log(2 * np.pi)).sum(dim=1)
+
+    def jacobian(self, z: Tensor) -> Tensor:
+        """Derivatives of the residuals, shape (n, residual, dimension), in forward mode."""
+        n_rows = len(z)
+        primal = z.detach().repeat_interleave(self.dimension, dim=0).requires_grad_()
+        direction = torch.eye(self.dimension, dtype=torch.float64).repeat(n_rows, 1)
+        with forward_ad.dual_level():
+            dual = self.residuals(forward_ad.make_dual(primal, direction))
+            tangent = forward_ad.unpack_dual(dual).tangent.detach()
+        return tangent.reshape(n_rows, self.dimension, -1).transpose(1, 2)
+
+
+class ProbitPosterior(NormalPosterior):
+    """Unnormalised posterior of one planet of a data set, its prior a box.
 
     Parameters
     ----------
@@ -44,9 +93,6 @@ class ProbitPosterior:
     Attributes
     ----------
     box : edges of all targets, shape (2, target)
-    dimension : number of coordinates
-    log_share : what is added to a log-evidence under the box for that under the whole prior
-    calls : spectra computed so far; one with its derivative counts as one
 
     Raises
     ------
@@ -62,7 +108,6 @@ class ProbitPosterior:
         box: np.ndarray | None = None,
     ) -> None:
         self._forward, self._planet = forward, planet
-        self.calls = 0
         systems = forward.systems
         # Bins without a value are left out of the likelihood.
         used = systems.valid_bins(planet)
@@ -106,32 +151,14 @@ class ProbitPosterior:
             depths = depths[:, self._used]
         return (depths - self._depth) / self._error
 
-    @staticmethod
-    def log_prior(z: Tensor) -> Tensor:
-        """Natural logarithm of the prior's density (n,)."""
-        return -0.5 * (z.square() + np.log(2 * np.pi)).sum(dim=1)
-
     def log_likelihood(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Natural log-likelihoods (n,), and which of them the model has a spectrum for.
-
-        The others are zero, with a gradient of zero.
-        """
+        """See :class:`NormalPosterior`."""
         residual = self.residuals(z)
         good = torch.isfinite(residual).all(dim=1)
         # Chosen before it is squared: NaN times a gradient of zero would be NaN.
         residual = torch.where(good[:, None], residual, 0.0)
         value = self._constant - 0.5 * residual.square().sum(dim=1)
         return torch.where(good, value, 0.0), good
-
-    def jacobian(self, z: Tensor) -> Tensor:
-        """Derivatives of the residuals, shape (n, wavelength, dimension), in forward mode."""
-        n_rows = len(z)
-        primal = z.detach().repeat_interleave(self.dimension, dim=0).requires_grad_()
-        direction = torch.eye(self.dimension, dtype=torch.float64).repeat(n_rows, 1)
-        with forward_ad.dual_level():
-            dual = self.residuals(forward_ad.make_dual(primal, direction))
-            tangent = forward_ad.unpack_dual(dual).tangent.detach()
-        return tangent.reshape(n_rows, self.dimension, -1).transpose(1, 2)
 
 
 def check_spectrum(systems: Systems, planet: int) -> None:
@@ -159,7 +186,7 @@ def _column(systems: Systems, molecule: str) -> int:
     return systems.targets[molecule]
 
 
-def laplace(posterior: ProbitPosterior, seed: int) -> tuple[Tensor, Tensor]:
+def laplace(posterior: NormalPosterior, seed: int) -> tuple[Tensor, Tensor]:
     """Most probable coordinates (dimension,) and the inverse curvature (dimension, dimension).
 
     Levenberg-Marquardt from the best of some points of the prior. The prior is a residual of one
@@ -186,7 +213,7 @@ def laplace(posterior: ProbitPosterior, seed: int) -> tuple[Tensor, Tensor]:
     return mode, torch.linalg.inv(_with_prior(jacobian.T @ jacobian))
 
 
-def _levenberg_marquardt(posterior: ProbitPosterior, z: Tensor, residual: Tensor) -> Tensor:
+def _levenberg_marquardt(posterior: NormalPosterior, z: Tensor, residual: Tensor) -> Tensor:
     """The best coordinates (dimension,) that starts ``z`` (start, dimension) lead to."""
     z, residual, cost = z.clone(), residual.clone(), _cost(z, residual)
     damping = torch.full((len(z),), _FIRST_DAMPING, dtype=torch.float64)
@@ -215,7 +242,7 @@ def _levenberg_marquardt(posterior: ProbitPosterior, z: Tensor, residual: Tensor
     return z[cost.argmin()]
 
 
-def _residuals(posterior: ProbitPosterior, z: Tensor) -> Tensor:
+def _residuals(posterior: NormalPosterior, z: Tensor) -> Tensor:
     with torch.no_grad():
         return posterior.residuals(z)
 

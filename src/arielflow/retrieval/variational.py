@@ -28,7 +28,12 @@ from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval.likelihood import widened
 from arielflow.retrieval.method import Attempt, Method, WeightedResult
 from arielflow.retrieval.posterior_flow import PosteriorFlow, bounded_step, flow_like
-from arielflow.retrieval.probit import ProbitPosterior, check_spectrum, laplace
+from arielflow.retrieval.probit import (
+    NormalPosterior,
+    ProbitPosterior,
+    check_spectrum,
+    laplace,
+)
 from arielflow.retrieval.variational_check import check_warning, weighted_draws
 from arielflow.settings.variational import VariationalSettings
 
@@ -133,7 +138,9 @@ def fit_variational(
 
     def fitted(box: np.ndarray) -> VariationalResult:
         nonlocal calls
-        found = _fit(ProbitPosterior(forward, planet, absent, box), seed, settings, start)
+        posterior = ProbitPosterior(forward, planet, absent, box)
+        begun = None if start is None else posterior.coordinates(start)
+        found = fit_posterior(posterior, seed=seed, settings=settings, start=begun)
         calls += found.forward_calls
         return found
 
@@ -141,9 +148,28 @@ def fit_variational(
     return replace(found, forward_calls=calls, seconds=perf_counter() - started)
 
 
-def _fit(
-    posterior: ProbitPosterior, seed: int, settings: VariationalSettings, start: np.ndarray | None
+def fit_posterior(
+    posterior: NormalPosterior,
+    *,
+    seed: int,
+    settings: VariationalSettings,
+    start: Tensor | None = None,
 ) -> VariationalResult:
+    """Fit a flow to a posterior whose prior is a standard normal, and check it.
+
+    Parameters
+    ----------
+    posterior, seed, settings
+        What is fitted, and how.
+    start
+        Coordinates (n, dimension) of samples that the flow starts from; the Laplace approximation
+        if left out.
+
+    Raises
+    ------
+    ArielflowError
+        The model has no spectrum where the posterior could be.
+    """
     # The networks' first weights come from the global stream, which is put back afterwards.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -151,14 +177,14 @@ def _fit(
         if start is None:
             flow = PosteriorFlow(*laplace(posterior, seed), _shape(settings))
         else:
-            flow = flow_like(posterior.coordinates(start), _shape(settings), generator)
+            flow = flow_like(start, _shape(settings), generator)
     history = _maximise(flow, posterior, settings, generator)
     return _checked(flow, posterior, seed, settings, generator, history)
 
 
 def _checked(
     flow: PosteriorFlow,
-    posterior: ProbitPosterior,
+    posterior: NormalPosterior,
     seed: int,
     settings: VariationalSettings,
     generator: torch.Generator,
@@ -197,13 +223,13 @@ def _shape(settings: VariationalSettings) -> dict[str, int]:
     return {name: getattr(settings, name) for name in ("layers", "bins", "hidden")}
 
 
-def _normal(n: int, posterior: ProbitPosterior, generator: torch.Generator) -> Tensor:
+def _normal(n: int, posterior: NormalPosterior, generator: torch.Generator) -> Tensor:
     return torch.randn(n, posterior.dimension, generator=generator, dtype=torch.float64)
 
 
 def _maximise(
     flow: PosteriorFlow,
-    posterior: ProbitPosterior,
+    posterior: NormalPosterior,
     settings: VariationalSettings,
     generator: torch.Generator,
 ) -> np.ndarray:
@@ -232,7 +258,7 @@ def _maximise(
     return history
 
 
-def _bound(flow: PosteriorFlow, posterior: ProbitPosterior, base: Tensor, power: float) -> Tensor:
+def _bound(flow: PosteriorFlow, posterior: NormalPosterior, base: Tensor, power: float) -> Tensor:
     """The (tempered) bound over draws ``base`` (n, dimension) that the model has a spectrum for.
 
     The flow's density is taken with its parameters held: what their derivative would add has an
@@ -246,7 +272,7 @@ def _bound(flow: PosteriorFlow, posterior: ProbitPosterior, base: Tensor, power:
     return torch.where(good, terms, 0.0).sum() / good.sum().clamp(min=1)
 
 
-def _known(posterior: ProbitPosterior, draws: Tensor) -> tuple[Tensor, Tensor]:
+def _known(posterior: NormalPosterior, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Natural log-likelihoods (n,) of draws of the flow, and which of them have a spectrum.
 
     Raises

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from arielflow.retrieval.importance import ImportanceResult, importance_sampling
 from arielflow.retrieval.posterior_flow import PosteriorFlow
-from arielflow.retrieval.probit import ProbitPosterior
+from arielflow.retrieval.probit import NormalPosterior
 from arielflow.retrieval.proposals import Box
 from arielflow.settings.importance import ImportanceSettings
 
@@ -39,7 +39,7 @@ _LOG_ZERO = -1e100
 
 def weighted_draws(
     flow: PosteriorFlow,
-    posterior: ProbitPosterior,
+    posterior: NormalPosterior,
     draws: Tensor,
     log_likelihood: np.ndarray,
     *,

@@ -1,0 +1,1 @@
+"""Retrieval of any observed spectrum from a planet's description."""
