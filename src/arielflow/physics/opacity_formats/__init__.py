@@ -1,0 +1,1 @@
+"""One reader per file format of opacities; which file is read by which one says :mod:`arielflow.physics.opacity_files`."""
