@@ -97,9 +97,8 @@ def _check_cells(path: str | Path, grid: np.ndarray, bounds: np.ndarray) -> None
     low, high = bounds.T
     # Written so that a NaN fails too. Channels may overlap, but each holds its own centre.
     fit = np.all((low > 0) & (low <= grid * (1 + SAME_EDGE)) & (grid * (1 - SAME_EDGE) <= high))
-    if not (
-        fit and np.all((low < high) & np.isfinite(high)) and np.all(np.diff(bounds, axis=0) > 0)
-    ):
+    ascending = np.all((low < high) & np.isfinite(high)) and np.all(np.diff(bounds, axis=0) > 0)
+    if not (fit and ascending):
         raise ArielflowError(
             f"{path}: the edges of its cells do not enclose their centres one by one; make the "
             "table again"
@@ -134,7 +133,7 @@ def doubts(table: OpacityTable) -> list[str]:
     expected = sum(
         band.intensity_cm
         for band in MOLECULES[table.molecule].bands
-        if 1.1 * grid[0] < band.centre_cm1 < 0.9 * grid[-1] and _inside(band.centre_cm1, bounds)
+        if _holds(grid, bounds, band.centre_cm1)
     )
     middle = len(table.pressure_pa) // 2, int(np.searchsorted(table.temperature_k[:-1], 500.0))
     values = np.asarray(table.cross_section_cm2[middle], dtype=float)
@@ -153,11 +152,11 @@ def doubts(table: OpacityTable) -> list[str]:
     return found
 
 
-def _inside(wavenumber_cm1: float, bounds: np.ndarray | None) -> bool:
-    """Whether one of the cells holds a wavenumber; true where cells are not known."""
+def _holds(grid: np.ndarray, bounds: np.ndarray | None, centre_cm1: float) -> bool:
+    """Whether a table holds a band: well inside of its grid, or its centre in one of its cells."""
     if bounds is None:
-        return True
-    return bool(np.any((bounds[:, 0] <= wavenumber_cm1) & (wavenumber_cm1 <= bounds[:, 1])))
+        return bool(1.1 * grid[0] < centre_cm1 < 0.9 * grid[-1])
+    return bool(np.any((bounds[:, 0] <= centre_cm1) & (centre_cm1 <= bounds[:, 1])))
 
 
 def reach_cm1(table: OpacityTable) -> tuple[float, float]:

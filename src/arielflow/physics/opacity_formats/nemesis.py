@@ -30,77 +30,19 @@ _LONGEST_UM = 300.0
 _JUMP = 1.5
 
 # The gases' numbers are HITRAN's up to 28 and NEMESIS's own beyond, as exo_k has them too.
-_GASES = [
-    "H2O",
-    "CO2",
-    "O3",
-    "N2O",
-    "CO",
-    "CH4",
-    "O2",
-    "NO",
-    "SO2",
-    "NO2",
-    "NH3",
-    "HNO3",
-    "OH",
-    "HF",
-    "HCl",
-    "HBr",
-    "HI",
-    "ClO",
-    "OCS",
-    "H2CO",
-    "HOCl",
-    "N2",
-    "HCN",
-    "CH3Cl",
-    "H2O2",
-    "C2H2",
-    "C2H6",
-    "PH3",
-    "C2N2",
-    "C4H2",
-    "HC3N",
-    "C2H4",
-    "GeH4",
-    "C3H8",
-    "HCOOH",
-    "H2S",
-    "COF2",
-    "SF6",
-    "H2",
-    "He",
-    "AsH3",
-]
-_NUMBERED = {number: name for number, name in enumerate(_GASES, 1)} | {
-    54: "CS",
-    60: "Na",
-    61: "K",
-    62: "TiO",
-    63: "VO",
-    74: "SO3",
-    82: "FeH",
-    83: "AlO",
-    84: "AlCl",
-    85: "AlF",
-    90: "CaH",
-    96: "CN",
-    98: "CrH",
-    108: "MgH",
-    119: "PN",
-    120: "PO",
-    123: "SH",
-    127: "SiO",
-    128: "SiO2",
+_GASES = (
+    "H2O CO2 O3 N2O CO CH4 O2 NO SO2 NO2 NH3 HNO3 OH HF HCl HBr HI ClO OCS H2CO HOCl N2 HCN CH3Cl "
+    "H2O2 C2H2 C2H6 PH3 C2N2 C4H2 HC3N C2H4 GeH4 C3H8 HCOOH H2S COF2 SF6 H2 He AsH3"
+)
+_NUMBERED = dict(enumerate(_GASES.split(), 1)) | {
+    **{54: "CS", 60: "Na", 61: "K", 62: "TiO", 63: "VO", 74: "SO3", 82: "FeH", 83: "AlO"},
+    **{84: "AlCl", 85: "AlF", 90: "CaH", 96: "CN", 98: "CrH", 108: "MgH", 119: "PN", 120: "PO"},
+    **{123: "SH", 127: "SiO", 128: "SiO2"},
 }
 # Where HITRAN numbers a gas otherwise, some tables have its number.
-_HITRAN = {29: "COF2", 30: "SF6", 31: "H2S", 32: "HCOOH", 38: "C2H4", 43: "C4H2", 44: "HC3N"} | {
-    39: "CH3OH",
-    45: "H2",
-    46: "CS",
-    47: "SO3",
-    48: "C2N2",
+_HITRAN = {
+    **{29: "COF2", 30: "SF6", 31: "H2S", 32: "HCOOH", 38: "C2H4", 39: "CH3OH", 43: "C4H2"},
+    **{44: "HC3N", 45: "H2", 46: "CS", 47: "SO3", 48: "C2N2"},
 }
 
 

@@ -27,6 +27,6 @@ def check_on_disk(path: Path, remedy: str = REMEDY) -> None:
     found = path.stat()
     if found.st_size > max(_SMALL_FILE_BYTES, _MOST_HOLES * 512 * found.st_blocks):
         raise ArielflowError(
-            f"{shown(path, 400)}: {found.st_size} bytes of which the disk holds {512 * found.st_blocks}; "
-            f"{remedy}"
+            f"{shown(path, 400)}: {found.st_size} bytes of which the disk holds "
+            f"{512 * found.st_blocks}; {remedy}"
         )
