@@ -23,13 +23,10 @@ from arielflow.core.code import code_digest
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import partial_path, remove_leftovers, sha256
 from arielflow.core.readers import listed, regular_file
-from arielflow.physics.opacity import (
-    OpacityTable,
+from arielflow.physics.opacity import OpacityTable, crop, doubts, on_one_grid
+from arielflow.physics.opacity_coverage import (
     check_coverage,
     covered,
-    crop,
-    doubts,
-    on_one_grid,
     reach_cm1,
     temperature_doubt,
 )

@@ -36,7 +36,7 @@ class Format(Enum):
     PYRATBAY_CIA = "pyratbay CIA"
 
 
-_CIA = (Format.HITRAN_CIA, Format.PHOTOCHEM_CIA, Format.PYRATBAY_CIA)
+CIA_FORMATS = (Format.HITRAN_CIA, Format.PHOTOCHEM_CIA, Format.PYRATBAY_CIA)
 # A dataset that tells what an HDF5 file is; a table that lacks its values is a damaged one.
 _MARKS = {
     "xsecarr": Format.TAUREX,
@@ -132,7 +132,7 @@ def entries(folder: str | Path) -> list[Path]:
 def cia_entries(folder: str | Path) -> dict[Path, Format]:
     """A folder's files of collision-induced absorption and their formats."""
     kinds = {path: format_of(path) for path in entries(folder)}
-    return {path: kind for path, kind in kinds.items() if kind in _CIA}
+    return {path: kind for path, kind in kinds.items() if kind in CIA_FORMATS}
 
 
 def scan_opacities(folder: str | Path) -> dict[str, Path]:
@@ -146,7 +146,7 @@ def scan_opacities(folder: str | Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in entries(folder):
         kind = format_of(path)
-        if kind is None or kind in _CIA:
+        if kind is None or kind in CIA_FORMATS:
             continue
         molecule = molecule_of(path, kind)
         if molecule in found:
