@@ -35,7 +35,7 @@ from arielflow.models.emulator import Emulator
 from arielflow.physics.atmosphere import Pressures
 from arielflow.physics.builtin_opacity import generate
 from arielflow.physics.forward import PhysicsSettings, fast_or_reference, transmission_model
-from arielflow.physics.opacity_files import write_taurex_hdf5
+from arielflow.physics.opacity_formats.taurex import write_taurex_hdf5
 
 ROOT = Path(__file__).parents[1]
 EDITION = get_edition("adc2023")

@@ -24,12 +24,16 @@ _OWN = {".snakemake_timestamp", ".checksums.lock"}
 
 
 def commands() -> dict[str, list[str]]:
-    """Arguments and options of every command."""
-    found = typer.main.get_command(app).commands
-    return {
-        name: sorted(word for param in command.params for word in param.opts)
-        for name, command in sorted(found.items())
-    }
+    """Arguments and options of every command, those of groups as ``group command``."""
+    return dict(sorted(_commands(typer.main.get_command(app))))
+
+
+def _commands(group: Any, start: str = "") -> Iterator[tuple[str, list[str]]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{start}{name} ")
+        else:
+            yield start + name, sorted(word for param in command.params for word in param.opts)
 
 
 def config_keys() -> list[str]:

@@ -19,7 +19,7 @@ from arielflow.data.simulated_planets import simulate_planets
 from arielflow.data.spectrum_table import compute_spectra
 from arielflow.editions import get_edition
 from arielflow.physics.builtin_opacity import generate
-from arielflow.physics.opacity_files import write_taurex_hdf5
+from arielflow.physics.opacity_formats.taurex import write_taurex_hdf5
 
 EDITION = get_edition("adc2023")
 

@@ -40,7 +40,7 @@ from arielflow.physics.nodes import (
     write_nodes,
 )
 from arielflow.physics.opacity_cache import load_opacities
-from arielflow.physics.opacity_files import write_taurex_hdf5
+from arielflow.physics.opacity_formats.taurex import write_taurex_hdf5
 
 MOLECULES = ("H2O", "CO2")
 BINS = np.array([1.45, 2.0, 2.7]), np.array([0.1, 0.2, 0.2])

@@ -17,11 +17,8 @@ from arielflow.physics.builtin_opacity import ensure_builtin_opacities, generate
 from arielflow.physics.molecular_bands import MOLECULES
 from arielflow.physics.opacity import OpacityTable, bin_means, rms_dex
 from arielflow.physics.opacity_cache import load_opacities
-from arielflow.physics.opacity_files import (
-    read_exo_transmit,
-    read_taurex_hdf5,
-    write_taurex_hdf5,
-)
+from arielflow.physics.opacity_formats.exo_transmit import read_exo_transmit
+from arielflow.physics.opacity_formats.taurex import read_taurex_hdf5, write_taurex_hdf5
 from arielflow.physics.rayleigh import rayleigh_cross_section_cm2
 
 NAMES = ["H2O", "CO2", "CO", "CH4", "NH3"]

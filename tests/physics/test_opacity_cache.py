@@ -13,7 +13,7 @@ from test_opacity_input import write_with_units
 
 from arielflow.physics import opacity_cache
 from arielflow.physics.opacity_cache import cached_table
-from arielflow.physics.opacity_files import write_taurex_hdf5
+from arielflow.physics.opacity_formats.taurex import write_taurex_hdf5
 
 
 def _entry(path: Path) -> Path:

@@ -12,16 +12,12 @@ import pytest
 from arielflow.core.errors import ArielflowError
 from arielflow.physics import opacity_cache
 from arielflow.physics.cia import load_cia, read_hitran_cia
+from arielflow.physics.molecule_names import formula
 from arielflow.physics.opacity import OpacityTable, at_wavenumbers, crop, on_one_grid
 from arielflow.physics.opacity_cache import cached_table, describe_opacities, load_opacities
-from arielflow.physics.opacity_files import (
-    formula,
-    read_exo_transmit,
-    read_opacity,
-    read_taurex_hdf5,
-    scan_opacities,
-    write_taurex_hdf5,
-)
+from arielflow.physics.opacity_files import read_opacity, scan_opacities
+from arielflow.physics.opacity_formats.exo_transmit import read_exo_transmit
+from arielflow.physics.opacity_formats.taurex import read_taurex_hdf5, write_taurex_hdf5
 
 BINS = np.array([1.0, 2.0]), np.array([0.2, 0.4])
 

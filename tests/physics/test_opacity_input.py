@@ -18,12 +18,8 @@ from arielflow.physics.cia import load_cia, read_hitran_cia
 from arielflow.physics.molecule_names import formula, molecule_of_file
 from arielflow.physics.opacity import doubts
 from arielflow.physics.opacity_cache import load_opacities
-from arielflow.physics.opacity_files import (
-    read_opacity,
-    read_taurex_hdf5,
-    scan_opacities,
-    write_taurex_hdf5,
-)
+from arielflow.physics.opacity_files import read_opacity, scan_opacities
+from arielflow.physics.opacity_formats.taurex import read_taurex_hdf5, write_taurex_hdf5
 from arielflow.physics.systems import ATOMIC_MASS_UNIT_KG, molecular_mass_u
 
 GRAMS = 1e3 * ATOMIC_MASS_UNIT_KG * molecular_mass_u("H2O")

@@ -27,7 +27,8 @@ from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
 from arielflow.physics.forward import PhysicsSettings, transmission_model
 from arielflow.physics.opacity import crop
 from arielflow.physics.opacity_cache import load_opacities
-from arielflow.physics.opacity_files import read_opacity, write_taurex_hdf5
+from arielflow.physics.opacity_files import read_opacity
+from arielflow.physics.opacity_formats.taurex import write_taurex_hdf5
 from arielflow.physics.transmission import TransmissionModel
 
 BINS = WAVELENGTH_UM, WAVELENGTH_WIDTH_UM

@@ -14,6 +14,7 @@ from arielflow.cli import (  # noqa: F401, they add their commands
     data,
     forward,
     models,
+    opacities,
     spectra,
     submissions,
 )

@@ -22,7 +22,7 @@ from arielflow.core.errors import ArielflowError
 from arielflow.physics.binning import grid_edges
 from arielflow.physics.molecular_bands import MOLECULES, Band, Molecule
 from arielflow.physics.opacity import OpacityTable
-from arielflow.physics.opacity_files import write_taurex_hdf5
+from arielflow.physics.opacity_formats.taurex import write_taurex_hdf5
 
 RESOLVING_POWER = 300.0
 WAVELENGTH_RANGE_UM = (0.49, 8.05)

@@ -1,19 +1,34 @@
-"""Collision-induced absorption, read from HITRAN's ``.cia`` files."""
+"""Collision-induced absorption: HITRAN's ``.cia`` files, photochem's HDF5, pyratbay's text."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from arielflow.core.errors import ArielflowError
+from arielflow.core.hdf5 import open_plain
 from arielflow.core.readers import guarded, regular_file
-from arielflow.physics.opacity_files import check_on_disk
+from arielflow.physics.opacity_files import Format, cia_entries, format_of
+from arielflow.physics.opacity_formats.on_disk import FOLDER_REMEDY, check_on_disk
+from arielflow.physics.systems import BOLTZMANN_CONSTANT
 
 _HEADER_FIELDS = 6
 _PEAK_CM5 = (1e-50, 1e-40)
 _MOST_NEGATIVE = 0.5
+_REMEDY = "fetch it again"
+_SECTIONS = ("@SPECIES", "@TEMPERATURES", "@DATA")
+_LONGEST_TEXT_BYTES = 1 << 28
+# Molecules per cm3 at 273.15 K and one atmosphere: an amagat.
+_PER_CM3 = 101325.0 / (BOLTZMANN_CONSTANT * 273.15) * 1e-6
+_LOG_ZERO = -99.0
+_MOST_POINTS = 1_000_000
+_PAIR = re.compile(r"([A-Z][A-Za-z0-9]*)--?([A-Z][A-Za-z0-9]*)(?![A-Za-z0-9])")
+
+NEEDED_PAIRS = (("H2", "H2"), ("H2", "He"))
+"""Pairs of gases that make up nearly all of collision-induced absorption in these atmospheres."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +38,7 @@ class CollisionInducedAbsorption:
     Attributes
     ----------
     pair : tuple[str, str]
-        The two gases.
+        The two gases in the order of the alphabet.
     wavenumber_cm1 : np.ndarray
         Ascending, shape (wavenumber,) [cm-1].
     temperature_k : np.ndarray
@@ -49,9 +64,9 @@ def read_hitran_cia(path: str | Path) -> CollisionInducedAbsorption:
     ArielflowError
         The file is missing, or not such a file.
     """
-    path = regular_file(path, "check the folder of opacities")
+    path = regular_file(path, FOLDER_REMEDY)
     check_on_disk(path)
-    with guarded(path, "HITRAN CIA file", "fetch it again"):
+    with guarded(path, "HITRAN CIA file", _REMEDY):
         pair, blocks = _blocks(path)
     temperature_k = np.unique([temperature for _, temperature, _, _ in blocks])
     bands: dict[tuple[float, float], list[tuple[float, np.ndarray, np.ndarray]]] = {}
@@ -71,13 +86,115 @@ def read_hitran_cia(path: str | Path) -> CollisionInducedAbsorption:
     grid = np.concatenate(grids)
     order = np.argsort(grid, kind="stable")
     values = np.concatenate(columns, axis=1)[:, order]
+    return _checked(path, CollisionInducedAbsorption(pair, grid[order], temperature_k, values))
+
+
+def read_photochem_cia(path: str | Path) -> CollisionInducedAbsorption:
+    """Read photochem's HDF5 of a pair of gases, which its name says: ``H2-He.h5``.
+
+    ``log10xs`` by wavelength and temperature is log10 of cm5 per pair of molecules, whatever the
+    file's note says; ``wavelengths`` are points [um], ``T`` temperatures [K].
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing or damaged, its arrays do not fit together, or its name is no pair.
+    """
+    path = regular_file(path, FOLDER_REMEDY)
+    if (named := _PAIR.match(path.stem)) is None:
+        raise ArielflowError(
+            f"{path}: its name does not begin with a pair of gases; name it such as H2-He.h5"
+        )
+    with open_plain(path, FOLDER_REMEDY) as file:
+        wavelength_um, temperature_k = (
+            file.numbers(name, (None,), most=_MOST_POINTS) for name in ("wavelengths", "T")
+        )
+        log_values = file.numbers("log10xs", (len(wavelength_um), len(temperature_k)))
+    with np.errstate(all="ignore"):
+        values = np.where(log_values <= _LOG_ZERO, 0.0, 10.0**log_values)
+        grid = 1e4 / wavelength_um
+    pair = min(named[1], named[2]), max(named[1], named[2])
+    table = CollisionInducedAbsorption(pair, grid[::-1], temperature_k, values.T[:, ::-1].copy())
+    return _checked(path, table)
+
+
+def read_pyratbay_cia(path: str | Path) -> CollisionInducedAbsorption:
+    """Read pyratbay's text: the pair, temperatures [K], then rows of wavenumber and absorption.
+
+    Absorption is in cm-1 amagat-2, that of both gases at one amagat each.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing, or not such a file.
+    """
+    path = regular_file(path, FOLDER_REMEDY)
+    check_on_disk(path)
+    with guarded(path, "CIA file of pyratbay", _REMEDY):
+        if path.stat().st_size > _LONGEST_TEXT_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, at most {_LONGEST_TEXT_BYTES} are read")
+        species, temperatures, rows = _sections(path.read_text(encoding="utf-8-sig"))
+        gases = species[0].split() if len(species) == 1 else []
+        if len(gases) != 2:
+            raise ValueError("it does not name two gases on one line below @SPECIES")
+        temperature_k = np.array(" ".join(temperatures).split(), dtype=float)
+        widths = {len(row.split()) for row in rows}
+        if widths != {1 + len(temperature_k)}:
+            raise ValueError(
+                f"its rows hold {sorted(widths)[:5]} numbers, expected {1 + len(temperature_k)}: a "
+                "wavenumber and one value a temperature"
+            )
+        body = np.array([row.split() for row in rows], dtype=float)
+    values = body[:, 1:].T / _PER_CM3**2
+    pair = min(gases), max(gases)
+    return _checked(path, CollisionInducedAbsorption(pair, body[:, 0], temperature_k, values))
+
+
+def _sections(text: str) -> tuple[list[str], ...]:
+    """The lines below each of the format's headings, comments and empty lines left out."""
+    found: dict[str, list[str]] = {}
+    current = None
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("@"):
+            if line not in _SECTIONS or line in found:
+                raise ValueError(f"unknown or repeated heading {line[:40]!r}")
+            current = found.setdefault(line, [])
+        elif line and not line.startswith("#"):
+            if current is None:
+                raise ValueError(f"text before the first heading: {line[:40]!r}")
+            current.append(line)
+    missing = [name for name in _SECTIONS if not found.get(name)]
+    if missing:
+        raise ValueError(f"nothing below {', '.join(missing)}")
+    return tuple(found[name] for name in _SECTIONS)
+
+
+def _checked(path: Path, table: CollisionInducedAbsorption) -> CollisionInducedAbsorption:
+    """Refuse axes that cannot be interpolated in, and values that cannot be right."""
+    values = table.cross_section_cm5
+    grid, temperature_k = table.wavenumber_cm1, table.temperature_k
+    # Written so that a NaN fails too. Bands may share a wavenumber, and the first may be zero.
+    ascending = np.all(np.diff(grid) >= 0) and np.all(np.diff(temperature_k) > 0)
+    positive = len(grid) and grid[0] >= 0 and temperature_k[0] > 0
+    finite = np.isfinite(grid).all() and np.isfinite(temperature_k).all()
+    if not (ascending and positive and finite):
+        raise ArielflowError(
+            f"{path}: wavenumbers or temperatures are not ascending positive numbers; {_REMEDY}"
+        )
+    if len(grid) < 2 or len(temperature_k) < 2:
+        raise ArielflowError(
+            f"{path}: {len(grid)} wavenumbers and {len(temperature_k)} temperatures, two of each "
+            f"are needed to interpolate; {_REMEDY}"
+        )
+    if not np.isfinite(values).all() or values.min() < 0:
+        raise ArielflowError(f"{path}: negative or non-finite values; {_REMEDY}")
     if not _PEAK_CM5[0] <= values.max() <= _PEAK_CM5[1]:
         raise ArielflowError(
             f"{path}: the largest value is {values.max():.3g} cm5 per pair of molecules, expected "
             f"{_PEAK_CM5[0]:g} to {_PEAK_CM5[1]:g}; the file is damaged or in another unit (HITRAN "
             "has cm5 molecule-2): fetch it from hitran.org/cia"
         )
-    return CollisionInducedAbsorption(pair, grid[order], temperature_k, values)
+    return table
 
 
 def _blocks(path: Path):
@@ -112,7 +229,8 @@ def _blocks(path: Path):
         position += 1 + count
     if len(pairs) != 1 or not all(min(pairs)):
         raise ValueError("it holds no blocks, or not of one pair of gases")
-    return min(pairs), blocks
+    pair = min(pairs)
+    return (min(pair), max(pair)), blocks
 
 
 def _at_temperatures(wanted: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -125,26 +243,55 @@ def _at_temperatures(wanted: np.ndarray, known: np.ndarray, values: np.ndarray) 
     return mixed * inside[:, None]
 
 
+def read_cia(path: str | Path) -> CollisionInducedAbsorption:
+    """Read collision-induced absorption of any known format.
+
+    Raises
+    ------
+    ArielflowError
+        The file is missing, damaged, or of another kind.
+    """
+    path = regular_file(path, FOLDER_REMEDY)
+    if (reader := _READERS.get(format_of(path))) is None:
+        raise ArielflowError(
+            f"{path}: no collision-induced absorption in a format that is known, see "
+            "docs/opacities.md; convert it"
+        )
+    return reader(path)
+
+
+_READERS = {
+    Format.HITRAN_CIA: read_hitran_cia,
+    Format.PHOTOCHEM_CIA: read_photochem_cia,
+    Format.PYRATBAY_CIA: read_pyratbay_cia,
+}
+
+
 def cia_files(folder: str | Path) -> list[Path]:
-    """A folder's ``.cia`` files; names with a dot in front are the system's."""
-    return sorted(path for path in Path(folder).glob("*.cia") if not path.name.startswith("."))
+    """A folder's files of collision-induced absorption; names with a dot in front are passed over.
+
+    Raises
+    ------
+    ArielflowError
+        There is no such folder, or an HDF5 file in it is damaged.
+    """
+    return list(cia_entries(folder))
 
 
 def load_cia(folder: str | Path) -> list[CollisionInducedAbsorption]:
-    """The H2-H2 and H2-He absorption of a folder's ``.cia`` files.
+    """The H2-H2 and H2-He absorption of a folder, in whatever formats.
 
     Raises
     ------
     ArielflowError
         One of the pairs is missing or is there twice, or a file is damaged.
     """
-    wanted = {("H2", "H2"), ("H2", "He")}
-    tables = [read_hitran_cia(path) for path in cia_files(folder)]
-    found = [table for table in tables if table.pair in wanted]
+    tables = [read_cia(path) for path in cia_files(folder)]
+    found = [table for table in tables if table.pair in NEEDED_PAIRS]
     pairs = [table.pair for table in found]
-    if sorted(pairs) != sorted(wanted):
+    if sorted(pairs) != sorted(NEEDED_PAIRS):
         raise ArielflowError(
-            f"{folder}: collision-induced absorption needs one .cia file each of H2-H2 and H2-He, "
+            f"{folder}: collision-induced absorption needs one file each of H2-H2 and H2-He, "
             f"found {', '.join('-'.join(pair) for pair in pairs) or 'none'}; fetch them from "
             "hitran.org/cia or switch it off"
         )

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,9 +16,9 @@ from arielflow.core.code import code_digest
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import sha256
 from arielflow.physics.atmosphere import Pressures
-from arielflow.physics.binning import binning_matrix
-from arielflow.physics.cia import load_cia
+from arielflow.physics.cia import cia_files, load_cia
 from arielflow.physics.nodes import FastTransmission, read_nodes
+from arielflow.physics.opacity import projection
 from arielflow.physics.opacity_cache import describe_opacities, load_opacities
 from arielflow.physics.systems import HE_H2_RATIO, JUPITER_RADIUS_M, Systems
 from arielflow.physics.transmission import Bins, TransmissionModel
@@ -39,7 +38,7 @@ class PhysicsSettings:
     nodes : str | None
         File of the fast mode's nodes; None for the reference mode.
     cia : bool
-        Collision-induced absorption, from the folder's ``.cia`` files.
+        Collision-induced absorption, from the folder's files of it.
     """
 
     opacities: str
@@ -61,10 +60,9 @@ def transmission_model(
     """The reference mode on the tables of a folder, for these molecules and bins."""
     bins = wavelength_um, wavelength_width_um
     tables = load_opacities(settings.opacities, tuple(molecules), *bins)
-    grid = tables[molecules[0]].wavenumber_cm1
     return TransmissionModel(
         tables,
-        binning_matrix(grid, *bins),
+        projection(tables[molecules[0]], *bins),
         bins=bins,
         cia=load_cia(settings.opacities) if settings.cia else (),
         pressures=pressures,
@@ -99,7 +97,7 @@ def fast_or_reference(
 
     def reference() -> TransmissionModel:
         # Made of tables already read: a file gone by then would look like a planet's fault.
-        matrix = binning_matrix(tables[molecules[0]].wavenumber_cm1, *bins)
+        matrix = projection(tables[molecules[0]], *bins)
         return TransmissionModel(tables, matrix, bins=bins, cia=cia, device=device)
 
     return FastTransmission(nodes, tables, reference, bins=bins, cia=cia, device=device)
@@ -112,7 +110,7 @@ def fingerprint(
     wavelength_width_um: np.ndarray,
 ) -> str:
     """Checksum of all that shapes spectra and the fast mode's nodes: tables, bins, code."""
-    cia = sorted(Path(settings.opacities).glob("*.cia")) if settings.cia else []
+    cia = cia_files(settings.opacities) if settings.cia else []
     content = {
         "bins": [np.asarray(b).tolist() for b in (wavelength_um, wavelength_width_um)],
         "cia": [sha256(path) for path in cia],

@@ -61,6 +61,12 @@ def molecule_of_file(stem: str) -> str:
     return formula(found[0]) if found else stem
 
 
+def known_formula(stem: str) -> str | None:
+    """Formula that a file's name begins with if opacities are made of it, None of other names."""
+    found = molecule_of_file(stem)
+    return found if found.rstrip("+-") in _KNOWN else None
+
+
 def _elements(piece: str) -> str | None:
     """A group of elements without its mass number, None if it is something else."""
     found = _GROUP.fullmatch(piece)

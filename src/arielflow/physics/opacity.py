@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from arielflow.core.errors import ArielflowError
-from arielflow.physics.binning import binning_matrix
+from arielflow.physics.binning import SAME_EDGE, binning_matrix, cells_of
 from arielflow.physics.molecular_bands import MOLECULES
 
-MUST_COVER_K = (500.0, 2500.0)
-"""Temperatures [K] that a table has to hold; beyond its own edges it is clamped."""
 PEAK_CM2 = (1e-35, 1e-10)
 """Where the largest cross-section of a table lies: sodium's resonance lines reach 1e-11."""
 # The lower boundary of the atmosphere is 1e6 Pa; tables that end far above it are in bar.
@@ -41,6 +39,9 @@ class OpacityTable:
         k-coefficients, with the quadrature as a fourth axis.
     quadrature_weights : np.ndarray | None
         Shape (quadrature,), summing to one; None for a cross-section table.
+    cell_bounds_cm1 : np.ndarray | None
+        Ends of the cells that k-coefficients stand for, shape (wavenumber, 2), ascending [cm-1];
+        None where the file does not say. Channels may leave gaps.
     """
 
     molecule: str
@@ -49,6 +50,7 @@ class OpacityTable:
     pressure_pa: np.ndarray
     cross_section_cm2: np.ndarray
     quadrature_weights: np.ndarray | None = None
+    cell_bounds_cm1: np.ndarray | None = None
 
     @property
     def kind(self) -> str:
@@ -83,8 +85,22 @@ def check_arrays(path: str | Path, table: OpacityTable) -> OpacityTable:
             f"{path}: cross-sections have shape {table.cross_section_cm2.shape}, the axes say "
             f"{shape}; fetch or make the table again"
         )
+    if table.cell_bounds_cm1 is not None:
+        _check_cells(path, table.wavenumber_cm1, table.cell_bounds_cm1)
     _check_magnitude(path, table.cross_section_cm2)
     return table
+
+
+def _check_cells(path: str | Path, grid: np.ndarray, bounds: np.ndarray) -> None:
+    low, high = bounds.T
+    # Written so that a NaN fails too. Channels may overlap, but each holds its own centre.
+    fit = np.all((low > 0) & (low <= grid * (1 + SAME_EDGE)) & (grid * (1 - SAME_EDGE) <= high))
+    ascending = np.all((low < high) & np.isfinite(high)) and np.all(np.diff(bounds, axis=0) > 0)
+    if not (fit and ascending):
+        raise ArielflowError(
+            f"{path}: the edges of its cells do not enclose their centres one by one; make the "
+            "table again"
+        )
 
 
 def _check_magnitude(path: str | Path, cross_section_cm2: np.ndarray) -> None:
@@ -111,17 +127,20 @@ def doubts(table: OpacityTable) -> list[str]:
         )
     if table.molecule not in MOLECULES:
         return found
-    grid = table.wavenumber_cm1
+    grid, bounds = table.wavenumber_cm1, table.cell_bounds_cm1
     expected = sum(
         band.intensity_cm
         for band in MOLECULES[table.molecule].bands
-        if 1.1 * grid[0] < band.centre_cm1 < 0.9 * grid[-1]
+        if _holds(grid, bounds, band.centre_cm1)
     )
     middle = len(table.pressure_pa) // 2, int(np.searchsorted(table.temperature_k[:-1], 500.0))
     values = np.asarray(table.cross_section_cm2[middle], dtype=float)
     if table.quadrature_weights is not None:
         values = values @ table.quadrature_weights
-    strength = float(np.trapezoid(values, grid))
+    if bounds is None:
+        strength = float(np.trapezoid(values, grid))
+    else:
+        strength = float(values @ (bounds[:, 1] - bounds[:, 0]))
     # The strength of all bands together hardly depends on temperature, and not on pressure.
     if expected and not expected / _STRENGTH_FACTOR < strength < expected * _STRENGTH_FACTOR:
         found.append(
@@ -131,45 +150,34 @@ def doubts(table: OpacityTable) -> list[str]:
     return found
 
 
-def check_coverage(
-    path: str | Path, table: OpacityTable, wavelength_um: np.ndarray, width_um: np.ndarray
-) -> None:
-    """Refuse a table that leaves part of the bins or of the usual temperatures uncovered.
+def _holds(grid: np.ndarray, bounds: np.ndarray | None, centre_cm1: float) -> bool:
+    """Whether a table holds a band: well inside of its grid, or its centre in one of its cells."""
+    if bounds is None:
+        return bool(1.1 * grid[0] < centre_cm1 < 0.9 * grid[-1])
+    return bool(np.any((bounds[:, 0] <= centre_cm1) & (centre_cm1 <= bounds[:, 1])))
+
+
+def projection(table: OpacityTable, wavelength_um: np.ndarray, width_um: np.ndarray) -> np.ndarray:
+    """Matrix (wavelength, wavenumber) that averages over bins from a table's own cells.
 
     Raises
     ------
     ArielflowError
-        With the file, what it covers and what is needed.
+        A bin is not covered by the table, see :func:`arielflow.physics.binning.binning_matrix`.
     """
-    low, high = 1e4 / table.wavenumber_cm1[[-1, 0]]
-    needed = (wavelength_um - 0.5 * width_um).min(), (wavelength_um + 0.5 * width_um).max()
-    if low > needed[0] or high < needed[1]:
-        as_um = table.wavenumber_cm1[[0, -1]]
-        swapped = as_um[0] <= needed[0] and needed[1] <= as_um[1] < 1e3
-        hint = "use a table that covers all bins"
-        if swapped:
-            hint = "its grid looks like wavelengths: say so in the attribute units"
-        raise ArielflowError(
-            f"{path}: covers {low:.3f}-{high:.3f} um, the bins need {needed[0]:.3f}-"
-            f"{needed[1]:.3f} um; {hint}"
-        )
-    cold, hot = table.temperature_k[[0, -1]]
-    if cold > MUST_COVER_K[0] or hot < MUST_COVER_K[1]:
-        raise ArielflowError(
-            f"{path}: covers {cold:g}-{hot:g} K, needed are {MUST_COVER_K[0]:g}-"
-            f"{MUST_COVER_K[1]:g} K; use a table with a wider range"
-        )
+    return binning_matrix(table.wavenumber_cm1, wavelength_um, width_um, table.cell_bounds_cm1)
 
 
 def crop(table: OpacityTable, wavelength_range_um: tuple[float, float]) -> OpacityTable:
     """The part of a table inside a range of wavelengths, and one point more at either end."""
-    grid = table.wavenumber_cm1
+    grid, bounds = table.wavenumber_cm1, table.cell_bounds_cm1
     start = max(int(np.searchsorted(grid, 1e4 / wavelength_range_um[1])) - 2, 0)
     stop = int(np.searchsorted(grid, 1e4 / wavelength_range_um[0])) + 2
     return replace(
         table,
         wavenumber_cm1=grid[start:stop],
         cross_section_cm2=table.cross_section_cm2[:, :, start:stop],
+        cell_bounds_cm1=None if bounds is None else bounds[start:stop],
     )
 
 
@@ -195,20 +203,49 @@ def on_one_grid(tables: Mapping[str, OpacityTable]) -> dict[str, OpacityTable]:
     Raises
     ------
     ArielflowError
-        Cross-sections and k-tables are mixed, or k-tables differ in their wavenumbers.
+        Cross-sections and k-tables are mixed, or k-tables differ in their wavenumbers, the
+        cells around these or their quadrature.
     """
+    if (fault := mixing_fault(tables)) is not None:
+        raise ArielflowError(fault)
+    finest = _finest(tables)
+    return {name: at_wavenumbers(table, finest.wavenumber_cm1) for name, table in tables.items()}
+
+
+def mixing_fault(tables: Mapping[str, OpacityTable]) -> str | None:
+    """Why tables cannot be combined in one model, None if they can."""
     if len({table.kind for table in tables.values()}) > 1:
         kinds = ", ".join(f"{name}: {table.kind}" for name, table in tables.items())
-        raise ArielflowError(f"opacities of two kinds cannot be mixed ({kinds}); use one kind")
-    finest = max(tables.values(), key=lambda table: len(table.wavenumber_cm1))
+        return f"opacities of two kinds cannot be mixed ({kinds}); use one kind"
+    finest = _finest(tables)
     for name, table in tables.items():
-        same = np.array_equal(table.wavenumber_cm1, finest.wavenumber_cm1)
-        if table.quadrature_weights is not None and not same:
-            raise ArielflowError(
-                f"k-tables of {finest.molecule} and {name} differ in their wavenumbers; use tables "
+        if table.quadrature_weights is not None and (what := _difference(table, finest)):
+            return (
+                f"k-tables of {finest.molecule} and {name} differ in their {what}; use tables "
                 "made on one grid"
             )
-    return {name: at_wavenumbers(table, finest.wavenumber_cm1) for name, table in tables.items()}
+    return None
+
+
+def _finest(tables: Mapping[str, OpacityTable]) -> OpacityTable:
+    return max(tables.values(), key=lambda table: len(table.wavenumber_cm1))
+
+
+def _difference(table: OpacityTable, other: OpacityTable) -> str | None:
+    """In what two k-tables differ that have to be combined, None if in nothing."""
+    if not np.array_equal(table.wavenumber_cm1, other.wavenumber_cm1):
+        return "wavenumbers"
+    if not np.allclose(cells(table), cells(other), rtol=SAME_EDGE, atol=0):
+        return "cells around their wavenumbers"
+    weights = table.quadrature_weights, other.quadrature_weights
+    if len(weights[0]) != len(weights[1]) or not np.allclose(*weights, atol=1e-6):
+        return "quadrature weights"
+    return None
+
+
+def cells(table: OpacityTable) -> np.ndarray:
+    """Ends of a table's cells, known or around its points, shape (wavenumber, 2) [cm-1]."""
+    return cells_of(table.wavenumber_cm1, table.cell_bounds_cm1)
 
 
 def bin_means(
@@ -248,7 +285,7 @@ def bin_means(
     means = np.tensordot(columns, np.tensordot(rows, values, axes=1), axes=1)
     if table.quadrature_weights is not None:
         means = means @ table.quadrature_weights
-    return binning_matrix(table.wavenumber_cm1, wavelength_um, width_um) @ means
+    return projection(table, wavelength_um, width_um) @ means
 
 
 def _node_weights(nodes: np.ndarray, point: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from zlib import crc32
@@ -21,19 +22,21 @@ from arielflow.core.array_files import mapped_npy, read_npz
 from arielflow.core.code import code_digest
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import partial_path, remove_leftovers, sha256
-from arielflow.core.readers import regular_file
-from arielflow.physics.opacity import (
-    OpacityTable,
+from arielflow.core.readers import listed, regular_file
+from arielflow.physics.opacity import OpacityTable, crop, doubts, on_one_grid
+from arielflow.physics.opacity_coverage import (
     check_coverage,
-    crop,
-    doubts,
-    on_one_grid,
+    covered,
+    reach_cm1,
+    temperature_doubt,
 )
-from arielflow.physics.opacity_files import check_on_disk, read_opacity, scan_opacities, select
+from arielflow.physics.opacity_files import read_opacity, scan_opacities, select
+from arielflow.physics.opacity_formats.on_disk import check_on_disk
 
 log = logging.getLogger(__name__)
 
 _AXES = ("wavenumber_cm1", "temperature_k", "pressure_pa")
+_OPTIONAL = ("quadrature_weights", "cell_bounds_cm1")
 
 
 def cache_folder() -> Path:
@@ -85,6 +88,7 @@ def _load(entry: Path) -> OpacityTable:
         *(axes[name] for name in _AXES),
         cross_section,
         axes.get("quadrature_weights"),
+        axes.get("cell_bounds_cm1"),
     )
 
 
@@ -101,8 +105,8 @@ def _store(entry: Path, table: OpacityTable) -> None:
         axes = {name: getattr(table, name) for name in _AXES}
         axes |= {"molecule": table.molecule, "readers": _readers()}
         axes["crc32"] = _checksum(values)
-        if table.quadrature_weights is not None:
-            axes["quadrature_weights"] = table.quadrature_weights
+        optional = {name: getattr(table, name) for name in _OPTIONAL}
+        axes |= {name: values for name, values in optional.items() if values is not None}
         np.savez(temporary / "axes.npz", **axes)
         if os.path.lexists(entry):
             # Jobs that have the old entry's arrays mapped keep them.
@@ -133,7 +137,7 @@ def load_opacities(
     ----------
     folder
         Holds one table per molecule, in any of the formats of
-        :mod:`arielflow.physics.opacity_files`.
+        :class:`arielflow.physics.opacity_files.Format`.
     molecules
         Chemical formulas; gives the order.
     wavelength_um, wavelength_width_um
@@ -149,11 +153,67 @@ def load_opacities(
     for name, path in files.items():
         table = cached_table(path)
         check_coverage(path, table, wavelength_um, wavelength_width_um)
-        for doubt in doubts(table):
+        tables[name] = table
+    return _fitted(tables, files, wavelength_um, wavelength_width_um)
+
+
+def load_covering(
+    folder: str | Path,
+    molecules: list[str] | tuple[str, ...],
+    wavelength_um: np.ndarray,
+    wavelength_width_um: np.ndarray,
+) -> tuple[dict[str, OpacityTable], np.ndarray]:
+    """Tables as :func:`load_opacities` gives them, and the bins that all of them cover whole.
+
+    For tables that cover part of an instrument: the caller leaves the other bins out, and says so.
+    Temperatures that span less than usual are a warning here.
+
+    Parameters
+    ----------
+    folder, molecules, wavelength_um, wavelength_width_um
+        As for :func:`load_opacities`.
+
+    Returns
+    -------
+    tables
+        By molecule, on one grid that just covers these bins.
+    covered
+        Shape (wavelength,), True for at least one bin.
+
+    Raises
+    ------
+    ArielflowError
+        A molecule has no table, a table is damaged, or there is no bin that all tables cover.
+    """
+    files = select(scan_opacities(folder), molecules, folder)
+    tables = {name: cached_table(path) for name, path in files.items()}
+    inside = covered(tables, wavelength_um, wavelength_width_um)
+    if not inside.any():
+        reach = {name: reach_cm1(table) for name, table in tables.items()}
+        spans = [f"{name} {1e4 / b:.3f}-{1e4 / a:.3f} um" for name, (a, b) in reach.items()]
+        raise ArielflowError(
+            f"{folder}: no bin between {wavelength_um.min():.3f} and {wavelength_um.max():.3f} um "
+            f"is covered by all tables ({listed(spans)}); use others, or leave a molecule out"
+        )
+    for name, path in files.items():
+        if doubt := temperature_doubt(tables[name]):
             _warn_once(f"{path}: {doubt}")
-        edges = wavelength_um - 0.5 * wavelength_width_um, wavelength_um + 0.5 * wavelength_width_um
-        tables[name] = crop(table, (float(edges[0].min()), float(edges[1].max())))
-    return on_one_grid(tables)
+    bins = wavelength_um[inside], wavelength_width_um[inside]
+    return _fitted(tables, files, *bins), inside
+
+
+def _fitted(
+    tables: Mapping[str, OpacityTable],
+    files: Mapping[str, Path],
+    wavelength_um: np.ndarray,
+    width_um: np.ndarray,
+) -> dict[str, OpacityTable]:
+    """Tables cropped to the bins and on one grid; what looks like a mistake is warned of."""
+    span = (wavelength_um - 0.5 * width_um).min(), (wavelength_um + 0.5 * width_um).max()
+    for name, path in files.items():
+        for doubt in doubts(tables[name]):
+            _warn_once(f"{path}: {doubt}")
+    return on_one_grid({name: crop(table, span) for name, table in tables.items()})
 
 
 @lru_cache(maxsize=64)
