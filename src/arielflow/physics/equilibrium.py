@@ -45,9 +45,9 @@ class EquilibriumGrid:
     """Mixing ratios of a gas in chemical equilibrium on a grid, and between its points.
 
     Metallicity multiplies the solar abundances of all elements but hydrogen and helium; C/O sets
-    carbon relative to oxygen, which follows the metallicity alone (the convention of Madhusudhan
-    2012, ApJ 758, 36, and of FastChem's own example). So metallicity is the gas's O/H in solar
-    units, whatever C/O is.
+    carbon relative to oxygen, which follows the metallicity alone, as in FastChem's own example of
+    C/O. So metallicity is the gas's O/H in solar units. Others keep carbon and set oxygen, which
+    gives another gas of the same C/O (Drummond et al. 2019, MNRAS 486, 1123).
 
     Attributes
     ----------
