@@ -17,7 +17,7 @@ _NAMES = (
     "CH3OH CH3Cl CH3F CF4 HCl HF HBr HI HNO3 H2O2 HO2 OH O2 O3 PN PO PS PH SH NS ClO HOCl "
     "Na K Li Rb Cs Fe Ti V Ca Mg Si Al Ni Cr Mn"
 )
-_ELEMENTS, _KNOWN = frozenset(_SYMBOLS.split()), frozenset(_NAMES.split())
+ELEMENTS, _KNOWN = frozenset(_SYMBOLS.split()), frozenset(_NAMES.split())
 _GROUP = re.compile(r"(\d*)((?:[A-Z][a-z]?\d{0,2})+)")
 _NATURAL = "NatAbund"
 _CHARGES = {"_p": "+", "+": "+", "_n": "-", "_m": "-", "-": "-"}
@@ -73,6 +73,6 @@ def _elements(piece: str) -> str | None:
     if found is None:
         return None
     mass, group = found.groups()
-    if any(symbol not in _ELEMENTS for symbol in re.findall(r"[A-Z][a-z]?", group)):
+    if any(symbol not in ELEMENTS for symbol in re.findall(r"[A-Z][a-z]?", group)):
         return None
     return re.sub(r"^H(?![a-z])", "D", group) if mass == "2" else group
