@@ -12,6 +12,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from kinds import Kind, same
+from opacity_twins import (
+    nemesis,
+    write_nemesis,
+    write_photochem,
+    write_photochem_cia,
+    write_pyratbay_cia,
+)
 
 from arielflow.core.files import write_dataset, write_json, write_table
 from arielflow.core.readers import read_json_object
@@ -19,7 +26,7 @@ from arielflow.core.schema import open_dataset
 from arielflow.core.tables import read_results
 from arielflow.data.splits import read_split
 from arielflow.models import load_estimator, make_estimator
-from arielflow.physics.cia import read_hitran_cia
+from arielflow.physics.cia import read_cia, read_hitran_cia
 from arielflow.physics.nodes import read_nodes
 from arielflow.physics.opacity_files import read_opacity
 from arielflow.simulation.library import COSTS, INPUTS, TruthLibrary, pack
@@ -118,6 +125,18 @@ def opacities(folder: Path, table: Path) -> list[Kind]:
         meta=np.array(json.dumps(meta)),
     )
 
+    others = folder.with_name("opacity_formats")
+    others.mkdir()
+    write_nemesis(others / "H2O.kta", nemesis())
+    write_photochem(others / "CO2.h5", "CO2")
+    write_photochem_cia(others / "H2-H2.h5")
+    write_pyratbay_cia(others / "CIA.dat")
+
+    def all_formats(path: Path) -> list[str]:
+        tables = [read_opacity(path / name).cross_section_cm2 for name in ("H2O.kta", "CO2.h5")]
+        pairs = [read_cia(path / name).cross_section_cm5 for name in ("H2-H2.h5", "CIA.dat")]
+        return [forked.digest(values) for values in (*tables, *pairs)]
+
     def cross_sections(path: Path) -> str:
         found = read_opacity(path / "H2O.h5")
         return forked.digest(np.asarray(found.cross_section_cm2).ravel()[::1000], found.molecule)
@@ -133,6 +152,20 @@ def opacities(folder: Path, table: Path) -> list[Kind]:
             "opacity", folder, ["H2O.h5"], [*mutations.BYTES, mutations.structure], cross_sections
         ),
         Kind("cia", folder, ["H2-H2.cia"], mutations.BYTES, cia),
+        Kind(
+            "opacity formats",
+            others,
+            ["H2O.kta", "CO2.h5", "H2-H2.h5", "CIA.dat"],
+            mutations.BYTES,
+            all_formats,
+        ),
+        Kind(
+            "opacity formats, structure",
+            others,
+            ["CO2.h5", "H2-H2.h5"],
+            [mutations.structure],
+            all_formats,
+        ),
         Kind("nodes", folder, ["nodes.npz"], [*mutations.BYTES, _npy_member], nodes),
     ]
 

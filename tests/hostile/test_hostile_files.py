@@ -45,7 +45,8 @@ NAMES = (
     *("submission, bytes", "submission, validated", "submission, scored", "submission, truth"),
     "submission, judged",
     *("NetCDF", "NetCDF, structure", "split", "shipped truth", "own truth"),
-    *("results", "records", "opacity", "cia", "nodes", "model random_forest", "model flow"),
+    *("results", "records", "opacity", "opacity formats", "opacity formats, structure", "cia"),
+    *("nodes", "model random_forest", "model flow"),
 )
 
 

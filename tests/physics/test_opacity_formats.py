@@ -326,8 +326,9 @@ def test_real_tables_of_nemesis_and_photochem_agree(shared: Path, name: str) -> 
     centre, width = cells_as_bins(other.wavenumber_cm1, other.cell_bounds_cm1)
     inside = (centre - width / 2 > 1.125) & (centre + width / 2 < 1.65)
     at = (1000.0, 1e3, centre[inside], width[inside])
-    ratio = np.log10(bin_means(ours, *at) / bin_means(other, *at))
-    strong = bin_means(other, *at) > 1e-3 * bin_means(other, *at).max()
-    print(f"{name}: log10 of the ratio {ratio} at {centre[inside]} um")
-    assert inside.sum() == 4 and strong.any()
-    assert np.abs(ratio[strong]).max() < 0.5
+    expected, found = bin_means(other, *at), bin_means(ours, *at)
+    # Windows differ by more: the line lists are not the same, nor the wings of their lines.
+    strong = expected > 0.03 * expected.max()
+    ratio = np.log10(found[strong] / expected[strong])
+    print(f"{name}: log10 of the ratio {ratio} at {centre[inside][strong]} um")
+    assert inside.sum() == 4 and strong.any() and np.abs(ratio).max() < 0.3

@@ -39,7 +39,7 @@ def physics_settings(
     edition
         Whose wavelengths and molecules the fast mode is for.
     cia
-        Collision-induced absorption, from the folder's ``.cia`` files.
+        Collision-induced absorption, from the folder's files of it.
 
     Examples
     --------

@@ -41,7 +41,9 @@ def spectrum(
     mode: Annotated[
         Mode, typer.Option(help="Every wavelength, or nodes (made once).")
     ] = "reference",
-    cia: Annotated[bool, typer.Option(help="Collision-induced absorption (.cia files).")] = False,
+    cia: Annotated[
+        bool, typer.Option(help="Collision-induced absorption, from the folder.")
+    ] = False,
     native: Annotated[bool, typer.Option(help="On the tables' own grid.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
     as_json: Json = False,
@@ -107,7 +109,9 @@ def retrieve(
     mode: Annotated[
         Mode, typer.Option(help="Every wavelength, or nodes (made once).")
     ] = "reference",
-    cia: Annotated[bool, typer.Option(help="Collision-induced absorption (.cia files).")] = False,
+    cia: Annotated[
+        bool, typer.Option(help="Collision-induced absorption, from the folder.")
+    ] = False,
     samples: Annotated[int, typer.Option(min=1, help="Samples to keep a planet.")] = 4000,
     live: Annotated[int, typer.Option(min=50, help="Live points of the sampler.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 2026,

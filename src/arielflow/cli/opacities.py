@@ -13,7 +13,7 @@ from arielflow.core.errors import ArielflowError
 from arielflow.editions import get_edition
 
 if TYPE_CHECKING:
-    from arielflow.physics.opacity_survey import Survey
+    from arielflow.data.opacity_survey import Survey
 
 opacities = typer.Typer(help="Opacity tables: what a folder holds, and fetching them.")
 app.add_typer(opacities, name="opacities", no_args_is_help=True)
@@ -38,8 +38,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """What a folder of opacities holds, what looks wrong, and what a retrieval would miss."""
+    from arielflow.data.opacity_survey import Asked, asked_range, survey
     from arielflow.physics.molecule_names import formula
-    from arielflow.physics.opacity_survey import Asked, asked_range, survey
 
     if wavelength is not None and edition is not None:
         raise ArielflowError("--wavelength and --edition both give wavelengths; choose one")

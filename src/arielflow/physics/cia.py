@@ -173,11 +173,10 @@ def _checked(path: Path, table: CollisionInducedAbsorption) -> CollisionInducedA
     """Refuse axes that cannot be interpolated in, and values that cannot be right."""
     values = table.cross_section_cm5
     grid, temperature_k = table.wavenumber_cm1, table.temperature_k
-    # Written so that a NaN fails too. Bands may share a wavenumber, and the first may be zero.
-    ascending = np.all(np.diff(grid) >= 0) and np.all(np.diff(temperature_k) > 0)
-    positive = len(grid) and grid[0] >= 0 and temperature_k[0] > 0
+    # Bands may share a wavenumber, and the first may be zero.
     finite = np.isfinite(grid).all() and np.isfinite(temperature_k).all()
-    if not (ascending and positive and finite):
+    ascending = finite and np.all(np.diff(grid) >= 0) and np.all(np.diff(temperature_k) > 0)
+    if not (ascending and min(grid[:1], default=-1) >= 0 and min(temperature_k[:1], default=0) > 0):
         raise ArielflowError(
             f"{path}: wavenumbers or temperatures are not ascending positive numbers; {_REMEDY}"
         )

@@ -81,8 +81,8 @@ class PhysicsSection(StrictSettings):
         description="Every wavelength of the tables, or nodes chosen among them once."
     )
     cia: bool = Field(
-        description="Collision-induced absorption, from the folder's .cia files; off in the "
-        "challenge."
+        description="Collision-induced absorption, from the folder's files of it; off in "
+        "the challenge."
     )
 
 

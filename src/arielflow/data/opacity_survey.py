@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from arielflow.physics.opacity_coverage import (
     reach_cm1,
     temperature_doubt,
 )
-from arielflow.physics.opacity_files import CIA_FORMATS, Format, entries, format_of
+from arielflow.physics.opacity_files import CIA_FORMATS, Format, entries, format_of, molecule_of
 
 _PA_PER_BAR = 1e5
 
@@ -122,7 +122,8 @@ def survey(folder: str | Path, asked: Asked) -> Survey:
                 _once(path, "-".join(absorption.pair), pairs.setdefault(absorption.pair, path.name))
                 found.entries.append(_of_pair(path, kind, absorption, asked))
             else:
-                table = cached_table(path)
+                # The cache goes by content, and some formats have the molecule in the name alone.
+                table = replace(cached_table(path), molecule=molecule_of(path, kind))
                 known = [entry.file for entry in found.entries if entry.gas == table.molecule]
                 _once(path, table.molecule, *known)
                 tables[table.molecule] = table
