@@ -154,7 +154,8 @@ class EquilibriumGas:
             raise ArielflowError(
                 f"FastChem finds no equilibrium at {len(failed)} of {len(density)} points of log10 "
                 f"metallicity {log_metallicity:g} and C/O {c_to_o:g}, first at "
-                f"{temperature_k[failed[0]]:g} K and {pressure_pa[failed[0]]:g} Pa; move that value a little"
+                f"{temperature_k[failed[0]]:g} K and {pressure_pa[failed[0]]:g} Pa; move "
+                f"that value a little"
             )
         ratio = density[:, self._columns] / density.sum(axis=1, keepdims=True)
         return np.log10(np.maximum(ratio, 1e-99))

@@ -133,8 +133,13 @@ class HazeSettings(StrictSettings):
     slope: Value = Field(-4.0, description="Power of the wavelength; Rayleigh scattering has -4.")
 
 
-class EquilibriumSettings(StrictSettings):
+class EquilibriumChoice(StrictSettings):
     """Chemical equilibrium instead of free abundances of the gases."""
+
+    fastchem: str = Field(
+        min_length=1,
+        description="FastChem's folder input, relative to the planet file; docs/equilibrium.md.",
+    )
 
     metallicity: Value = Field(description="Elements but H and He, in solar abundances.")
     c_to_o: Value = Field(0.55, description="Ratio of carbon to oxygen.")
@@ -150,7 +155,7 @@ class AtmosphereSettings(StrictSettings):
     temperature: TemperatureSettings | None = Field(
         None, description="Left out, isothermal and uniform over what the tables hold."
     )
-    equilibrium: EquilibriumSettings | None = Field(
+    equilibrium: EquilibriumChoice | None = Field(
         None, description="The gases' abundances follow from it; they are then a list."
     )
     clouds: CloudSettings | None = Field(None, description="None if left out.")

@@ -56,8 +56,8 @@ class Description:
         Of a profile of points.
     smoothing : float
         Share of the layers that such a profile is averaged over.
-    equilibrium : bool
-        Whether abundances follow from chemical equilibrium.
+    fastchem : str | None
+        FastChem's folder where abundances follow from chemical equilibrium.
     collision_induced : bool
         Whether pairs of H2 and He absorb.
     pressures : Pressures
@@ -79,7 +79,7 @@ class Description:
     profile: str
     n_points: int
     smoothing: float
-    equilibrium: bool
+    fastchem: str | None
     collision_induced: bool
     pressures: Pressures
     he_h2_ratio: float
@@ -121,9 +121,11 @@ def read_planet_file(path: str | Path) -> Description:
             "atmosphere); mend the file"
         )
     described = describe_planet(content, where=f"planet file {shown(path, 400)}", name=path.stem)
-    if described.opacities == "builtin" or Path(described.opacities).is_absolute():
-        return described
-    return replace(described, opacities=str(path.parent / described.opacities))
+    if described.opacities != "builtin":
+        described = replace(described, opacities=str(path.parent / described.opacities))
+    if described.fastchem is not None:
+        described = replace(described, fastchem=str(path.parent / described.fastchem))
+    return described
 
 
 def describe_planet(
@@ -168,6 +170,7 @@ def describe_planet(
         for key, kind in _INSTRUMENT.items():
             place = f"instruments.{shown(instrument)}.{key}"
             found.add(f"{key}[{instrument}]", getattr(settings, key), kind, place)
+    equilibrium = content.atmosphere.equilibrium
     return Description(
         name=content.name or name,
         free=tuple(found.free),
@@ -176,7 +179,7 @@ def describe_planet(
         profile=profile,
         n_points=n_points,
         smoothing=smoothing,
-        equilibrium=content.atmosphere.equilibrium is not None,
+        fastchem=equilibrium and equilibrium.fastchem,
         collision_induced=content.atmosphere.collision_induced,
         pressures=_pressures(content.atmosphere, where),
         he_h2_ratio=content.atmosphere.he_h2_ratio,

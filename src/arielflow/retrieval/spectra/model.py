@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from arielflow.data.description.read import Description
-from arielflow.data.spectra import ObservedSpectrum
+from arielflow.data.spectra.spectrum import ObservedSpectrum
 from arielflow.physics.parametric import ParametricModel
 from arielflow.retrieval.probit import NormalPosterior
 

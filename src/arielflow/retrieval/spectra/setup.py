@@ -17,15 +17,17 @@ from arielflow.core.readers import listed
 from arielflow.data.description.parameters import Parameter
 from arielflow.data.description.read import Description
 from arielflow.data.description.units import RJUP
-from arielflow.data.spectra import ObservedSpectrum
+from arielflow.data.spectra.spectrum import ObservedSpectrum
 from arielflow.physics.binning import binning_matrix
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.cia import load_cia
+from arielflow.physics.equilibrium import make_grid
 from arielflow.physics.opacity import OpacityTable
 from arielflow.physics.opacity_cache import cache_folder, load_covering
 from arielflow.physics.parametric import Chemistry, ParametricModel, TemperatureProfile
 from arielflow.physics.transmission import TransmissionModel
 from arielflow.retrieval.spectra.model import SpectrumModel
+from arielflow.settings.equilibrium import EquilibriumSettings
 
 MOST_POINTS = 400
 """Points above which a spectrum is averaged, unless it is asked not to be."""
@@ -155,7 +157,9 @@ def _completed(
         low = max(_TEMPERATURE_K[0], *(float(axis[0]) for axis in nodes))
         high = min(_TEMPERATURE_K[1], *(float(axis[-1]) for axis in nodes))
         prior = Parameter("temperature", "uniform", low, high, "K", 1.0)
-        note = f"no temperature in the planet file: {prior.words()}, where the opacities have values"
+        note = (
+            f"no temperature in the planet file: {prior.words()}, where the opacities have values"
+        )
         description = description.with_parameter(prior, note)
     if "planet_radius" not in description.parameters:
         star = description.fixed.get("star_radius")
@@ -177,15 +181,17 @@ def _transmission(
     spectrum: ObservedSpectrum,
     dtype: torch.dtype,
 ) -> TransmissionModel:
-    grid = next(iter(tables.values())).wavenumber_cm1
+    first = next(iter(tables.values()))
+    grid = first.wavenumber_cm1
     bins = np.array(spectrum.wavelength_um), np.array(spectrum.width_um)
-    projection = binning_matrix(grid, *bins)
+    projection = binning_matrix(grid, *bins, first.cell_bounds_cm1)
     # Between instruments there are wavelengths that no bin asks for.
     used = projection.any(axis=0)
     parts = {
         name: replace(
             table,
             wavenumber_cm1=grid[used],
+            cell_bounds_cm1=None,
             cross_section_cm2=np.asarray(table.cross_section_cm2)[:, :, used],
         )
         for name, table in tables.items()
@@ -203,8 +209,7 @@ def _transmission(
 
 
 def _chemistry(description: Description) -> Chemistry | None:
-    if not description.equilibrium:
+    if description.fastchem is None:
         return None
-    from arielflow.physics.equilibrium import equilibrium_grid
-
-    return equilibrium_grid(description.gases).mixing_ratios
+    grid = make_grid(description.gases, EquilibriumSettings(inputs=description.fastchem))
+    return grid.mixing_ratios

@@ -1,0 +1,313 @@
+"""Methods for one spectrum: importance sampling, a variational flow, nested sampling.
+
+Importance sampling starts from the posterior's Laplace approximation, widened, and refines its
+proposal; where that is not enough nested sampling takes over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.special import gammaln
+from scipy.stats import qmc
+from torch import Tensor
+
+from arielflow.core.errors import ArielflowError
+from arielflow.core.samples import effective_sample_size, resample
+from arielflow.core.seeds import derived_seed, fingerprint
+from arielflow.retrieval.importance import ImportanceResult, importance_sampling
+from arielflow.retrieval.nested import NestedProgress, nested_sampling
+from arielflow.retrieval.probit import laplace
+from arielflow.retrieval.proposals import Box
+from arielflow.retrieval.spectra.model import SpectrumModel, SpectrumPosterior
+from arielflow.retrieval.variational import fit_posterior
+from arielflow.settings.importance import FallbackSettings, ImportanceSettings
+from arielflow.settings.nested import NestedSettings
+from arielflow.settings.variational import VariationalSettings
+
+log = logging.getLogger(__name__)
+
+MethodName = Literal["importance", "variational", "nested"]
+Say = Callable[[str], None]
+"""Told, now and then, how far a retrieval is."""
+
+SPECTRUM_SETTINGS = ImportanceSettings(
+    n_proposal=2000, n_refined=1500, rounds=8, effective_aim=2500, most_draws=25_000
+)
+"""Of importance sampling from a Laplace approximation, a poorer start than a trained flow's."""
+
+# A proposal should be wider than its target, and have heavier tails.
+_WIDENED, _FREEDOM = 1.5, 5.0
+_LONGEST_AXIS = 1.0
+
+
+@dataclass(frozen=True)
+class SpectrumResult:
+    """A posterior of one spectrum.
+
+    Attributes
+    ----------
+    model : SpectrumModel
+        What was retrieved with.
+    method : str
+        ``importance``, ``variational`` or ``nested``: which gave the samples.
+    samples : np.ndarray
+        Equally weighted samples (sample, parameter) of what is sampled, in random order.
+    log_evidence, log_evidence_error : float
+        Natural logarithm of the evidence under the priors, and its standard error.
+    effective_samples : float
+        Kish's number of the weighted draws.
+    sampling_efficiency, pareto_shape : float
+        Of the importance weights; NaN for nested sampling.
+    spectra : int
+        Spectra that were computed.
+    seconds : float
+        Wall-clock time.
+    notes : tuple[str, ...]
+        What a reader of the result should know.
+    """
+
+    model: SpectrumModel
+    method: MethodName
+    samples: np.ndarray
+    log_evidence: float
+    log_evidence_error: float
+    effective_samples: float
+    sampling_efficiency: float
+    pareto_shape: float
+    spectra: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def retrieve_spectrum(
+    model: SpectrumModel,
+    method: MethodName = "importance",
+    *,
+    seed: int,
+    n_samples: int = 4000,
+    importance: ImportanceSettings = SPECTRUM_SETTINGS,
+    fallback: FallbackSettings | None = None,
+    nested: NestedSettings | None = None,
+    checkpoints: Path | None = None,
+    say: Say | None = None,
+) -> SpectrumResult:
+    """Retrieve one spectrum.
+
+    Parameters
+    ----------
+    model
+        From :func:`arielflow.retrieval.spectra.setup.prepared_model`.
+    method
+        ``importance`` sampling, with nested sampling where it falls short; a ``variational`` flow,
+        its draws weighted; or ``nested`` sampling.
+    seed
+        Of everything random.
+    n_samples
+        Equally weighted samples to keep.
+    importance, fallback, nested
+        Settings of importance sampling, when it is not enough, and of nested sampling.
+    checkpoints
+        Folder from which an interrupted nested sampling resumes.
+    say
+        Told how far it is.
+
+    Raises
+    ------
+    ArielflowError
+        The model has no spectrum anywhere in the prior, or sampling did not end.
+    """
+    if model.dimension == 0:
+        raise ArielflowError(
+            "planet file: every parameter is fixed; give at least one a prior, such as "
+            "{uniform: [500 K, 2000 K]}"
+        )
+    say, started = say or (lambda text: None), perf_counter()
+    before = model.calls
+    if method == "nested":
+        found = _nested(model, seed, n_samples, nested, checkpoints, say)
+    elif method == "variational":
+        found = _variational(model, seed, n_samples, say)
+    else:
+        found = _importance(model, seed, n_samples, importance, say)
+        fallback = fallback or FallbackSettings()
+        if isinstance(found, str) or not _trusted(found, fallback):
+            why = found if isinstance(found, str) else _why(found)
+            say(f"importance sampling is not enough ({why}); nested sampling takes over")
+            log.info("importance sampling is not enough (%s)", why)
+            found = _nested(model, seed, n_samples, nested, checkpoints, say)
+            note = f"nested sampling took over from importance sampling ({why})"
+            found = replace(found, notes=(*found.notes, note))
+    return replace(found, spectra=model.calls - before, seconds=perf_counter() - started)
+
+
+def _trusted(found: SpectrumResult, fallback: FallbackSettings) -> bool:
+    return (
+        found.sampling_efficiency >= fallback.efficiency
+        and found.pareto_shape <= fallback.pareto_shape
+    )
+
+
+def _why(found: SpectrumResult) -> str:
+    return f"efficiency {found.sampling_efficiency:.3f}, Pareto shape {found.pareto_shape:.2f}"
+
+
+class LaplaceProposal:
+    """A multivariate Student density around the most probable point, in shares of the priors."""
+
+    def __init__(self, mode: Tensor, covariance: Tensor) -> None:
+        # Along what the data do not constrain the prior, of unit variance, is the limit.
+        values, vectors = np.linalg.eigh(covariance.numpy())
+        values = np.clip(values, 1e-10, _LONGEST_AXIS) * _WIDENED
+        self._mode, self._factor = mode.numpy(), vectors * np.sqrt(values)
+        self._inverse = (vectors / np.sqrt(values)).T
+        self._log_volume = 0.5 * float(np.sum(np.log(values)))
+        self._box = Box(np.zeros(len(mode)), np.ones(len(mode)))
+
+    def draw(self, n: int, seed: int) -> np.ndarray:
+        """Shares (n, parameter)."""
+        dimension = len(self._mode)
+        normal = qmc.MultivariateNormalQMC(np.zeros(dimension), seed=seed).random(n)
+        rng = np.random.default_rng(seed)
+        stretch = np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, (n, 1)))
+        return self._box.theta(self._mode + normal * stretch @ self._factor.T)
+
+    def log_prob(self, share: np.ndarray) -> np.ndarray:
+        """Natural log-densities (n,) at shares (n, parameter)."""
+        coordinates = self._box.coordinates(share)
+        scaled = (coordinates - self._mode) @ self._inverse.T
+        size = len(self._mode)
+        constant = gammaln((_FREEDOM + size) / 2) - gammaln(_FREEDOM / 2)
+        constant -= size / 2 * np.log(_FREEDOM * np.pi) + self._log_volume
+        tail = np.log1p(np.sum(scaled**2, axis=1) / _FREEDOM)
+        return constant - (_FREEDOM + size) / 2 * tail + self._box.log_slope(coordinates)
+
+
+def _importance(
+    model: SpectrumModel, seed: int, n_samples: int, settings: ImportanceSettings, say: Say
+) -> SpectrumResult | str:
+    """The result, or why there is none."""
+    try:
+        say("looking for the best fit")
+        proposal = LaplaceProposal(*laplace(SpectrumPosterior(model), seed))
+        say("importance sampling")
+        found = importance_sampling(
+            _reported(model, "importance sampling", say),
+            proposal.draw(settings.n_proposal, derived_seed(seed, "proposal")),
+            proposal.log_prob,
+            np.zeros(model.dimension),
+            np.ones(model.dimension),
+            seed=seed,
+            settings=settings,
+        )
+    except (ArielflowError, np.linalg.LinAlgError) as error:
+        return str(error)
+    return _weighted(model, "importance", found, n_samples, seed)
+
+
+def _weighted(
+    model: SpectrumModel, method: MethodName, found: ImportanceResult, n_samples: int, seed: int
+) -> SpectrumResult:
+    return SpectrumResult(
+        model=model,
+        method=method,
+        samples=_equal_samples(model, found.theta, found.weight, n_samples, seed),
+        log_evidence=found.log_evidence,
+        log_evidence_error=found.log_evidence_error,
+        effective_samples=found.effective_samples,
+        sampling_efficiency=found.sampling_efficiency,
+        pareto_shape=found.pareto_shape,
+        spectra=0,
+        seconds=0.0,
+    )
+
+
+def _variational(model: SpectrumModel, seed: int, n_samples: int, say: Say) -> SpectrumResult:
+    say("fitting a flow")
+    settings = VariationalSettings(n_samples=n_samples)
+    found = fit_posterior(SpectrumPosterior(model), seed=seed, settings=settings)
+    return SpectrumResult(
+        model=model,
+        method="variational",
+        samples=found.theta,
+        log_evidence=found.log_evidence,
+        log_evidence_error=found.log_evidence_error,
+        effective_samples=found.sampling_efficiency * (settings.n_elbo + settings.n_check),
+        sampling_efficiency=found.sampling_efficiency,
+        pareto_shape=found.pareto_shape,
+        spectra=0,
+        seconds=0.0,
+        notes=(found.warning,) if found.warning else (),
+    )
+
+
+def _nested(
+    model: SpectrumModel,
+    seed: int,
+    n_samples: int,
+    settings: NestedSettings | None,
+    checkpoints: Path | None,
+    say: Say,
+) -> SpectrumResult:
+    settings = settings or NestedSettings()
+
+    def report(state: NestedProgress) -> None:
+        part = f"{state.effective_samples:.0f} of {state.n_effective} effective samples"
+        part = part if state.effective_samples else "exploring"
+        say(f"nested sampling: {state.likelihood_calls:,} spectra, {part}")
+
+    found = nested_sampling(
+        model.log_likelihood,
+        np.zeros(model.dimension),
+        np.ones(model.dimension),
+        seed=seed,
+        settings=settings,
+        checkpoint=checkpoints and checkpoints / f"{_mark(model, seed, settings)}.h5",
+        progress=report,
+    )
+    # nautilus tells no error of the evidence; this is that of as many effective samples.
+    return SpectrumResult(
+        model=model,
+        method="nested",
+        samples=_equal_samples(model, found.theta, found.weight, n_samples, seed),
+        log_evidence=found.log_evidence,
+        log_evidence_error=float(1 / np.sqrt(effective_sample_size(found.weight))),
+        effective_samples=found.effective_samples,
+        sampling_efficiency=np.nan,
+        pareto_shape=np.nan,
+        spectra=0,
+        seconds=0.0,
+    )
+
+
+def _mark(model: SpectrumModel, seed: int, settings: NestedSettings) -> str:
+    """What a checkpoint belongs to."""
+    spectrum, described = model.spectrum, model.description
+    arrays = [spectrum.wavelength_um, spectrum.width_um, spectrum.depth]
+    arrays += [spectrum.error_low, spectrum.error_high]
+    rest = [seed, settings.model_dump(), repr(replace(described, notes=()))]
+    return fingerprint(*(np.array(a) for a in arrays), rest)
+
+
+def _equal_samples(
+    model: SpectrumModel, share: np.ndarray, weight: np.ndarray, n_samples: int, seed: int
+) -> np.ndarray:
+    rng = np.random.default_rng([seed, 1])
+    chosen = rng.permutation(resample(share, weight, n_samples, rng))
+    return model.sampled(torch.as_tensor(chosen)).numpy()
+
+
+def _reported(model: SpectrumModel, what: str, say: Say) -> Callable[[np.ndarray], np.ndarray]:
+    def log_likelihood(share: np.ndarray) -> np.ndarray:
+        found = model.log_likelihood(share)
+        say(f"{what}: {model.calls:,} spectra")
+        return found
+
+    return log_likelihood
