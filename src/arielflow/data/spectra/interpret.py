@@ -9,8 +9,14 @@ import numpy as np
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import listed, shown
-from arielflow.data.spectra.columns import Layout, layout
-from arielflow.data.spectra.points import Points, drop_impossible, drop_repeated, refuse_absurd
+from arielflow.data.spectra.columns import Layout, layout, refuse_limb_words
+from arielflow.data.spectra.points import (
+    USUAL_DEPTHS,
+    Points,
+    drop_impossible,
+    drop_repeated,
+    refuse_absurd,
+)
 from arielflow.data.spectra.spectrum import ObservedSpectrum, Widths
 from arielflow.data.spectra.stated import (
     Options,
@@ -48,6 +54,7 @@ def interpret(table: SourceTable, options: Options, instrument: str) -> Observed
         numbers that no spectrum has.
     """
     where = str(table.path)
+    refuse_limb_words(where, f"{table.path.stem}\n{table.comments}")
     if table.names:
         columns, words = layout(where, table.names, options.kind), ""
     else:
@@ -65,6 +72,9 @@ def interpret(table: SourceTable, options: Options, instrument: str) -> Observed
     notes += more
     unstated = any("a fraction" in note for note in units.notes)
     refuse_absurd(where, points, kind, source, (units.wavelength, units.depth), unstated)
+    middle = float(np.nanmedian(points.depth))
+    if middle > USUAL_DEPTHS[1]:
+        notes.append(f"a median depth of {100 * middle:.3g} % is rare; a radius ratio? (rp/rs)")
     points, dropped = drop_impossible(where, points, kind)
     points, repeated = drop_repeated(points)
     notes += [*dropped, *repeated]

@@ -18,7 +18,7 @@ from arielflow.data.spectra.stated import Options
 from arielflow.data.spectra.table import SourceTable
 from arielflow.data.spectra.text import read_text_table
 
-_MOST_BYTES = 1 << 26
+_MOST_BYTES = 1 << 25
 _FEWEST = 3
 # Beginnings of files that are no text, and what to do about them; None: they are read.
 _SIGNATURES = {
@@ -105,7 +105,10 @@ def read_spectrum(
         raise ArielflowError(
             f"{len(names)} names of instruments for {len(files)} files; give one name per file"
         )
-    spectra = [interpret(read_table(path), options, path.stem or str(path)) for path in files]
+    spectra = [
+        replace(interpret(read_table(path), options, path.stem), files=(str(path),))
+        for path in files
+    ]
     _refuse_same(files, spectra)
     spectra = _distinct(files, spectra) if names is None else _renamed(spectra, names)
     if len(spectra) > 1:

@@ -27,8 +27,8 @@ from arielflow.data.spectra.widths import told_by_spacing
 _ARCHIVE_UM = re.compile(r"(?i)^(?:centralwavelng|bandwidth)$")
 _ARCHIVE_PERCENT = re.compile(r"(?i)^(?:pl_|plnt?|spec|e?spec?)?(?:trans?dep|eclipdep|lipdep)")
 _SQUARED = re.compile(r"\^\{?2|\*\*2|²|2$")
-_ECLIPSE_WORDS = re.compile(r"emis|eclips|dayside|secondary", re.I)
-_TRANSIT_WORDS = re.compile(r"trans[im]", re.I)
+_ECLIPSE_WORDS = re.compile(r"[a-z]*(?:emis|eclips|dayside)[a-z]*", re.I)
+_TRANSIT_WORDS = re.compile(r"[a-z]*trans[im][a-z]*", re.I)
 _UNSTATED_UM = (0.2, 30.0)
 
 
@@ -259,9 +259,9 @@ def resolve_kind(table: SourceTable, columns: Layout, options: Options) -> tuple
     """
     name = table.names[columns.value] if table.names else ""
     said = table.kind or ("eclipse" if columns.quantity == "eclipse" else "")
-    if not said and (columns.quantity == "ratio" or _TRANSIT_WORDS.search(name)):
-        said = "transit"
-    if not said and re.search(r"r_?p", name, re.I):
+    if not said and (
+        columns.quantity == "ratio" or re.search(r"trans?(?:it|m|dep)|r_?p", name, re.I)
+    ):
         said = "transit"
     if said and options.kind and said != options.kind:
         raise ArielflowError(
