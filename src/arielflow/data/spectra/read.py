@@ -11,7 +11,11 @@ import numpy as np
 from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import guarded, listed, regular_file, shown
 from arielflow.data.spectra.archive import is_ipac, read_ipac
-from arielflow.data.spectra.containers import read_community, read_fits
+from arielflow.data.spectra.containers import (
+    read_community,
+    read_fits,
+    read_machine_readable,
+)
 from arielflow.data.spectra.interpret import interpret
 from arielflow.data.spectra.spectrum import ObservedSpectrum, concatenate
 from arielflow.data.spectra.stated import Options
@@ -36,6 +40,8 @@ _NO_TABLES = {
     "<html": "an HTML page, perhaps a download that failed; fetch the file itself",
     "<?xml": "an XML file (VOTable?); save it as ECSV or CSV",
     "<votable": "a VOTable; save it as ECSV or CSV",
+    "\\begin": "a LaTeX table; save it as CSV",
+    "\\documentclass": "a LaTeX text; save its table as CSV",
     "{": "a JSON file; save it as CSV",
     "[{": "a JSON file; save it as CSV",
     '["': "a JSON file; save it as CSV",
@@ -150,7 +156,10 @@ def read_table(path: Path) -> SourceTable:
     for beginning, what in _NO_TABLES.items():
         if start.startswith(beginning):
             raise ArielflowError(f"{where}: is {what}; expected the table of a spectrum")
-    table = read_ipac(where, text) if is_ipac(text) else read_text_table(where, text)
+    if "Byte-by-byte Description" in text:
+        table = read_machine_readable(where, text)
+    else:
+        table = read_ipac(where, text) if is_ipac(text) else read_text_table(where, text)
     return replace(table, notes=(*table.notes, *decoding))
 
 

@@ -19,6 +19,7 @@ from arielflow.data.spectra.units import (
     depth_unit,
     likely_wavelength_units,
     split_name,
+    unknown_unit,
     wanted_unit,
     wavelength_unit,
 )
@@ -109,7 +110,7 @@ def resolve_units(table: SourceTable, columns: Layout, options: Options) -> Unit
             f"{high:g} um"
         )
     if not chosen_depth:
-        if wave is None or not table.names:
+        if wave is None or not table.names or unknown_unit(table.names[columns.value]):
             raise ArielflowError(
                 f"{table.path}: states no unit of its depths; give --depth-unit "
                 f"({', '.join(DEPTH_UNITS)})"
@@ -185,7 +186,8 @@ def _unstated_wavelengths(table: SourceTable, places: list[int], depths_stated: 
     values = np.concatenate([table.numbers(place) for place in places])
     values = values[np.isfinite(values)]
     likely = likely_wavelength_units(values, *_UNSTATED_UM) if len(values) else []
-    if table.names and depths_stated and likely == ["um"]:
+    named = bool(table.names) and not any(unknown_unit(table.names[place]) for place in places)
+    if named and depths_stated and likely == ["um"]:
         return "um"
     hint = f", which look like {' or '.join(likely)}" if likely else ""
     raise ArielflowError(

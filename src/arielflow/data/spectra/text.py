@@ -20,9 +20,17 @@ _MARK = re.compile(r"[#%!]")
 _LEAD = re.compile(r"^(?:format|columns?|header|fields)\s*:\s*", re.I)
 _PYRATBAY = ("depth", "depth_err", "wl", "half_width", "instrument")
 _EUREKA = re.compile(r"_error(?:neg|pos)$")
+_MOST_ROWS = 200_000
 _MOST_COLUMNS, _LONGEST_LINE = 200, 1 << 14
 _MOST_COMMENTS = 200  # of which one may be a header, or which an ECSV header may have
 _MOST_UNNAMED = 5  # columns of a spectrum without a header: four, and an instrument
+
+
+class _HeaderLoader(UniqueKeyLoader):
+    """The safe loader of ECSV headers; objects that astropy adds to them are left out."""
+
+
+_HeaderLoader.add_multi_constructor("!", lambda loader, tag, node: None)
 
 
 class Line(NamedTuple):
@@ -86,7 +94,7 @@ def read_text_table(path: Path, text: str) -> SourceTable:
 def _form(separator: str, pyratbay: bool, eureka: bool) -> str:
     if pyratbay:
         return "Pyrat Bay's table"
-    words = {",": "commas", "\t": "tabs", ";": "semicolons", "": "blanks"}
+    words = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "": "blanks"}
     return f"{'Eureka!' if eureka else 'text'} table with {words[separator]}"
 
 
@@ -105,9 +113,12 @@ def _parts(path: Path, text: str) -> _Parts:
             )
         line = Line(number, raw.strip("\ufeff "))
         bare = line.text.strip()
+        if bare.startswith("|"):
+            line = Line(number, bare.strip("|"))
+            bare = line.text.strip()
         if not bare:
             continue
-        if _MARK.match(bare):
+        if _MARK.match(bare) or not re.search(r"\w", bare):  # such as ----- below a header
             found.comments.append(line)
         elif bare.startswith("@"):
             word = bare[1:].strip()
@@ -121,6 +132,10 @@ def _parts(path: Path, text: str) -> _Parts:
         elif _is_data(bare):
             found.data.append(Line(number, re.sub(r"\s#.*$", "", line.text)))
             found.labels.append(label)
+            if len(found.data) > _MOST_ROWS:
+                raise ArielflowError(
+                    f"{path}: over {_MOST_ROWS} rows, expected those of a spectrum"
+                )
         elif found.data:
             raise ArielflowError(
                 f"{path}: line {number} holds {shown(repr(bare), 60)} amid the numbers, expected "
@@ -139,7 +154,7 @@ def _parts(path: Path, text: str) -> _Parts:
 
 def _is_data(text: str) -> bool:
     """Whether half of a line's cells, or more, are numbers; one of them a number indeed."""
-    cells = [cell for cell in re.split(r"[,;\t]|\s+", text) if cell.strip()]
+    cells = [cell.strip("\"'") for cell in re.split(r"[,;|\t]|\s+", text) if cell.strip()]
     numbers = [cell for cell in cells if is_number(cell)]
     real = [cell for cell in numbers if re.search(r"[0-9]", cell)]
     missing = len(numbers) == len(cells) > 1  # a row of nothing but null
@@ -148,7 +163,7 @@ def _is_data(text: str) -> bool:
 
 def _separator(data: Sequence[Line]) -> str:
     """The separator of most lines; the empty text stands for blanks."""
-    for candidate in (";", ",", "\t"):
+    for candidate in ("|", ";", ",", "\t"):
         counts = [line.text.strip(" ").count(candidate) for line in data]
         # Tabs that align columns differ in number from row to row; blanks they are then.
         aligning = candidate == "\t" and len(set(counts)) > 1
@@ -221,7 +236,7 @@ def _foreign_header(
     """
     if parts.titles:
         splits = _splits(_bare(parts.titles[-1].text), separator)
-        best = next((names for names in splits if len(names) == width), splits[0])
+        best = min(splits, key=lambda names: abs(len(names) - width))
         if len(best) != width:
             raise ArielflowError(
                 f"{path}: line {parts.titles[-1].number} names {len(best)} columns "
@@ -241,7 +256,7 @@ def _bare(text: str) -> str:
 def _splits(text: str, separator: str) -> list[list[str]]:
     """Ways to read a line as names: its table's separator, then others that headers have."""
     ways: list[list[str]] = []
-    for candidate in dict.fromkeys((separator, ",", "\t", ";")):
+    for candidate in dict.fromkeys((separator, ",", "\t", ";", "|")):
         if candidate and candidate in text:
             ways.append(_cells(text, candidate))
     wide = [name.strip() for name in re.split(r"\t+|\s{2,}", text) if name.strip()]
@@ -292,7 +307,7 @@ def _ecsv_header(path: Path, parts: _Parts) -> tuple[tuple[str, ...], tuple[str,
         return None
     lines = lines[:_MOST_COMMENTS]
     with guarded(path, "ECSV header", "mend the table"):
-        content = UniqueKeyLoader("\n".join(lines[1:])).get_single_data()
+        content = _HeaderLoader("\n".join(lines[1:])).get_single_data()
     described = content.get("datatype") if isinstance(content, dict) else None
     if unfolding_fault(content) or not isinstance(described, list):
         return None

@@ -66,7 +66,7 @@ def depth_unit(text: str) -> str | None:
 
 def _astropy_factor(text: str, target: str) -> float | None:
     """How many of the target unit one unit is, in the words that astropy knows."""
-    if not text.strip() or len(text) > 80 or not re.search(r"[A-Za-z%]", text):
+    if not text.strip() or len(text) > 80:
         return None
     from astropy import units
 
@@ -115,6 +115,14 @@ def split_name(name: str) -> tuple[str, str]:
     if "dppm" in name.lower():
         return name, "ppm"
     return name, ""
+
+
+def unknown_unit(name: str) -> str:
+    """What stands in brackets behind a name in place of a unit that is known; empty if nothing."""
+    found = [
+        match[1].strip() for match in _BRACKETS.finditer(name) if name[: match.start()].strip()
+    ]
+    return next((word for word in found if word), "") if not split_name(name)[1] else ""
 
 
 def to_micrometres(values: np.ndarray, unit: str) -> np.ndarray:
