@@ -19,6 +19,7 @@ from arielflow.data.spectra.points import (
 )
 from arielflow.data.spectra.spectrum import ObservedSpectrum, Widths
 from arielflow.data.spectra.stated import (
+    ContradictionError,
     Options,
     Units,
     resolve_kind,
@@ -232,10 +233,7 @@ def _bins(
                     "the table"
                 )
         if options.widths == "half":
-            raise ArielflowError(
-                f"{table.path}: gives the edges of its bins, --widths half contradicts it; leave "
-                "the option out"
-            )
+            raise ContradictionError(f"{table.path}: gives the edges of its bins", "widths", "half")
         notes.append("widths from the bins' edges")
         return wave, wave_um, high_um - low_um, "full", notes
     assert columns.wavelength is not None

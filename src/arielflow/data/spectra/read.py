@@ -18,7 +18,7 @@ from arielflow.data.spectra.containers import (
 )
 from arielflow.data.spectra.interpret import interpret
 from arielflow.data.spectra.spectrum import ObservedSpectrum, concatenate
-from arielflow.data.spectra.stated import Options
+from arielflow.data.spectra.stated import ContradictionError, Options
 from arielflow.data.spectra.table import SourceTable
 from arielflow.data.spectra.text import read_text_table
 
@@ -88,7 +88,8 @@ def read_spectrum(
     Raises
     ------
     ArielflowError
-        A file cannot be read, is no spectrum, needs an option, or is contradicted by one.
+        A file cannot be read, is no spectrum, or needs an option; or an option contradicts what all
+        files say. Of several files an option is for those that do not say otherwise.
 
     Examples
     --------
@@ -102,7 +103,6 @@ def read_spectrum(
     >>> spectrum.depth.round(6).tolist(), spectrum.error.round(6).tolist()
     ([0.01, 0.010201, 0.01], [0.0002, 0.000202, 0.0002])
     """
-    options = Options(wavelength_unit, depth_unit, widths, kind)
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     names = [instruments] if isinstance(instruments, str) else instruments
     if not files:
@@ -111,10 +111,8 @@ def read_spectrum(
         raise ArielflowError(
             f"{len(names)} names of instruments for {len(files)} files; give one name per file"
         )
-    spectra = [
-        replace(interpret(read_table(path), options, path.stem), files=(str(path),))
-        for path in files
-    ]
+    options = Options(wavelength_unit, depth_unit, widths, kind, several=len(files) > 1)
+    spectra = _interpreted(files, options)
     _refuse_same(files, spectra)
     spectra = _distinct(files, spectra) if names is None else _renamed(spectra, names)
     if len(spectra) > 1:
@@ -129,6 +127,34 @@ def read_spectrum(
             "give the files of further instruments too"
         )
     return whole
+
+
+def _interpreted(files: Sequence[Path], options: Options) -> list[ObservedSpectrum]:
+    """The files' spectra; of several, an option is for those that do not say otherwise.
+
+    Raises
+    ------
+    ArielflowError
+        A file is no spectrum, or all of them contradict an option.
+    """
+    spectra, contradictions = [], []
+    for path in files:
+        table, own, notes = read_table(path), options, []
+        while True:
+            try:
+                found = interpret(table, own, path.stem)
+                break
+            except ContradictionError as contradiction:
+                contradictions.append(contradiction)
+                flags = [one.flag for one in contradictions]
+                if flags.count(contradiction.flag) == len(files):
+                    raise
+                own = replace(own, **{contradiction.option: None})
+                notes.append(
+                    f"{contradiction.flag} is for the other files: this one says otherwise"
+                )
+        spectra.append(replace(found, files=(str(path),), notes=(*found.notes, *notes)))
+    return spectra
 
 
 def read_table(path: Path) -> SourceTable:

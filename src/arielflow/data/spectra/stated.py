@@ -33,9 +33,25 @@ _TRANSIT_WORDS = re.compile(r"[a-z]*trans[im][a-z]*", re.I)
 _UNSTATED_UM = (0.2, 30.0)
 
 
+class ContradictionError(ArielflowError):
+    """An option that says otherwise than its file.
+
+    Parameters
+    ----------
+    what
+        The file, and what it says.
+    option, value
+        Name of the option among :class:`Options`, and what it says.
+    """
+
+    def __init__(self, what: str, option: str, value: str) -> None:
+        self.option, self.flag = option, f"--{option.replace('_', '-')}"
+        super().__init__(f"{what}, {self.flag} {value} contradicts it; leave the option out")
+
+
 @dataclass(frozen=True)
 class Options:
-    """What the user says about a file; None where it is left to the file.
+    """What the user says about a file, or about several; None where it is left to the file.
 
     Raises
     ------
@@ -47,6 +63,7 @@ class Options:
     depth_unit: str | None = None
     widths: str | None = None
     kind: str | None = None
+    several: bool = False
 
     def __post_init__(self) -> None:
         for quantity in ("wavelength", "depth"):
@@ -89,10 +106,8 @@ def resolve_units(table: SourceTable, columns: Layout, options: Options) -> Unit
     depth, implied = _depth_unit(table, columns)
     _refuse_conflict(table, columns.value, depth, options.depth_unit, "depth")
     if implied and options.depth_unit == "rp/rs":
-        raise ArielflowError(
-            f"{table.path}: column {table.title(columns.value)} is squared, --depth-unit rp/rs "
-            "contradicts it; leave the option out"
-        )
+        title = table.title(columns.value)
+        raise ContradictionError(f"{table.path}: column {title} is squared", "depth_unit", "rp/rs")
     chosen_wave, chosen_depth = options.wavelength_unit or wave, options.depth_unit or depth
     chosen_depth = chosen_depth or implied
     notes: list[str] = []
@@ -175,10 +190,8 @@ def _refuse_conflict(
     table: SourceTable, place: int, stated: str | None, wanted: str | None, quantity: str
 ) -> None:
     if stated and wanted and stated != wanted:
-        raise ArielflowError(
-            f"{table.path}: column {table.title(place)} is in {stated}, --{quantity}-unit {wanted} "
-            "contradicts it; leave the option out"
-        )
+        what = f"{table.path}: column {table.title(place)} is in {stated}"
+        raise ContradictionError(what, f"{quantity}_unit", wanted)
 
 
 def _unstated_wavelengths(table: SourceTable, places: list[int], depths_stated: bool) -> str:
@@ -227,11 +240,10 @@ def resolve_widths(
     custom = table.widths or said.removeprefix("mostly ")
     said = "" if said.startswith("mostly") else said
     title = table.title(cast(int, columns.width))
-    if said and options.widths and said != options.widths:
-        raise ArielflowError(
-            f"{table.path}: column {title} holds {said} widths, --widths {options.widths} "
-            "contradicts it; leave the option out"
-        )
+    known = said or (told if options.several else "")
+    if known and options.widths and known != options.widths:
+        what = f"{table.path}: column {title} holds {known} widths"
+        raise ContradictionError(what, "widths", options.widths)
     chosen = said or options.widths or told or custom
     if not chosen:
         seen = f", {ratio:.2g} of the distance between neighbours" if np.isfinite(ratio) else ""
@@ -266,10 +278,7 @@ def resolve_kind(table: SourceTable, columns: Layout, options: Options) -> tuple
     ):
         said = "transit"
     if said and options.kind and said != options.kind:
-        raise ArielflowError(
-            f"{table.path}: holds {said} depths, --kind {options.kind} contradicts it; leave the "
-            "option out"
-        )
+        raise ContradictionError(f"{table.path}: holds {said} depths", "kind", options.kind)
     if said or options.kind:
         return cast(Kind, said or options.kind), ""
     for where, text in (("name", table.path.stem), ("comments", table.comments)):
