@@ -218,7 +218,14 @@ def _header(
         names = _named(_bare(line.text), separator, width, words)
         if names:
             below = [one for one in (*parts.titles, *parts.comments) if one.number > line.number]
-            return names, _units_row(below, separator, width)
+            units = _units_row(below, separator, width)
+            if line in parts.titles[:-1] and not any(units):
+                last = parts.titles[-1]
+                raise ArielflowError(
+                    f"{path}: line {last.number} holds {shown(repr(last.text.strip()), 60)} "
+                    "between the names and the numbers, expected a row of units; remove or mend it"
+                )
+            return names, units
     return _foreign_header(path, parts, comments, separator, width), ("",) * width
 
 
