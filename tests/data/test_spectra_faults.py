@@ -82,6 +82,8 @@ FAULTS = {
     "catwoman": ("wave_um,rp1,rp1_err,rp2,rp2_err\n1.1,.1,.01,.1,.01\n", LIMB),
     "limb by row": ("limb,wave_um,rprs,err\nmorning,1.1,.1,.01\n", LIMB),
     "limb in a comment": ("# evening limb\n" + GOOD, LIMB),
+    "ECSV of furlongs": (ECSV + "# datatype:\n# - {name: wave, unit: furlong}\n# - {name: dppm}\n"
+                         "# - {name: err}\nwave dppm err\n1 1 1\n", "has the unit furlong"),
     "broken ECSV": (ECSV + "# a: [b\n" + GOOD, "ECSV header"),
     "foreign ECSV": (ECSV + "# datatype:\n# - {name: a}\n" + GOOD, "names 1 columns"),
     "IPAC without rows": ("\\A='b'\n|CENTRALWAVELNG|PL_TRANDEP|\n", "without rows"),

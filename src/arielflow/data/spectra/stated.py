@@ -155,7 +155,7 @@ def _stated(table: SourceTable, place: int, quantity: str) -> str | None:
     parse = wavelength_unit if quantity == "wavelength" else depth_unit
     for text in (unit, inside):
         if text.strip() and text.strip().lower() not in ("none", "-", "--"):
-            found = parse(text)
+            found = parse(text, formal=True)
             if found is None:
                 raise ArielflowError(
                     f"{table.path}: column {table.title(place)} has the unit {listed([text])}, no "

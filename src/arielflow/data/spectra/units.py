@@ -45,20 +45,29 @@ _LOOSE = re.compile(
 _BRACKETS = re.compile(r"[\[(]([^\[\]()]*)[\])]")
 
 
-def wavelength_unit(text: str) -> str | None:
-    """The unit of :data:`WAVELENGTH_UNITS` that a text means, None if it means none of them."""
+def wavelength_unit(text: str, *, formal: bool = False) -> str | None:
+    """The unit of :data:`WAVELENGTH_UNITS` that a text means, None if it means none of them.
+
+    Parameters
+    ----------
+    text
+        Such as ``micron``.
+    formal
+        It was written as a unit, so that astropy's grammar is asked about it too, which takes a
+        second where it holds something else.
+    """
     word = " ".join(text.split()).lower()
-    if word in _WAVELENGTH_WORDS:
-        return _WAVELENGTH_WORDS[word]
+    if word in _WAVELENGTH_WORDS or not formal:
+        return _WAVELENGTH_WORDS.get(word)
     factor = _astropy_factor(text, "um")
     return next((u for u, f in _WAVELENGTH_UM.items() if factor and np.isclose(f, factor)), None)
 
 
-def depth_unit(text: str) -> str | None:
-    """The unit of :data:`DEPTH_UNITS` that a text means, None if it means none of them."""
+def depth_unit(text: str, *, formal: bool = False) -> str | None:
+    """The same of :data:`DEPTH_UNITS`, see :func:`wavelength_unit`."""
     word = " ".join(text.split()).lower()
-    if word in _DEPTH_WORDS:
-        return _DEPTH_WORDS[word]
+    if word in _DEPTH_WORDS or not formal:
+        return _DEPTH_WORDS.get(word)
     factor = _astropy_factor(text, "")
     named = ("fraction", "percent", "permille", "ppm")
     return next((u for u in named if factor and np.isclose(_DEPTH[u], factor)), None)
