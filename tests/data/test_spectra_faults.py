@@ -69,6 +69,8 @@ FAULTS = {
                        "looks like percent: --depth-unit percent"),
     "nm as um": (GOOD.replace("1.", "110"), "looks like nm: --wavelength-unit nm"),
     "unknown unit": ("wave (furlong),dppm,err\n1.1,1,1\n1.2,2,1\n", "give --wavelength-unit"),
+    "error of a ratio in ppm": ("wave_um,rprs,err_ppm\n1.1,.1,9\n", "give them in one unit"),
+    "errors of two units": ("wave_um,dppm,err_low (ppm),err_high (%)\n1.1,151,9,1\n", "one unit"),
     "unknown units row": ("wave,depth,err\nfurlong,ppm,ppm\n1.1,1,1\n", "line 2 holds 'furlong"),
     "no units": ("wave,depth,err\n1.1,0.01,1e-4\n1.2,0.01,1e-4\n", "states no units"),
     "unit of depths": ("wave_um,depth (acre),err\n1.1,0.01,1e-4\n", "states no unit of its depths"),

@@ -125,19 +125,34 @@ def resolve_units(table: SourceTable, columns: Layout, options: Options) -> Unit
             f"{high:g} um"
         )
     if not chosen_depth:
-        if wave is None or not table.names or unknown_unit(table.names[columns.value]):
-            raise ArielflowError(
-                f"{table.path}: states no unit of its depths; give --depth-unit "
-                f"({', '.join(DEPTH_UNITS)})"
-            )
-        chosen_depth = "fraction"
-        notes.append(
-            f"column {table.title(columns.value)} states no unit beside wavelengths that do: a "
-            "fraction"
-        )
-    error = _stated(table, columns.error_low, "depth") or chosen_depth
+        chosen_depth, words = _unstated_depths(table, columns.value, wave is not None)
+        notes.append(words)
+    error = _error_unit(table, columns, chosen_depth)
     width = None if columns.width is None else _stated(table, columns.width, "wavelength")
     return Units(chosen_wave, width or chosen_wave, chosen_depth, error, tuple(notes))
+
+
+def _unstated_depths(table: SourceTable, place: int, wavelengths_stated: bool) -> tuple[str, str]:
+    """Fractions, and words about that, if the header states units where there are some."""
+    if not wavelengths_stated or not table.names or unknown_unit(table.names[place]):
+        raise ArielflowError(
+            f"{table.path}: states no unit of its depths; give --depth-unit "
+            f"({', '.join(DEPTH_UNITS)})"
+        )
+    title = table.title(place)
+    return "fraction", f"column {title} states no unit beside wavelengths that do: a fraction"
+
+
+def _error_unit(table: SourceTable, columns: Layout, depth: str) -> str:
+    """Unit of the errors: what both of them state, else that of the depths."""
+    places = (columns.error_low, columns.error_high)
+    low, high = (_stated(table, place, "depth") or depth for place in places)
+    if low != high or ("rp/rs" in (low, depth) and low != depth):
+        raise ArielflowError(
+            f"{table.path}: depths in {depth}, errors {table.title(columns.error_low)} in {low} "
+            f"and {table.title(columns.error_high)} in {high}; give them in one unit"
+        )
+    return low
 
 
 def _stated(table: SourceTable, place: int, quantity: str) -> str | None:

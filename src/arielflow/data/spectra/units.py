@@ -137,16 +137,14 @@ def unknown_unit(name: str) -> str:
 def to_micrometres(values: np.ndarray, unit: str) -> np.ndarray:
     """Wavelengths, or wavenumbers of unit ``cm-1``, in micrometres."""
     if unit == "cm-1":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return 1e4 / values
+        return 1e4 / values
     return values * _WAVELENGTH_UM[unit]
 
 
 def width_to_micrometres(widths: np.ndarray, centres: np.ndarray, unit: str) -> np.ndarray:
     """Widths in micrometres; ``centres`` [unit] are the bins' own, which wavenumbers need."""
     if unit == "cm-1":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return 1e4 * widths / centres**2
+        return 1e4 * widths / centres**2
     return widths * _WAVELENGTH_UM[unit]
 
 
