@@ -15,9 +15,13 @@ _KEYWORD = re.compile(r"\\\s*([A-Za-z_][\w ]*?)\s*=\s*(.*)")
 
 
 def is_ipac(text: str) -> bool:
-    """Whether a text begins as an IPAC table does: with a keyword line or names between bars."""
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return first.startswith("\\") or (first.startswith("|") and first.endswith("|"))
+    """Whether a text is an IPAC table: names between bars, which the rows below do not have."""
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+    if not lines:
+        return False
+    head = next((line for line in lines if not line.startswith("\\")), "")
+    below = lines[-1].startswith("|") and not lines[0].startswith("\\")
+    return head.startswith("|") and head.endswith("|") and not below
 
 
 def read_ipac(path: Path, text: str) -> SourceTable:

@@ -29,6 +29,10 @@ class Meaning(NamedTuple):
 
 
 _LIMB = re.compile(r"morning|evening|limb(?!.?dark)|leading|trailing|terminator")
+_LIMB_WORDS = re.compile(
+    r"(?i)(?:morning|evening|leading|trailing)[ _-]*(?:limb|terminator)"
+    r"|limbs?[ _-]*(?:morning|evening|leading|trailing)"
+)
 _ERROR = re.compile(r"err|unc|sigma|stdev|(?:^|_)std|±|\+/?-|(?:^|_)e_")
 _LOW = re.compile(r"neg|minus|low|(?:^|_)lo$|err2|down")
 _HIGH = re.compile(r"pos|plus|upp|(?:^|_|err)up|high|(?:^|_)hi$|err1")
@@ -219,6 +223,22 @@ def refuse_limbs(where: str, names: Sequence[str]) -> None:
         raise ArielflowError(
             f"{where}: column {listed(limbs)} is of a planet's morning or evening limb alone "
             "(catwoman's rp1 and rp2), expected the depth of the whole transit; give the "
+            "limb-averaged spectrum"
+        )
+
+
+def refuse_limb_words(where: str, text: str) -> None:
+    """Refuse a file whose name or comments speak of one limb, see :func:`refuse_limbs`.
+
+    Raises
+    ------
+    ArielflowError
+        They do.
+    """
+    if match := _LIMB_WORDS.search(text):
+        raise ArielflowError(
+            f"{where}: speaks of {shown(repr(match[0]))}, so its values are of a planet's morning "
+            "or evening limb alone, expected the depth of the whole transit; give the "
             "limb-averaged spectrum"
         )
 

@@ -36,7 +36,9 @@ def read_fits(path: Path) -> SourceTable:
             chosen = next((one for one in tables if is_header(one.columns.names)), None)
             if chosen is None:
                 found = [name for one in tables for name in one.columns.names]
-                what = f"tables of {listed(found, 8)}" if tables else "no table, but images"
+                what = (
+                    f"tables of {listed(found, 8)}" if tables else "no table (images, or cut off)"
+                )
                 raise ArielflowError(
                     f"{path}: a FITS file with {what}; expected a table with columns of "
                     "wavelength, depth and error"
@@ -52,6 +54,24 @@ def read_fits(path: Path) -> SourceTable:
                 cells,
                 instrument,
             )
+
+
+def read_machine_readable(path: Path, text: str) -> SourceTable:
+    """A journal's machine-readable table, whose columns are described byte by byte.
+
+    Raises
+    ------
+    ArielflowError
+        The description does not hold.
+    """
+    from astropy.io import ascii as astropy_ascii
+
+    with guarded(path, "machine-readable table", "fetch it again"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # units that astropy does not know are judged here
+        table = astropy_ascii.read(text.splitlines(), format="mrt")
+        cells = [np.ma.filled(_plain(column.data), np.nan) for column in table.columns.values()]
+        units = tuple(str(column.unit or "") for column in table.columns.values())
+    return _table(path, "machine-readable table", tuple(table.colnames), units, cells, "")
 
 
 def _column(path: Path, table: Any, name: str) -> np.ndarray:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import listed, shown
-from arielflow.data.spectra.columns import Layout, layout
-from arielflow.data.spectra.points import Points, drop_impossible, drop_repeated, refuse_absurd
+from arielflow.data.spectra.columns import Layout, layout, refuse_limb_words
+from arielflow.data.spectra.points import (
+    USUAL_DEPTHS,
+    Points,
+    drop_impossible,
+    drop_repeated,
+    refuse_absurd,
+)
 from arielflow.data.spectra.spectrum import ObservedSpectrum, Widths
 from arielflow.data.spectra.stated import (
+    ContradictionError,
     Options,
     Units,
     resolve_kind,
@@ -29,6 +37,7 @@ from arielflow.data.spectra.units import (
 from arielflow.data.spectra.widths import from_neighbours, layout_without_names
 
 
+@np.errstate(all="ignore")  # what overflows is no number of a spectrum and refused, or dropped
 def interpret(table: SourceTable, options: Options, instrument: str) -> ObservedSpectrum:
     """The spectrum that a table holds.
 
@@ -48,6 +57,7 @@ def interpret(table: SourceTable, options: Options, instrument: str) -> Observed
         numbers that no spectrum has.
     """
     where = str(table.path)
+    refuse_limb_words(where, f"{table.path.stem}\n{table.comments}")
     if table.names:
         columns, words = layout(where, table.names, options.kind), ""
     else:
@@ -65,6 +75,9 @@ def interpret(table: SourceTable, options: Options, instrument: str) -> Observed
     notes += more
     unstated = any("a fraction" in note for note in units.notes)
     refuse_absurd(where, points, kind, source, (units.wavelength, units.depth), unstated)
+    middle = float(np.nanmedian(points.depth))
+    if middle > USUAL_DEPTHS[1]:
+        notes.append(f"a median depth of {100 * middle:.3g} % is rare; a radius ratio? (rp/rs)")
     points, dropped = drop_impossible(where, points, kind)
     points, repeated = drop_repeated(points)
     notes += [*dropped, *repeated]
@@ -156,15 +169,7 @@ def _points(
     if columns.error_low != columns.error_high and np.all((low <= 0) | np.isnan(low)):
         low = -low  # lower errors written with their sign, as the archive does
     depth = to_fraction(value, units.depth)
-    if units.error == "rp/rs" and units.depth != "rp/rs":
-        raise ArielflowError(
-            f"{table.path}: errors of a radius ratio beside depths in {units.depth}; give the "
-            "depths' own errors"
-        )
-    errors = []
-    for side in (low, high):
-        ratio = units.error == "rp/rs" or units.depth == "rp/rs"
-        errors.append(error_to_fraction(side, value, "rp/rs" if ratio else units.error))
+    errors = [error_to_fraction(side, value, units.error) for side in (low, high)]
     if units.depth == "rp/rs":
         notes.append("radius ratios squared, their errors times twice the ratio")
     if columns.ratio is not None:
@@ -204,42 +209,39 @@ def _bins(
     table: SourceTable, columns: Layout, options: Options, units: Units, labels: list[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Widths, list[str]]:
     """Wavelengths as the file has them and in um, full widths [um], their kind, and words."""
-    notes: list[str] = []
     if columns.edges is not None:
-        edges = [table.numbers(place) for place in columns.edges]
-        edges_um = [to_micrometres(edge, units.wavelength) for edge in edges]
-        low_um, high_um = np.minimum(*edges_um), np.maximum(*edges_um)
-        wave, wave_um = (edges[0] + edges[1]) / 2, (low_um + high_um) / 2
-        if columns.wavelength is not None:
-            wave = table.numbers(columns.wavelength)
-            wave_um = to_micrometres(wave, units.wavelength)
-            outside = (wave_um < low_um) | (wave_um > high_um)
-            if outside.any():
-                row = int(np.argmax(outside))
-                raise ArielflowError(
-                    f"{table.path}: {table.places[row]}, the wavelength {wave_um[row]:.5g} um lies "
-                    f"outside its bin's edges {low_um[row]:.5g} and {high_um[row]:.5g} um; mend "
-                    "the table"
-                )
         if options.widths == "half":
-            raise ArielflowError(
-                f"{table.path}: gives the edges of its bins, --widths half contradicts it; leave "
-                "the option out"
-            )
-        notes.append("widths from the bins' edges")
-        return wave, wave_um, high_um - low_um, "full", notes
-    assert columns.wavelength is not None
+            raise ContradictionError(f"{table.path}: gives the edges of its bins", "widths", "half")
+        return (*_between_edges(table, columns, units), "full", ["widths from the bins' edges"])
+    wave = table.numbers(cast(int, columns.wavelength))
+    wave_um = to_micrometres(wave, units.wavelength)
+    unknown = np.full(len(wave), np.nan)
+    if columns.width is None:
+        unused = f"--widths {options.widths} has no use: the file has no widths"
+        return wave, wave_um, unknown, "none", [unused] if options.widths else []
+    width_um = width_to_micrometres(table.numbers(columns.width), wave, units.width)
+    if not np.isfinite(width_um).any():
+        return wave, wave_um, unknown, "none", [f"column {table.title(columns.width)} is empty"]
+    widths, words = resolve_widths(table, columns, options, wave_um, width_um, labels)
+    return wave, wave_um, width_um * (2 if widths == "half" else 1), widths, [words]
+
+
+def _between_edges(
+    table: SourceTable, columns: Layout, units: Units
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wavelengths as the file has them and in um, and widths [um], of bins given by their edges."""
+    edges = [table.numbers(place) for place in columns.edges or ()]
+    edges_um = [to_micrometres(edge, units.wavelength) for edge in edges]
+    low_um, high_um = np.minimum(*edges_um), np.maximum(*edges_um)
+    if columns.wavelength is None:
+        return (edges[0] + edges[1]) / 2, (low_um + high_um) / 2, high_um - low_um
     wave = table.numbers(columns.wavelength)
     wave_um = to_micrometres(wave, units.wavelength)
-    if columns.width is None:
-        if options.widths:
-            notes.append(f"--widths {options.widths} has no use: the file has no widths")
-        return wave, wave_um, np.full(len(wave), np.nan), "none", notes
-    column = table.numbers(columns.width)
-    width_um = width_to_micrometres(column, wave, units.width)
-    if not np.isfinite(width_um).any():
-        notes.append(f"column {table.title(columns.width)} is empty")
-        return wave, wave_um, np.full(len(wave), np.nan), "none", notes
-    widths, words = resolve_widths(table, columns, options, wave_um, width_um, labels)
-    notes.append(words)
-    return wave, wave_um, width_um * (2 if widths == "half" else 1), widths, notes
+    outside = (wave_um < low_um) | (wave_um > high_um)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise ArielflowError(
+            f"{table.path}: {table.places[row]}, the wavelength {wave_um[row]:.5g} um lies outside "
+            f"its bin's edges {low_um[row]:.5g} and {high_um[row]:.5g} um; mend the table"
+        )
+    return wave, wave_um, high_um - low_um

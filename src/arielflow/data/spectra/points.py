@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,9 @@ from arielflow.data.spectra.units import likely_depth_units, likely_wavelength_u
 WAVELENGTHS_UM = (0.1, 100.0)
 DEPTHS = (1e-6, 0.5)
 # Depths that a unit is named for: no planet but a white dwarf's takes more than a tenth.
-_USUAL_DEPTHS = (1e-5, 0.1)
+USUAL_DEPTHS = (1e-5, 0.1)
+_USUAL_WAVELENGTHS_UM = (0.2, 30.0)
+_RARE = ("permille", "rp/rs", "cm-1", "cm", "angstrom")
 _FEWEST = 3
 
 
@@ -76,7 +79,7 @@ def refuse_absurd(
     low, high = WAVELENGTHS_UM
     if not low <= np.median(wave) <= high or (wave > 10 * high).any():
         raw = source[0][np.isfinite(source[0])]
-        likely = likely_wavelength_units(raw, low, high)
+        likely = likely_wavelength_units(raw, *_USUAL_WAVELENGTHS_UM)
         raise ArielflowError(
             f"{where}: wavelengths from {wave.min():.4g} to {wave.max():.4g} um, read as "
             f"{units[0]}, expected {low:g} to {high:g} um; "
@@ -84,9 +87,9 @@ def refuse_absurd(
         )
     low, high = DEPTHS
     middle = float(np.median(np.abs(depth)))
-    if not low <= middle <= (_USUAL_DEPTHS[1] if unstated else high):
+    if not low <= middle <= (USUAL_DEPTHS[1] if unstated else high):
         raw_middle = float(np.median(np.abs(source[1][np.isfinite(source[1])])))
-        likely = [u for u in likely_depth_units(raw_middle, *_USUAL_DEPTHS) if u != units[1]]
+        likely = [u for u in likely_depth_units(raw_middle, *USUAL_DEPTHS) if u != units[1]]
         likely += ["fraction"] if unstated and middle <= high else []
         raise ArielflowError(
             f"{where}: a median depth of {middle:.4g}, read as {units[1]}, expected {low:g} to "
@@ -106,6 +109,7 @@ def refuse_absurd(
 def _suggestion(option: str, likely: Sequence[str]) -> str:
     if not likely:
         return "check the file"
+    likely = [unit for unit in likely if unit not in _RARE] or likely
     return f"looks like {' or '.join(likely)}: " + " or ".join(f"{option} {u}" for u in likely)
 
 
@@ -164,10 +168,11 @@ def drop_repeated(points: Points) -> tuple[Points, list[str]]:
     notes = []
     if not kept.all():
         gone = points.wavelength_um[~kept]
-        notes.append(f"dropped {_count(len(gone))} that repeat another{_places(gone)}")
+        notes.append(f"dropped {_count(len(gone))} repeating another{_places(gone)}")
     points = points.keep(kept)
     centres = list(zip(points.labels.tolist(), points.wavelength_um.tolist(), strict=True))
-    several = np.array([centres.count(one) > 1 for one in centres])
+    counts = Counter(centres)
+    several = np.array([counts[one] > 1 for one in centres])
     if several.any():
         place = _places(np.unique(points.wavelength_um[several]))
         notes.append(

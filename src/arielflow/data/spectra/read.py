@@ -11,14 +11,18 @@ import numpy as np
 from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import guarded, listed, regular_file, shown
 from arielflow.data.spectra.archive import is_ipac, read_ipac
-from arielflow.data.spectra.containers import read_community, read_fits
+from arielflow.data.spectra.containers import (
+    read_community,
+    read_fits,
+    read_machine_readable,
+)
 from arielflow.data.spectra.interpret import interpret
 from arielflow.data.spectra.spectrum import ObservedSpectrum, concatenate
-from arielflow.data.spectra.stated import Options
+from arielflow.data.spectra.stated import ContradictionError, Options
 from arielflow.data.spectra.table import SourceTable
 from arielflow.data.spectra.text import read_text_table
 
-_MOST_BYTES = 1 << 26
+_MOST_BYTES = 1 << 25
 _FEWEST = 3
 # Beginnings of files that are no text, and what to do about them; None: they are read.
 _SIGNATURES = {
@@ -36,6 +40,8 @@ _NO_TABLES = {
     "<html": "an HTML page, perhaps a download that failed; fetch the file itself",
     "<?xml": "an XML file (VOTable?); save it as ECSV or CSV",
     "<votable": "a VOTable; save it as ECSV or CSV",
+    "\\begin": "a LaTeX table; save it as CSV",
+    "\\documentclass": "a LaTeX text; save its table as CSV",
     "{": "a JSON file; save it as CSV",
     "[{": "a JSON file; save it as CSV",
     '["': "a JSON file; save it as CSV",
@@ -82,7 +88,8 @@ def read_spectrum(
     Raises
     ------
     ArielflowError
-        A file cannot be read, is no spectrum, needs an option, or is contradicted by one.
+        A file cannot be read, is no spectrum, or needs an option; or an option contradicts what all
+        files say. Of several files an option is for those that do not say otherwise.
 
     Examples
     --------
@@ -96,7 +103,6 @@ def read_spectrum(
     >>> spectrum.depth.round(6).tolist(), spectrum.error.round(6).tolist()
     ([0.01, 0.010201, 0.01], [0.0002, 0.000202, 0.0002])
     """
-    options = Options(wavelength_unit, depth_unit, widths, kind)
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     names = [instruments] if isinstance(instruments, str) else instruments
     if not files:
@@ -105,7 +111,8 @@ def read_spectrum(
         raise ArielflowError(
             f"{len(names)} names of instruments for {len(files)} files; give one name per file"
         )
-    spectra = [interpret(read_table(path), options, path.stem or str(path)) for path in files]
+    options = Options(wavelength_unit, depth_unit, widths, kind, several=len(files) > 1)
+    spectra = _interpreted(files, options)
     _refuse_same(files, spectra)
     spectra = _distinct(files, spectra) if names is None else _renamed(spectra, names)
     if len(spectra) > 1:
@@ -120,6 +127,34 @@ def read_spectrum(
             "give the files of further instruments too"
         )
     return whole
+
+
+def _interpreted(files: Sequence[Path], options: Options) -> list[ObservedSpectrum]:
+    """The files' spectra; of several, an option is for those that do not say otherwise.
+
+    Raises
+    ------
+    ArielflowError
+        A file is no spectrum, or all of them contradict an option.
+    """
+    spectra, contradictions = [], []
+    for path in files:
+        table, own, notes = read_table(path), options, []
+        while True:
+            try:
+                found = interpret(table, own, path.stem)
+                break
+            except ContradictionError as contradiction:
+                contradictions.append(contradiction)
+                flags = [one.flag for one in contradictions]
+                if flags.count(contradiction.flag) == len(files):
+                    raise
+                own = replace(own, **{contradiction.option: None})
+                notes.append(
+                    f"{contradiction.flag} is for the other files: this one says otherwise"
+                )
+        spectra.append(replace(found, files=(str(path),), notes=(*found.notes, *notes)))
+    return spectra
 
 
 def read_table(path: Path) -> SourceTable:
@@ -147,7 +182,10 @@ def read_table(path: Path) -> SourceTable:
     for beginning, what in _NO_TABLES.items():
         if start.startswith(beginning):
             raise ArielflowError(f"{where}: is {what}; expected the table of a spectrum")
-    table = read_ipac(where, text) if is_ipac(text) else read_text_table(where, text)
+    if "Byte-by-byte Description" in text:
+        table = read_machine_readable(where, text)
+    else:
+        table = read_ipac(where, text) if is_ipac(text) else read_text_table(where, text)
     return replace(table, notes=(*table.notes, *decoding))
 
 

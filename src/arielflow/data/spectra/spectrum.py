@@ -104,7 +104,7 @@ class ObservedSpectrum:
         return tuple(dict.fromkeys(self.instrument.tolist()))
 
     def select(self, mask: np.ndarray) -> ObservedSpectrum:
-        """The points where a mask (point,) is true, or that an array of positions names.
+        """The points where a mask of booleans (point,) is true.
 
         Raises
         ------
@@ -112,12 +112,12 @@ class ObservedSpectrum:
             No point is left, or the mask does not fit.
         """
         mask = np.asarray(mask)
-        if mask.ndim != 1 or (mask.dtype == bool and mask.shape != self.wavelength_um.shape):
+        if mask.dtype != bool or mask.shape != self.wavelength_um.shape:
             raise ArielflowError(
-                f"a mask of shape {mask.shape} for a spectrum of {len(self)} points; give one "
-                "value per point"
+                f"a mask of {mask.dtype}, shape {mask.shape}, for a spectrum of {len(self)} "
+                "points; give one boolean per point"
             )
-        if not mask.size or (mask.dtype == bool and not mask.any()):
+        if not mask.any():
             raise ArielflowError("the selection leaves no point of the spectrum; choose others")
         return replace(self, **{n: getattr(self, n)[mask] for n in (*_ARRAYS, "instrument")})
 

@@ -19,6 +19,7 @@ from arielflow.data.spectra.units import (
     depth_unit,
     likely_wavelength_units,
     split_name,
+    unknown_unit,
     wanted_unit,
     wavelength_unit,
 )
@@ -27,14 +28,30 @@ from arielflow.data.spectra.widths import told_by_spacing
 _ARCHIVE_UM = re.compile(r"(?i)^(?:centralwavelng|bandwidth)$")
 _ARCHIVE_PERCENT = re.compile(r"(?i)^(?:pl_|plnt?|spec|e?spec?)?(?:trans?dep|eclipdep|lipdep)")
 _SQUARED = re.compile(r"\^\{?2|\*\*2|²|2$")
-_ECLIPSE_WORDS = re.compile(r"emis|eclips|dayside|secondary", re.I)
-_TRANSIT_WORDS = re.compile(r"trans[im]", re.I)
+_ECLIPSE_WORDS = re.compile(r"[a-z]*(?:emis|eclips|dayside)[a-z]*", re.I)
+_TRANSIT_WORDS = re.compile(r"[a-z]*trans[im][a-z]*", re.I)
 _UNSTATED_UM = (0.2, 30.0)
+
+
+class ContradictionError(ArielflowError):
+    """An option that says otherwise than its file.
+
+    Parameters
+    ----------
+    what
+        The file, and what it says.
+    option, value
+        Name of the option among :class:`Options`, and what it says.
+    """
+
+    def __init__(self, what: str, option: str, value: str) -> None:
+        self.option, self.flag = option, f"--{option.replace('_', '-')}"
+        super().__init__(f"{what}, {self.flag} {value} contradicts it; leave the option out")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says about a file; None where it is left to the file.
+    """What the user says about a file, or about several; None where it is left to the file.
 
     Raises
     ------
@@ -46,6 +63,7 @@ class Options:
     depth_unit: str | None = None
     widths: str | None = None
     kind: str | None = None
+    several: bool = False
 
     def __post_init__(self) -> None:
         for quantity in ("wavelength", "depth"):
@@ -88,10 +106,8 @@ def resolve_units(table: SourceTable, columns: Layout, options: Options) -> Unit
     depth, implied = _depth_unit(table, columns)
     _refuse_conflict(table, columns.value, depth, options.depth_unit, "depth")
     if implied and options.depth_unit == "rp/rs":
-        raise ArielflowError(
-            f"{table.path}: column {table.title(columns.value)} is squared, --depth-unit rp/rs "
-            "contradicts it; leave the option out"
-        )
+        title = table.title(columns.value)
+        raise ContradictionError(f"{table.path}: column {title} is squared", "depth_unit", "rp/rs")
     chosen_wave, chosen_depth = options.wavelength_unit or wave, options.depth_unit or depth
     chosen_depth = chosen_depth or implied
     notes: list[str] = []
@@ -109,19 +125,34 @@ def resolve_units(table: SourceTable, columns: Layout, options: Options) -> Unit
             f"{high:g} um"
         )
     if not chosen_depth:
-        if wave is None or not table.names:
-            raise ArielflowError(
-                f"{table.path}: states no unit of its depths; give --depth-unit "
-                f"({', '.join(DEPTH_UNITS)})"
-            )
-        chosen_depth = "fraction"
-        notes.append(
-            f"column {table.title(columns.value)} states no unit beside wavelengths that do: a "
-            "fraction"
-        )
-    error = _stated(table, columns.error_low, "depth") or chosen_depth
+        chosen_depth, words = _unstated_depths(table, columns.value, wave is not None)
+        notes.append(words)
+    error = _error_unit(table, columns, chosen_depth)
     width = None if columns.width is None else _stated(table, columns.width, "wavelength")
     return Units(chosen_wave, width or chosen_wave, chosen_depth, error, tuple(notes))
+
+
+def _unstated_depths(table: SourceTable, place: int, wavelengths_stated: bool) -> tuple[str, str]:
+    """Fractions, and words about that, if the header states units where there are some."""
+    if not wavelengths_stated or not table.names or unknown_unit(table.names[place]):
+        raise ArielflowError(
+            f"{table.path}: states no unit of its depths; give --depth-unit "
+            f"({', '.join(DEPTH_UNITS)})"
+        )
+    title = table.title(place)
+    return "fraction", f"column {title} states no unit beside wavelengths that do: a fraction"
+
+
+def _error_unit(table: SourceTable, columns: Layout, depth: str) -> str:
+    """Unit of the errors: what both of them state, else that of the depths."""
+    places = (columns.error_low, columns.error_high)
+    low, high = (_stated(table, place, "depth") or depth for place in places)
+    if low != high or ("rp/rs" in (low, depth) and low != depth):
+        raise ArielflowError(
+            f"{table.path}: depths in {depth}, errors {table.title(columns.error_low)} in {low} "
+            f"and {table.title(columns.error_high)} in {high}; give them in one unit"
+        )
+    return low
 
 
 def _stated(table: SourceTable, place: int, quantity: str) -> str | None:
@@ -139,7 +170,7 @@ def _stated(table: SourceTable, place: int, quantity: str) -> str | None:
     parse = wavelength_unit if quantity == "wavelength" else depth_unit
     for text in (unit, inside):
         if text.strip() and text.strip().lower() not in ("none", "-", "--"):
-            found = parse(text)
+            found = parse(text, formal=True)
             if found is None:
                 raise ArielflowError(
                     f"{table.path}: column {table.title(place)} has the unit {listed([text])}, no "
@@ -174,10 +205,8 @@ def _refuse_conflict(
     table: SourceTable, place: int, stated: str | None, wanted: str | None, quantity: str
 ) -> None:
     if stated and wanted and stated != wanted:
-        raise ArielflowError(
-            f"{table.path}: column {table.title(place)} is in {stated}, --{quantity}-unit {wanted} "
-            "contradicts it; leave the option out"
-        )
+        what = f"{table.path}: column {table.title(place)} is in {stated}"
+        raise ContradictionError(what, f"{quantity}_unit", wanted)
 
 
 def _unstated_wavelengths(table: SourceTable, places: list[int], depths_stated: bool) -> str:
@@ -185,7 +214,8 @@ def _unstated_wavelengths(table: SourceTable, places: list[int], depths_stated: 
     values = np.concatenate([table.numbers(place) for place in places])
     values = values[np.isfinite(values)]
     likely = likely_wavelength_units(values, *_UNSTATED_UM) if len(values) else []
-    if table.names and depths_stated and likely == ["um"]:
+    named = bool(table.names) and not any(unknown_unit(table.names[place]) for place in places)
+    if named and depths_stated and likely == ["um"]:
         return "um"
     hint = f", which look like {' or '.join(likely)}" if likely else ""
     raise ArielflowError(
@@ -225,11 +255,10 @@ def resolve_widths(
     custom = table.widths or said.removeprefix("mostly ")
     said = "" if said.startswith("mostly") else said
     title = table.title(cast(int, columns.width))
-    if said and options.widths and said != options.widths:
-        raise ArielflowError(
-            f"{table.path}: column {title} holds {said} widths, --widths {options.widths} "
-            "contradicts it; leave the option out"
-        )
+    known = said or (told if options.several else "")
+    if known and options.widths and known != options.widths:
+        what = f"{table.path}: column {title} holds {known} widths"
+        raise ContradictionError(what, "widths", options.widths)
     chosen = said or options.widths or told or custom
     if not chosen:
         seen = f", {ratio:.2g} of the distance between neighbours" if np.isfinite(ratio) else ""
@@ -259,15 +288,12 @@ def resolve_kind(table: SourceTable, columns: Layout, options: Options) -> tuple
     """
     name = table.names[columns.value] if table.names else ""
     said = table.kind or ("eclipse" if columns.quantity == "eclipse" else "")
-    if not said and (columns.quantity == "ratio" or _TRANSIT_WORDS.search(name)):
-        said = "transit"
-    if not said and re.search(r"r_?p", name, re.I):
+    if not said and (
+        columns.quantity == "ratio" or re.search(r"trans?(?:it|m|dep)|r_?p", name, re.I)
+    ):
         said = "transit"
     if said and options.kind and said != options.kind:
-        raise ArielflowError(
-            f"{table.path}: holds {said} depths, --kind {options.kind} contradicts it; leave the "
-            "option out"
-        )
+        raise ContradictionError(f"{table.path}: holds {said} depths", "kind", options.kind)
     if said or options.kind:
         return cast(Kind, said or options.kind), ""
     for where, text in (("name", table.path.stem), ("comments", table.comments)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,8 +20,17 @@ _MARK = re.compile(r"[#%!]")
 _LEAD = re.compile(r"^(?:format|columns?|header|fields)\s*:\s*", re.I)
 _PYRATBAY = ("depth", "depth_err", "wl", "half_width", "instrument")
 _EUREKA = re.compile(r"_error(?:neg|pos)$")
-_MOST_COLUMNS = 200
+_MOST_ROWS = 200_000
+_MOST_COLUMNS, _LONGEST_LINE = 200, 1 << 14
+_MOST_COMMENTS = 200  # of which one may be a header, or which an ECSV header may have
 _MOST_UNNAMED = 5  # columns of a spectrum without a header: four, and an instrument
+
+
+class _HeaderLoader(UniqueKeyLoader):
+    """The safe loader of ECSV headers; objects that astropy adds to them are left out."""
+
+
+_HeaderLoader.add_multi_constructor("!", lambda loader, tag, node: None)
 
 
 class Line(NamedTuple):
@@ -59,9 +69,9 @@ def read_text_table(path: Path, text: str) -> SourceTable:
     separator = _separator(parts.data)
     rows = [_cells(line.text, separator) for line in parts.data]
     width = _common_width(path, parts.data, rows)
-    if all(not row[-1] for row in rows) and width > 1:  # rows that end in a separator
-        rows, width = [row[:-1] for row in rows], width - 1
-    names, units = _header(path, parts, separator, width)
+    names, units = _header(path, parts, separator, width, rows)
+    if not names and width > 1 and not any(row[-1] for row in rows):
+        width -= 1  # rows that end in a separator
     keyword_names = "DATA" in parts.keywords
     if keyword_names:
         names, units = _pyratbay_columns(path, parts, width)
@@ -84,7 +94,7 @@ def read_text_table(path: Path, text: str) -> SourceTable:
 def _form(separator: str, pyratbay: bool, eureka: bool) -> str:
     if pyratbay:
         return "Pyrat Bay's table"
-    words = {",": "commas", "\t": "tabs", ";": "semicolons", "": "blanks"}
+    words = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "": "blanks"}
     return f"{'Eureka!' if eureka else 'text'} table with {words[separator]}"
 
 
@@ -96,11 +106,19 @@ def _parts(path: Path, text: str) -> _Parts:
     found = _Parts([], [], [], [], {})
     label, awaited = "", ""
     for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+        if len(raw) > _LONGEST_LINE:
+            raise ArielflowError(
+                f"{path}: line {number} has {len(raw)} characters, expected at most "
+                f"{_LONGEST_LINE}; expected one row of a table a line"
+            )
         line = Line(number, raw.strip("\ufeff "))
         bare = line.text.strip()
+        if bare.startswith("|"):
+            line = Line(number, bare.strip("|"))
+            bare = line.text.strip()
         if not bare:
             continue
-        if _MARK.match(bare):
+        if _MARK.match(bare) or not re.search(r"\w", bare):  # such as ----- below a header
             found.comments.append(line)
         elif bare.startswith("@"):
             word = bare[1:].strip()
@@ -114,6 +132,10 @@ def _parts(path: Path, text: str) -> _Parts:
         elif _is_data(bare):
             found.data.append(Line(number, re.sub(r"\s#.*$", "", line.text)))
             found.labels.append(label)
+            if len(found.data) > _MOST_ROWS:
+                raise ArielflowError(
+                    f"{path}: over {_MOST_ROWS} rows, expected those of a spectrum"
+                )
         elif found.data:
             raise ArielflowError(
                 f"{path}: line {number} holds {shown(repr(bare), 60)} amid the numbers, expected "
@@ -132,7 +154,7 @@ def _parts(path: Path, text: str) -> _Parts:
 
 def _is_data(text: str) -> bool:
     """Whether half of a line's cells, or more, are numbers; one of them a number indeed."""
-    cells = [cell for cell in re.split(r"[,;\t]|\s+", text) if cell.strip()]
+    cells = [cell.strip("\"'") for cell in re.split(r"[,;|\t]|\s+", text) if cell.strip()]
     numbers = [cell for cell in cells if is_number(cell)]
     real = [cell for cell in numbers if re.search(r"[0-9]", cell)]
     missing = len(numbers) == len(cells) > 1  # a row of nothing but null
@@ -141,7 +163,7 @@ def _is_data(text: str) -> bool:
 
 def _separator(data: Sequence[Line]) -> str:
     """The separator of most lines; the empty text stands for blanks."""
-    for candidate in (";", ",", "\t"):
+    for candidate in ("|", ";", ",", "\t"):
         counts = [line.text.strip(" ").count(candidate) for line in data]
         # Tabs that align columns differ in number from row to row; blanks they are then.
         aligning = candidate == "\t" and len(set(counts)) > 1
@@ -153,7 +175,8 @@ def _separator(data: Sequence[Line]) -> str:
 def _cells(text: str, separator: str) -> list[str]:
     if not separator:
         return text.split()
-    return [cell.strip().strip("\"'").strip() for cell in text.split(separator)]
+    cells = next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+    return [cell.strip() for cell in cells]
 
 
 def _common_width(path: Path, lines: Sequence[Line], rows: Sequence[Sequence[str]]) -> int:
@@ -162,8 +185,8 @@ def _common_width(path: Path, lines: Sequence[Line], rows: Sequence[Sequence[str
     for line, row in zip(lines, rows, strict=True):
         if len(row) != width:
             raise ArielflowError(
-                f"{path}: line {line.number} has {len(row)} cells, the others {width} "
-                f"({shown(repr(line.text), 60)}); mend the line"
+                f"{path}: line {line.number} has {len(row)} cell{'s' * (len(row) != 1)}, the "
+                f"others {width} ({shown(repr(line.text), 60)}); mend the line"
             )
     if width > _MOST_COLUMNS:
         raise ArielflowError(
@@ -173,7 +196,7 @@ def _common_width(path: Path, lines: Sequence[Line], rows: Sequence[Sequence[str
 
 
 def _header(
-    path: Path, parts: _Parts, separator: str, width: int
+    path: Path, parts: _Parts, separator: str, width: int, rows: Sequence[Sequence[str]]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and units of the columns; empty where the file names none.
 
@@ -189,26 +212,44 @@ def _header(
         return ecsv
     first = parts.data[0].number
     comments = [line for line in reversed(parts.comments) if line.number < first]
+    comments = comments[:_MOST_COMMENTS]
+    words = _trailing_words(rows)
     for line in (*reversed(parts.titles), *comments):
-        names = _named(_bare(line.text), separator, width)
+        names = _named(_bare(line.text), separator, width, words)
         if names:
             below = [one for one in (*parts.titles, *parts.comments) if one.number > line.number]
-            return names, _units_row(below, separator, width)
-    return _foreign_header(parts, comments, separator, width), ("",) * width
+            units = _units_row(below, separator, width)
+            if line in parts.titles[:-1] and not any(units):
+                last = parts.titles[-1]
+                raise ArielflowError(
+                    f"{path}: line {last.number} holds {shown(repr(last.text.strip()), 60)} "
+                    "between the names and the numbers, expected a row of units; remove or mend it"
+                )
+            return names, units
+    return _foreign_header(path, parts, comments, separator, width), ("",) * width
 
 
 def _foreign_header(
-    parts: _Parts, comments: Sequence[Line], separator: str, width: int
+    path: Path, parts: _Parts, comments: Sequence[Line], separator: str, width: int
 ) -> tuple[str, ...]:
     """The header of another table than a spectrum's; empty if there is none.
 
     Among comments it must have a name per column, and more columns than spectra without names.
+
+    Raises
+    ------
+    ArielflowError
+        A line of words above the numbers has another number of names than there are columns.
     """
     if parts.titles:
         splits = _splits(_bare(parts.titles[-1].text), separator)
-        best = next((names for names in splits if len(names) == width), splits[0])
-        names = tuple(best[:width])
-        return names + ("",) * (width - len(names))
+        best = min(splits, key=lambda names: abs(len(names) - width))
+        if len(best) != width:
+            raise ArielflowError(
+                f"{path}: line {parts.titles[-1].number} names {len(best)} columns "
+                f"({listed(best)}), the rows have {width} cells; expected one name a column"
+            )
+        return tuple(best)
     splits = [names for line in comments for names in _splits(_bare(line.text), separator)]
     fitting = (names for names in splits if len(names) == width > _MOST_UNNAMED)
     return tuple(next(fitting, ()))
@@ -222,22 +263,34 @@ def _bare(text: str) -> str:
 def _splits(text: str, separator: str) -> list[list[str]]:
     """Ways to read a line as names: its table's separator, then others that headers have."""
     ways: list[list[str]] = []
-    for candidate in dict.fromkeys((separator, ",", "\t", ";")):
+    for candidate in dict.fromkeys((separator, ",", "\t", ";", "|")):
         if candidate and candidate in text:
-            ways.append([name.strip().strip("\"'").strip() for name in text.split(candidate)])
+            ways.append(_cells(text, candidate))
     wide = [name.strip() for name in re.split(r"\t+|\s{2,}", text) if name.strip()]
     ways += [wide, text.split()]
     return [names[:-1] if len(names) > 1 and not names[-1] else names for names in ways]
 
 
-def _named(text: str, separator: str, width: int) -> tuple[str, ...]:
-    """The names of a spectrum's columns that a line holds; empty if it holds none."""
+def _trailing_words(rows: Sequence[Sequence[str]]) -> int:
+    """How many columns at the end hold words, such as the shape of a bin, or nothing."""
+    count = 0
+    for column in reversed(list(zip(*rows, strict=True))):
+        if any(cell and is_number(cell) for cell in column):
+            break
+        count += 1
+    return count
+
+
+def _named(text: str, separator: str, width: int, words: int) -> tuple[str, ...]:
+    """The names of a spectrum's columns that a line holds; empty if it holds none.
+
+    The last columns may go without a name if they hold words.
+    """
     ways = [names for names in _splits(text, separator) if is_header(names)]
     exact = next((names for names in ways if len(names) == width), None)
     if exact:
         return tuple(exact)
-    # Words behind the numbers of a row, such as the shape of a bin, may go without a name.
-    short = next((names for names in ways if 3 <= len(names) < width), None)
+    short = next((names for names in ways if width - words <= len(names) < width), None)
     return (*short, *[""] * (width - len(short))) if short else ()
 
 
@@ -259,8 +312,9 @@ def _ecsv_header(path: Path, parts: _Parts) -> tuple[tuple[str, ...], tuple[str,
     lines = [line.text.lstrip("#").removeprefix(" ").rstrip() for line in parts.comments]
     if not lines or not re.match(r"%?\s*ECSV", lines[0].strip()):
         return None
+    lines = lines[:_MOST_COMMENTS]
     with guarded(path, "ECSV header", "mend the table"):
-        content = UniqueKeyLoader("\n".join(lines[1:])).get_single_data()
+        content = _HeaderLoader("\n".join(lines[1:])).get_single_data()
     described = content.get("datatype") if isinstance(content, dict) else None
     if unfolding_fault(content) or not isinstance(described, list):
         return None

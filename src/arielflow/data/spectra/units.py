@@ -45,20 +45,29 @@ _LOOSE = re.compile(
 _BRACKETS = re.compile(r"[\[(]([^\[\]()]*)[\])]")
 
 
-def wavelength_unit(text: str) -> str | None:
-    """The unit of :data:`WAVELENGTH_UNITS` that a text means, None if it means none of them."""
+def wavelength_unit(text: str, *, formal: bool = False) -> str | None:
+    """The unit of :data:`WAVELENGTH_UNITS` that a text means, None if it means none of them.
+
+    Parameters
+    ----------
+    text
+        Such as ``micron``.
+    formal
+        It was written as a unit, so that astropy's grammar is asked about it too, which takes a
+        second where it holds something else.
+    """
     word = " ".join(text.split()).lower()
-    if word in _WAVELENGTH_WORDS:
-        return _WAVELENGTH_WORDS[word]
+    if word in _WAVELENGTH_WORDS or not formal:
+        return _WAVELENGTH_WORDS.get(word)
     factor = _astropy_factor(text, "um")
     return next((u for u, f in _WAVELENGTH_UM.items() if factor and np.isclose(f, factor)), None)
 
 
-def depth_unit(text: str) -> str | None:
-    """The unit of :data:`DEPTH_UNITS` that a text means, None if it means none of them."""
+def depth_unit(text: str, *, formal: bool = False) -> str | None:
+    """The same of :data:`DEPTH_UNITS`, see :func:`wavelength_unit`."""
     word = " ".join(text.split()).lower()
-    if word in _DEPTH_WORDS:
-        return _DEPTH_WORDS[word]
+    if word in _DEPTH_WORDS or not formal:
+        return _DEPTH_WORDS.get(word)
     factor = _astropy_factor(text, "")
     named = ("fraction", "percent", "permille", "ppm")
     return next((u for u in named if factor and np.isclose(_DEPTH[u], factor)), None)
@@ -66,7 +75,7 @@ def depth_unit(text: str) -> str | None:
 
 def _astropy_factor(text: str, target: str) -> float | None:
     """How many of the target unit one unit is, in the words that astropy knows."""
-    if not text.strip() or len(text) > 80 or not re.search(r"[A-Za-z%]", text):
+    if not text.strip() or len(text) > 80:
         return None
     from astropy import units
 
@@ -117,19 +126,25 @@ def split_name(name: str) -> tuple[str, str]:
     return name, ""
 
 
+def unknown_unit(name: str) -> str:
+    """What stands in brackets behind a name in place of a unit that is known; empty if nothing."""
+    found = [
+        match[1].strip() for match in _BRACKETS.finditer(name) if name[: match.start()].strip()
+    ]
+    return next((word for word in found if word), "") if not split_name(name)[1] else ""
+
+
 def to_micrometres(values: np.ndarray, unit: str) -> np.ndarray:
     """Wavelengths, or wavenumbers of unit ``cm-1``, in micrometres."""
     if unit == "cm-1":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return 1e4 / values
+        return 1e4 / values
     return values * _WAVELENGTH_UM[unit]
 
 
 def width_to_micrometres(widths: np.ndarray, centres: np.ndarray, unit: str) -> np.ndarray:
     """Widths in micrometres; ``centres`` [unit] are the bins' own, which wavenumbers need."""
     if unit == "cm-1":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return 1e4 * widths / centres**2
+        return 1e4 * widths / centres**2
     return widths * _WAVELENGTH_UM[unit]
 
 
