@@ -19,7 +19,7 @@ from torch.autograd import forward_ad
 from arielflow.editions.adc import WAVELENGTH_UM, WAVELENGTH_WIDTH_UM
 from arielflow.physics.forward import PhysicsSettings, transmission_model
 from arielflow.physics.opacity_cache import load_opacities
-from arielflow.physics.opacity_files import write_taurex_hdf5
+from arielflow.physics.opacity_formats.taurex import write_taurex_hdf5
 from arielflow.physics.profiles import guillot, joined_points, moving_average
 from arielflow.physics.systems import GRAVITATIONAL_CONSTANT
 from arielflow.physics.transmission import Planets, TransmissionModel

@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,17 +27,15 @@ from arielflow.core.code import code_digest
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import atomic_path, sha256
 from arielflow.core.readers import guarded, listed, regular_file
-from arielflow.physics.fastchem import REMEDY, EquilibriumGas, fastchem_version
+from arielflow.physics.fastchem import REMEDY, EquilibriumGas, Progress, fastchem_version
 from arielflow.physics.opacity_cache import cache_folder
 from arielflow.settings.equilibrium import EquilibriumSettings
 
 log = logging.getLogger(__name__)
 
 AXES = ("log_metallicity", "c_to_o", "temperature_k", "pressure_pa")
+_COMPUTED_BY = "arielflow.physics.fastchem"
 _REMEDY = "make it again"
-
-Progress = Callable[[int, int], None]
-"""Called with the number of points done and of all."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,9 @@ def make_grid(
             log.warning("%s: belongs to other settings; made again", path)
         except ArielflowError as error:
             log.warning("%s", error)
-    grid = _compute(molecules, settings, provenance, progress)
+    folder, axes = Path(settings.inputs), [np.array(getattr(settings, name)) for name in AXES]
+    gas = EquilibriumGas(folder / settings.species, folder / settings.abundances, molecules)
+    grid = EquilibriumGrid(*axes, molecules, gas.on_grid(*axes, progress=progress), provenance)
     try:
         write_grid(grid, path)
     except OSError as error:
@@ -210,29 +210,9 @@ def _provenance(molecules: tuple[str, ...], settings: EquilibriumSettings) -> di
         record[kind] = name
         record[f"{kind}_sha256"] = sha256(regular_file(Path(settings.inputs) / name, REMEDY))
     axes = {name: getattr(settings, name) for name in AXES}
-    content = {**record, **axes, "molecules": molecules, "code": code_digest(__name__)}
+    content = {**record, **axes, "molecules": molecules, "code": code_digest(_COMPUTED_BY)}
     mark = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return {**record, "fingerprint": mark}
-
-
-def _compute(
-    molecules: tuple[str, ...],
-    settings: EquilibriumSettings,
-    provenance: dict[str, str],
-    progress: Progress | None,
-) -> EquilibriumGrid:
-    folder = Path(settings.inputs)
-    gas = EquilibriumGas(folder / settings.species, folder / settings.abundances, molecules)
-    axes = [np.array(getattr(settings, name)) for name in AXES]
-    shape = tuple(map(len, axes))
-    log_ratio = np.empty((*shape, len(molecules)), dtype=np.float32)
-    points = [grid.ravel() for grid in np.meshgrid(*axes[2:], indexing="ij")]
-    for done, (i, k) in enumerate(np.ndindex(shape[:2]), 1):
-        found = gas.log_mixing_ratios(float(axes[0][i]), float(axes[1][k]), *points)
-        log_ratio[i, k] = found.reshape(*shape[2:], len(molecules))
-        if progress:
-            progress(done * len(points[0]), log_ratio[..., 0].size)
-    return EquilibriumGrid(*axes, molecules, log_ratio, provenance)
 
 
 def write_grid(grid: EquilibriumGrid, path: str | Path) -> None:

@@ -13,7 +13,7 @@ import importlib
 import importlib.metadata
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,6 +39,9 @@ _UNSCALED = ("H", "He", _ELECTRON)
 # Both agree within 0.01 dex where the gas is hardest to solve (C/O of 1, 1e-5 Pa), within 0.0001
 # with a hundredth of FastChem's tolerance.
 _STEPS_BEFORE_NEWTON = (10, 400)
+
+Progress = Callable[[int, int], None]
+"""Called with the number of points done and of all."""
 
 
 def fastchem_version() -> str:
@@ -154,11 +157,50 @@ class EquilibriumGas:
             raise ArielflowError(
                 f"FastChem finds no equilibrium at {len(failed)} of {len(density)} points of log10 "
                 f"metallicity {log_metallicity:g} and C/O {c_to_o:g}, first at "
-                f"{temperature_k[failed[0]]:g} K and {pressure_pa[failed[0]]:g} Pa; move "
-                f"that value a little"
+                f"{temperature_k[failed[0]]:g} K and {pressure_pa[failed[0]]:g} Pa; move that "
+                "point a little"
             )
         ratio = density[:, self._columns] / density.sum(axis=1, keepdims=True)
         return np.log10(np.maximum(ratio, 1e-99))
+
+    def on_grid(
+        self,
+        log_metallicity: np.ndarray,
+        c_to_o: np.ndarray,
+        temperature_k: np.ndarray,
+        pressure_pa: np.ndarray,
+        *,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """log10 of the volume mixing ratios at all points of a grid, in single precision.
+
+        Parameters
+        ----------
+        log_metallicity, c_to_o, temperature_k, pressure_pa
+            Axes, see :meth:`log_mixing_ratios`.
+        progress
+            Called after every gas.
+
+        Returns
+        -------
+        np.ndarray
+            Shape (metallicity, c_to_o, temperature, pressure, molecule).
+
+        Raises
+        ------
+        ArielflowError
+            FastChem finds no solution at a point.
+        """
+        gases = len(log_metallicity), len(c_to_o)
+        layers = len(temperature_k), len(pressure_pa)
+        points = [axis.ravel() for axis in np.meshgrid(temperature_k, pressure_pa, indexing="ij")]
+        table = np.empty((*gases, *layers, len(self.molecules)), dtype=np.float32)
+        for done, (i, k) in enumerate(np.ndindex(gases), 1):
+            found = self.log_mixing_ratios(float(log_metallicity[i]), float(c_to_o[k]), *points)
+            table[i, k] = found.reshape(*layers, -1)
+            if progress:
+                progress(done * len(found), table[..., 0].size)
+        return table
 
     def _densities(
         self, temperature_k: np.ndarray, pressure_pa: np.ndarray, steps: int

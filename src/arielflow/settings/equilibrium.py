@@ -47,17 +47,17 @@ class EquilibriumSettings(StrictSettings):
         description="Elements of solar metallicity, in that folder.",
     )
     log_metallicity: _axis(-6, 4) = Field(
-        (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 2.25, 2.5, 2.75, 3.0),
+        (-1.0, -0.3, 0.3, 0.8, 1.25, 1.65, 2.0, 2.3, 2.55, 2.8, 3.0),
         description="log10 of solar multiples of all elements but H and He.",
     )
     c_to_o: _axis(1e-4, 100) = Field(
         (
-            *(0.1, 0.2, 0.35, 0.5, 0.6, 0.7, 0.77, 0.83, 0.88, 0.92, 0.95, 0.98),
-            *(1.0, 1.02, 1.05, 1.12, 1.25, 1.5),
+            *(0.1, 0.2, 0.35, 0.5, 0.62, 0.72, 0.79, 0.84, 0.88, 0.91, 0.94, 0.97),
+            *(1.0, 1.03, 1.07, 1.14, 1.26, 1.5),
         ),
         description="Carbon atoms to oxygen atoms, oxygen kept.",
     )
     temperature_k: _axis(100, 6000) = Field(
-        _geometric(200, 3400, 36), description="Temperatures [K]."
+        _geometric(200, 3400, 42), description="Temperatures [K]."
     )
-    pressure_pa: _axis(1e-8, 1e8) = Field(_geometric(1e-5, 1e6, 16), description="Pressures [Pa].")
+    pressure_pa: _axis(1e-8, 1e8) = Field(_geometric(1e-5, 1e6, 20), description="Pressures [Pa].")

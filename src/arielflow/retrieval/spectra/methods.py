@@ -39,12 +39,18 @@ Say = Callable[[str], None]
 """Told, now and then, how far a retrieval is."""
 
 SPECTRUM_SETTINGS = ImportanceSettings(
-    n_proposal=2000, n_refined=1500, rounds=8, effective_aim=2500, most_draws=25_000
+    n_proposal=2048,
+    n_refined=1500,
+    n_redrawn=500,
+    rounds=5,
+    effective_aim=2500,
+    most_draws=16_000,
+    defensive_share=0.2,
 )
 """Of importance sampling from a Laplace approximation, a poorer start than a trained flow's."""
 
 # A proposal should be wider than its target, and have heavier tails.
-_WIDENED, _FREEDOM = 1.5, 5.0
+_WIDENED, _FREEDOM = 2.5, 5.0
 _LONGEST_AXIS = 1.0
 
 
