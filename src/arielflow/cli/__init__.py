@@ -15,6 +15,8 @@ from arielflow.cli import (  # noqa: F401, they add their commands
     forward,
     models,
     opacities,
+    retrieve,
+    selection,
     spectra,
     submissions,
 )
