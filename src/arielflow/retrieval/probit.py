@@ -186,26 +186,35 @@ def _column(systems: Systems, molecule: str) -> int:
     return systems.targets[molecule]
 
 
-def laplace(posterior: NormalPosterior, seed: int) -> tuple[Tensor, Tensor]:
+def laplace(
+    posterior: NormalPosterior, seed: int, *, screened: int = _SCREENED, starts: int = _STARTS
+) -> tuple[Tensor, Tensor]:
     """Most probable coordinates (dimension,) and the inverse curvature (dimension, dimension).
 
     Levenberg-Marquardt from the best of some points of the prior. The prior is a residual of one
     error bar a coordinate, so unlike in :mod:`arielflow.retrieval.best_fit` no
     direction is without slope, and the curvature is that of the posterior.
 
+    Parameters
+    ----------
+    posterior, seed
+        What is looked at, and the seed of the points.
+    screened, starts
+        Points of the prior, a power of two, and how many of the best are followed.
+
     Raises
     ------
     ArielflowError
         The model has no spectrum anywhere that was tried.
     """
-    sequence = qmc.Sobol(posterior.dimension, seed=seed).random(_SCREENED)
+    sequence = qmc.Sobol(posterior.dimension, seed=seed).random(screened)
     z = torch.special.ndtri(torch.as_tensor(sequence).clamp(1e-3, 1 - 1e-3))
     residual = _residuals(posterior, z)
-    best = torch.argsort(_cost(z, residual))[:_STARTS]
+    best = torch.argsort(_cost(z, residual))[:starts]
     best = best[torch.isfinite(_cost(z, residual)[best])]
     if not len(best):
         raise ArielflowError(
-            f"the forward model has no spectrum at any of {_SCREENED} points of the prior; check "
+            f"the forward model has no spectrum at any of {screened} points of the prior; check "
             "the planet's mass, star and prior box"
         )
     mode = _levenberg_marquardt(posterior, z[best], residual[best])
