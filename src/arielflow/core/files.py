@@ -110,6 +110,22 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
+def write_tree(tree: xr.DataTree, path: str | Path) -> None:
+    """Write groups of variables as :func:`write_dataset` writes one."""
+    encoding = {
+        node.path: {
+            name: {"zlib": True, "complevel": 1, "fletcher32": True}
+            for name, variable in node.to_dataset(inherit=False).variables.items()
+            if variable.dtype.kind in "fiub" and variable.dims
+        }
+        for node in tree.subtree
+    }
+    content = BytesIO()  # see new_hdf5
+    tree.to_netcdf(content, engine="h5netcdf", encoding=encoding)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as CSV without its index, atomically, floats with all their digits."""
     with atomic_path(path) as temporary:

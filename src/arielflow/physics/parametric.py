@@ -22,7 +22,7 @@ from torch import Tensor
 
 from arielflow.physics.profiles import guillot, joined_points, moving_average
 from arielflow.physics.systems import GRAVITATIONAL_CONSTANT
-from arielflow.physics.transmission import TransmissionModel
+from arielflow.physics.transmission import Planets, TransmissionModel
 
 # h c / k in um K.
 _SECOND_RADIATION_CONSTANT_UM_K = 14387.76877
@@ -105,17 +105,29 @@ class ParametricModel:
         self._wavelength_um = wavelength_um
         self._pressure_pa = torch.as_tensor(transmission.pressures.layers_pa)
 
-    def depths(self, values: Values) -> Tensor:
+    def depths(self, values: Values, *, native: bool = False) -> Tensor:
         """Transit depths (n, wavelength), differentiable; NaN where there is no spectrum.
 
         Parameters
         ----------
         values
             All parameters by name, shape (n,) each, in SI units.
+        native
+            On the opacities' own grid instead of the bins.
         """
+        depth = self.transmission(self.planets(values), native=native)
+        if "spot_fraction" in values:
+            wavelength_um = self._wavelength_um
+            if native:
+                wavelength_um = torch.as_tensor(1e4 / self.transmission.wavenumber_cm1)
+            depth = depth * _contamination(values, wavelength_um)
+        return depth
+
+    def planets(self, values: Values) -> Planets:
+        """The same parameters as the radiative transfer takes them."""
         temperature = self.profile(values, self._pressure_pa)
         haze = values.get("haze_strength")
-        depth = self.transmission(
+        return self.transmission.planets(
             values["planet_radius"],
             values["planet_mass"],
             temperature,
@@ -126,9 +138,6 @@ class ParametricModel:
             haze_slope=values.get("haze_slope"),
             cloud_fraction=values.get("cloud_fraction"),
         )
-        if "spot_fraction" in values:
-            depth = depth * self._contamination(values)
-        return depth
 
     def _log_mixing_ratio(self, values: Values, temperature: Tensor) -> Tensor:
         """Shape (n, gas), or (n, layer, gas) in chemical equilibrium."""
@@ -141,16 +150,15 @@ class ParametricModel:
         found = self.chemistry(metallicity, values["c_to_o"], temperature, self._pressure_pa)
         return torch.log10(found)
 
-    def _contamination(self, values: Values) -> Tensor:
-        """Factor (n, wavelength) on the depths that unocculted spots bring about.
 
-        Rackham, Apai & Giampapa (2018, ApJ 853, 122), equation 2, with black bodies.
-        """
-        spot, star = (
-            torch.expm1(
-                _SECOND_RADIATION_CONSTANT_UM_K / self._wavelength_um / values[name][:, None]
-            )
-            for name in ("spot_temperature", "star_temperature")
-        )
-        # Planck's functions are inverse to these.
-        return 1 / (1 - values["spot_fraction"][:, None] * (1 - star / spot))
+def _contamination(values: Values, wavelength_um: Tensor) -> Tensor:
+    """Factor (n, wavelength) on the depths that unocculted spots bring about.
+
+    Rackham, Apai & Giampapa (2018, ApJ 853, 122), equation 2, with black bodies.
+    """
+    spot, star = (
+        torch.expm1(_SECOND_RADIATION_CONSTANT_UM_K / wavelength_um / values[name][:, None])
+        for name in ("spot_temperature", "star_temperature")
+    )
+    # Planck's functions are inverse to these.
+    return 1 / (1 - values["spot_fraction"][:, None] * (1 - star / spot))

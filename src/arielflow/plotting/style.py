@@ -29,7 +29,7 @@ MAX_POINTS = 3000
 PANEL_INCHES = (2.75, 2.25)
 PPM = 1e6
 PERCENT = 100.0
-_WAVELENGTH_TICKS_UM = (0.5, 0.7, 1, 1.5, 2, 3, 5, 7)
+_WAVELENGTH_TICKS_UM = (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30)
 _RC = {
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -128,6 +128,11 @@ def wavelength_axis(axes: Axes, wavelength_um: np.ndarray) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def plain(text: str) -> str:
+    """Text in which matplotlib finds no formula."""
+    return text.replace("$", r"\$")
 
 
 def depth_unit(depth: np.ndarray) -> tuple[float, str]:

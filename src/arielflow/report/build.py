@@ -87,8 +87,12 @@ def write_report(
     shown: list[Section],
     page: Path,
     figures: Path | None = None,
+    template: str = "report.html.j2",
 ) -> list[Path]:
-    """Write given tiles and sections under the content's titles; see :func:`build_report`."""
+    """Write given tiles and sections under the content's titles; see :func:`build_report`.
+
+    ``template`` is a file of the templates' folder.
+    """
     environment = Environment(
         loader=PackageLoader("arielflow.report"),
         autoescape=True,
@@ -98,9 +102,7 @@ def write_report(
     )
     environment.globals["inline_svg"] = formatting.inline_svg
     environment.tests["figure"] = lambda block: isinstance(block, FigureBlock)
-    text = environment.get_template("report.html.j2").render(
-        content=content, tiles=tiles, sections=shown
-    )
+    text = environment.get_template(template).render(content=content, tiles=tiles, sections=shown)
     with atomic_path(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     if figures is None:

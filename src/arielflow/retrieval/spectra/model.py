@@ -101,8 +101,8 @@ class SpectrumModel:
                 depth = depth + offset[:, None] * rows
         return depth
 
-    def _errors(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Lower and upper errors, shape (point,), or (n, point) where they may be inflated."""
+    def errors(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Lower and upper errors at :meth:`values`, shape (point,), (n, point) where inflated."""
         if not self._inflated:
             return self._low, self._high
         some = next(iter(values.values()))
@@ -118,23 +118,30 @@ class SpectrumModel:
         )
         return low, high
 
-    def residuals(self, sampled: Tensor) -> tuple[Tensor, Tensor]:
+    def residuals(self, sampled: Tensor, depth: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Model less data in error bars, and the errors' mean, (n, point) or (point,).
 
         The split normal distribution: where the model lies above the data, the upper error counts.
+
+        Parameters
+        ----------
+        sampled
+            Shape (n, parameter).
+        depth
+            What :meth:`depths` gives for them, where that is known already.
         """
         values = self.values(sampled)
-        depth = self._depths(values)
+        depth = self._depths(values) if depth is None else depth
         missing = ~torch.isfinite(depth)
         # Without NaN inside: times a gradient of zero they would be NaN.
         difference = torch.where(missing, 0.0, depth) - self._depth
-        low, high = self._errors(values)
+        low, high = self.errors(values)
         error = low if self._symmetric else torch.where(difference > 0, high, low)
         return torch.where(missing, torch.nan, difference / error), 0.5 * (low + high)
 
-    def log_likelihood_by_point(self, sampled: Tensor) -> Tensor:
-        """Natural log-likelihoods (n, point); NaN where the model has no spectrum."""
-        residual, error = self.residuals(sampled)
+    def log_likelihood_by_point(self, sampled: Tensor, depth: Tensor | None = None) -> Tensor:
+        """Natural log-likelihoods (n, point), see :meth:`residuals`; NaN without a spectrum."""
+        residual, error = self.residuals(sampled, depth)
         return -0.5 * residual.square() - torch.log(error) - _HALF_LOG_TWO_PI
 
     def log_likelihood(self, share: np.ndarray) -> np.ndarray:
@@ -152,7 +159,7 @@ class SpectrumModel:
         edges = torch.tensor(
             [[p.edges[0] if np.isfinite(p.edges[0]) else p.first - 3 * p.second for p in least]]
         )
-        low, high = self._errors(self.values(edges.double()))
+        low, high = self.errors(self.values(edges.double()))
         return 0.5 * (low + high)[0].clamp(min=1e-3 * self._low.min())
 
     @property
