@@ -34,7 +34,7 @@ _PROFILE_NAMES = ("point_", *(name for name, _ in _GUILLOT.values()))
 _INSTRUMENT = {
     "offset": units.DEPTH,
     "error_factor": units.POSITIVE,
-    "jitter": units.DEPTH,
+    "jitter": units.JITTER,
 }
 
 
@@ -283,6 +283,12 @@ def _composition(atmosphere: AtmosphereSettings, found: _Found) -> tuple[str, ..
     if atmosphere.equilibrium is None:
         for gas, value in zip(gases, named.values(), strict=True):
             found.add(gas, value, units.MIXING_RATIO, f"{start}.{gas}")
+        known = sum(found.fixed.get(gas, 0.0) for gas in gases)
+        if known > 1:
+            raise ArielflowError(
+                f"{found.where}{start}: the fixed mixing ratios sum to {known:.4g}, expected at "
+                "most 1; lower them"
+            )
         return gases
     if isinstance(given, dict):
         raise ArielflowError(
