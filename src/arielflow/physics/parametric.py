@@ -138,18 +138,20 @@ class ParametricModel:
     def _log_mixing_ratio(self, values: Values, temperature: Tensor) -> Tensor:
         """Shape (n, gas), or (n, layer, gas) in chemical equilibrium."""
         gases = self.transmission.molecules
+        # Logarithms first: that of zero has a slope, which in forward mode would meet the others'.
+        given = {gas: torch.log10(values[gas]) for gas in gases if gas in values}
         if self.chemistry is None:
-            return torch.log10(torch.stack([values[gas] for gas in gases], dim=1))
+            return torch.stack([given[gas] for gas in gases], dim=1)
         if temperature.ndim == 1:
             temperature = temperature[:, None].expand(-1, len(self._pressure_pa))
         metallicity = torch.log10(values["metallicity"])
         found = self.chemistry(metallicity, values["c_to_o"], temperature, self._pressure_pa)
-        absent = [gas in values for gas in gases]
-        if any(absent):
-            given = [values.get(gas, torch.zeros_like(metallicity)) for gas in gases]
-            mask = torch.as_tensor(absent, device=found.device)
-            found = torch.where(mask, torch.stack(given, dim=1)[:, None, :], found)
-        return torch.log10(found)
+        layered = torch.log10(found).unbind(dim=2)
+        own = [
+            given[gas][:, None].expand_as(column) if gas in given else column
+            for gas, column in zip(gases, layered, strict=True)
+        ]
+        return torch.stack(own, dim=2)
 
     def _contamination(self, values: Values) -> Tensor:
         """Factor (n, wavelength) on the depths that unocculted spots bring about.
