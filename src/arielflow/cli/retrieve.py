@@ -27,6 +27,7 @@ from arielflow.cli.common import (
 )
 from arielflow.cli.spectra import DepthUnit, Kind, WavelengthUnit, Widths, describe_lines
 from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import read_json
 from arielflow.core.readers import shown as cut
 from arielflow.editions import NAMES, get_edition
 
@@ -194,7 +195,7 @@ def _of_spectrum(
     as_json: bool,
 ) -> None:
     from arielflow.data.description.read import read_planet_file
-    from arielflow.report.spectrum_outputs import summary_of, text_lines, write_outputs
+    from arielflow.report.spectrum_outputs import write_outputs
     from arielflow.retrieval.spectra.methods import retrieve_spectrum
     from arielflow.retrieval.spectra.setup import prepared_model
     from arielflow.settings.nested import NestedSettings
@@ -219,7 +220,24 @@ def _of_spectrum(
         tell("writing figures and the page")
         files = write_outputs(result, output, seed=seed, planet_file=file)
     rmtree(output / ".state", ignore_errors=True)
-    say(as_json, summary_of(result, files), *text_lines(result, files))
+    summary = read_json(files["summary.json"])
+    say(as_json, summary, *_result_lines(summary, files["report.html"]))
+
+
+def _result_lines(summary: dict[str, Any], page: Path) -> list[str]:
+    """A retrieval's result for people."""
+    lines = [f"warning: {warning}" for warning in summary["warnings"]]
+    for name, row in summary["parameters"].items():
+        value = f"{row['median']:.4g} ({row['lower']:.4g} to {row['upper']:.4g})"
+        lines.append(
+            f"{name}: {value} {row['unit']}".rstrip() + (f", {row['edge']}" if row["edge"] else "")
+        )
+    evidence = f"{summary['log_evidence']:.2f} ± {summary['log_evidence_error']:.2f}"
+    chi2 = f"chi2 {summary['chi2']:.1f} of {summary['points']} points"
+    lines.append(
+        f"{summary['method']}: log-evidence {evidence}, {chi2}, {summary['seconds']:.0f} s"
+    )
+    return [*lines, f"report: {page}"]
 
 
 def _of_folder(

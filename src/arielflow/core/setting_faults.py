@@ -30,6 +30,8 @@ _KINDS = {
     "model_type": "a mapping",
     "none_required": "null",
 }
+# Parts of a place that are no names: of a key, and of the types between which settings choose.
+_MARKS = ("[key]", "[number]", "[text]", "[prior]", "[mapping]", "[list]")
 _BOUNDS = {
     "greater_than": ("gt", "above"),
     "greater_than_equal": ("ge", "at least"),
@@ -69,13 +71,20 @@ def fault_lines(error: ValidationError, kind: type[BaseModel], where: str = "") 
     lines, unknown = [], 0
     known = list(_key_paths(kind))
     for fault in error.errors(include_url=False):
-        path = [part for part in fault["loc"] if part != "[key]"]
+        path = _place(fault)
         if fault["type"] == "extra_forbidden":
             unknown += 1
             if unknown > _MOST_UNKNOWN + 1:
                 continue  # whoever asks shows fewer
         lines.append(_line(fault, path, kind, where, known))
     return list(dict.fromkeys(lines))
+
+
+def _place(fault: Mapping[str, Any]) -> list[str | int]:
+    """Where a fault is: without what pydantic adds for keys, and for one of several types."""
+    path = list(fault["loc"])
+    named = path[-1:] if fault["type"] in ("extra_forbidden", "missing") else []
+    return [part for part in path[: len(path) - len(named)] if part not in _MARKS] + named
 
 
 def _line(
@@ -159,8 +168,10 @@ def _start(where: str, path: Sequence[str | int]) -> str:
 def _inner(annotation: Any) -> tuple[Any, bool]:
     """A type without the None that may stand in its place, and whether it may."""
     if get_origin(annotation) in (Union, types.UnionType):
-        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
-        return _inner(kinds[0])[0], len(kinds) < len(get_args(annotation))
+        kinds = [_inner(kind)[0] for kind in get_args(annotation) if kind is not type(None)]
+        # Of several types one with settings of its own: the others have nothing below them.
+        chosen = next((kind for kind in kinds if hasattr(kind, "model_fields")), kinds[0])
+        return chosen, len(kinds) < len(get_args(annotation))
     if hasattr(annotation, "__metadata__"):
         return _inner(get_args(annotation)[0])
     return annotation, False

@@ -6,7 +6,8 @@ Names and SI units of the parameters:
 - ``temperature`` [K]; or Guillot's ``irradiation_temperature``, ``internal_temperature`` [K],
   ``infrared_opacity``, ``visible_opacity``, ``second_visible_opacity`` [m2/kg], ``second_share``;
   or ``point_pressure_0``, … [Pa] and ``point_temperature_0``, … [K] from the bottom up;
-- the volume mixing ratio of every gas by its formula, or ``metallicity`` [solar] and ``c_to_o``;
+- the volume mixing ratio of every gas by its formula, or ``metallicity`` [solar] and ``c_to_o``,
+  beside which a gas that is named has its own mixing ratio at all pressures;
 - ``cloud_top_pressure`` [Pa], ``cloud_fraction``, ``haze_strength`` (over Rayleigh scattering of
   H2 at 0.35 um), ``haze_slope``;
 - ``star_temperature``, ``spot_temperature`` [K], ``spot_fraction``.
@@ -105,6 +106,10 @@ class ParametricModel:
         self._wavelength_um = wavelength_um
         self._pressure_pa = torch.as_tensor(transmission.pressures.layers_pa)
 
+    def with_profile(self, profile: TemperatureProfile) -> ParametricModel:
+        """The same model with another profile of the temperature."""
+        return ParametricModel(self.transmission, self._wavelength_um, profile, self.chemistry)
+
     def depths(self, values: Values, *, native: bool = False) -> Tensor:
         """Transit depths (n, wavelength), differentiable; NaN where there is no spectrum.
 
@@ -141,14 +146,21 @@ class ParametricModel:
 
     def _log_mixing_ratio(self, values: Values, temperature: Tensor) -> Tensor:
         """Shape (n, gas), or (n, layer, gas) in chemical equilibrium."""
+        gases = self.transmission.molecules
+        # Logarithms first: that of zero has a slope, which in forward mode would meet the others'.
+        given = {gas: torch.log10(values[gas]) for gas in gases if gas in values}
         if self.chemistry is None:
-            gases = self.transmission.molecules
-            return torch.log10(torch.stack([values[gas] for gas in gases], dim=1))
+            return torch.stack([given[gas] for gas in gases], dim=1)
         if temperature.ndim == 1:
             temperature = temperature[:, None].expand(-1, len(self._pressure_pa))
         metallicity = torch.log10(values["metallicity"])
         found = self.chemistry(metallicity, values["c_to_o"], temperature, self._pressure_pa)
-        return torch.log10(found)
+        layered = torch.log10(found).unbind(dim=2)
+        own = [
+            given[gas][:, None].expand_as(column) if gas in given else column
+            for gas, column in zip(gases, layered, strict=True)
+        ]
+        return torch.stack(own, dim=2)
 
 
 def _contamination(values: Values, wavelength_um: Tensor) -> Tensor:

@@ -6,13 +6,34 @@ Numbers with units are text, such as ``0.28 Mjup``; what they mean is
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from arielflow.settings.base import StrictSettings
 
-Edge = float | str
+# Tags in square brackets are no part of a place in messages.
+_NUMBER, _TEXT, _PRIOR, _MAPPING, _LIST = "[number]", "[text]", "[prior]", "[mapping]", "[list]"
+
+
+def _kind(given: Any) -> str:
+    """Which of a number, a text and a prior is meant: only that one's faults are told."""
+    if isinstance(given, Mapping | StrictSettings):
+        return _PRIOR
+    return _NUMBER if isinstance(given, int | float) else _TEXT
+
+
+def _number_or_text(given: Any) -> str:
+    return _NUMBER if isinstance(given, int | float) else _TEXT
+
+
+def _mapping_or_list(given: Any) -> str:
+    return _MAPPING if isinstance(given, Mapping) else _LIST
+
+
+_Number, _Text = Annotated[float, Tag(_NUMBER)], Annotated[str, Tag(_TEXT)]
+Edge = Annotated[_Number | _Text, Discriminator(_number_or_text)]
 """A number in the prior's unit, or text with a unit of its own."""
 Pair = Annotated[list[Edge], Field(min_length=2, max_length=2)]
 Unit = Annotated[str, Field(min_length=1, max_length=40)]
@@ -37,7 +58,10 @@ class PriorSettings(StrictSettings):
         return self
 
 
-Value = float | str | PriorSettings
+Value = Annotated[
+    _Number | _Text | Annotated[PriorSettings, Tag(_PRIOR)],
+    Discriminator(_kind),
+]
 """A fixed number, text with its unit, or a prior."""
 
 
@@ -148,7 +172,10 @@ class EquilibriumChoice(StrictSettings):
 class AtmosphereSettings(StrictSettings):
     """The atmosphere."""
 
-    gases: dict[str, Value] | list[str] = Field(
+    gases: Annotated[
+        Annotated[dict[str, Value], Tag(_MAPPING)] | Annotated[list[str], Tag(_LIST)],
+        Discriminator(_mapping_or_list),
+    ] = Field(
         description="Volume mixing ratio of each absorber; of a list, each log-uniform from 1e-12 "
         "to 0.1."
     )

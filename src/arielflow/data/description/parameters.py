@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from arielflow.core.errors import ArielflowError
-from arielflow.data.description.units import Kind, check_possible, parse_unit, parse_value
+from arielflow.data.description.units import POSITIVE, Kind, check_possible, parse_unit, parse_value
 from arielflow.settings.planet import PriorSettings
 
 # Beyond it, in standard deviations, a normal prior's edges are not checked.
@@ -109,6 +109,8 @@ def parse_parameter(
         number, unit = parse_value(value, kind, where)
         factor = parse_unit(unit, kind, where) if unit else 1.0
         check_possible(number * factor, kind, where)
+        if number == 0 and kind is POSITIVE:
+            raise ArielflowError(f"{where}: found 0, expected a number above zero; or leave it out")
         return number * factor
     prior = next(n for n in ("uniform", "log_uniform", "normal") if getattr(value, n) is not None)
     pairs = [
@@ -140,4 +142,6 @@ def _check_prior(prior: str, first: float, second: float, where: str) -> None:
             f"{where}: [{first:g}, {second:g}] is not in order; give the lower value first"
         )
     elif prior == "log_uniform" and not first > 0:
-        raise ArielflowError(f"{where}: the lowest value {first:g} is not above zero")
+        raise ArielflowError(
+            f"{where}: the lowest value {first:g} is not above zero; give it a least value"
+        )

@@ -29,10 +29,12 @@ _GUILLOT = {
     "second_visible_opacity": ("second_visible_opacity", units.OPACITY),
     "second_share": ("second_share", units.SHARE),
 }
+# Of parameters that only profiles other than an isothermal one have.
+_PROFILE_NAMES = ("point_", *(name for name, _ in _GUILLOT.values()))
 _INSTRUMENT = {
     "offset": units.DEPTH,
     "error_factor": units.POSITIVE,
-    "jitter": units.DEPTH,
+    "jitter": units.JITTER,
 }
 
 
@@ -96,12 +98,40 @@ class Description:
         """The same with one more free parameter, in front of the others."""
         return replace(self, free=(parameter, *self.free), notes=(*self.notes, note))
 
-    def without_gas(self, *gases: str) -> Description:
-        """The same without some of the gases."""
-        fixed = {name: value for name, value in self.fixed.items() if name not in gases}
-        free = tuple(p for p in self.free if p.name not in gases)
-        kept = tuple(gas for gas in self.gases if gas not in gases)
-        return replace(self, free=free, fixed=fixed, gases=kept)
+    def without(self, *names: str) -> Description:
+        """The same without some parameters, where it has them."""
+        fixed = {name: value for name, value in self.fixed.items() if name not in names}
+        return replace(self, free=tuple(p for p in self.free if p.name not in names), fixed=fixed)
+
+    def without_gas(self, gas: str) -> Description:
+        """The same with nothing of a gas, in chemical equilibrium too."""
+        bare = self.without(gas)
+        return replace(bare, fixed={**bare.fixed, gas: 0.0})
+
+    def without_clouds(self) -> Description:
+        """The same without a cloud deck."""
+        bare = self.without("cloud_top_pressure")
+        return bare if "haze_strength" in bare.parameters else bare.without("cloud_fraction")
+
+    def without_haze(self) -> Description:
+        """The same without a haze."""
+        bare = self.without("haze_strength", "haze_slope")
+        return bare if "cloud_top_pressure" in bare.parameters else bare.without("cloud_fraction")
+
+    def without_spots(self) -> Description:
+        """The same with a star that has no spots."""
+        return self.without("spot_temperature", "spot_fraction")
+
+    def without_offsets(self) -> Description:
+        """The same with instruments that agree."""
+        return self.without(*(f"offset[{name}]" for name in self.instruments))
+
+    def isothermal(self, temperature: Parameter) -> Description:
+        """The same with one temperature at all pressures."""
+        bare = self.without(*(n for n in self.parameters if n.startswith(_PROFILE_NAMES)))
+        return replace(
+            bare, free=(*bare.free, temperature), profile="isothermal", n_points=0, smoothing=0.0
+        )
 
 
 def read_planet_file(path: str | Path) -> Description:
@@ -253,6 +283,12 @@ def _composition(atmosphere: AtmosphereSettings, found: _Found) -> tuple[str, ..
     if atmosphere.equilibrium is None:
         for gas, value in zip(gases, named.values(), strict=True):
             found.add(gas, value, units.MIXING_RATIO, f"{start}.{gas}")
+        known = sum(found.fixed.get(gas, 0.0) for gas in gases)
+        if known > 1:
+            raise ArielflowError(
+                f"{found.where}{start}: the fixed mixing ratios sum to {known:.4g}, expected at "
+                "most 1; lower them"
+            )
         return gases
     if isinstance(given, dict):
         raise ArielflowError(

@@ -41,6 +41,7 @@ TEMPERATURE = Kind(u.K, 1.0, 100_000.0, "1500 K")
 PRESSURE = Kind(u.Pa, 1e-12, 1e10, "1 mbar")
 OPACITY = Kind(u.m**2 / u.kg, 1e-12, 1e6, "0.01 m2/kg")
 DEPTH = Kind(u.dimensionless_unscaled, -1.0, 1.0, "20 ppm")
+JITTER = Kind(u.dimensionless_unscaled, 0.0, 1.0, "20 ppm")
 NUMBER = Kind(u.dimensionless_unscaled, -math.inf, math.inf, "0.5")
 POSITIVE = Kind(u.dimensionless_unscaled, 0.0, math.inf, "0.5")
 SHARE = Kind(u.dimensionless_unscaled, 0.0, 1.0, "0.5")
@@ -103,7 +104,7 @@ def parse_value(
     else:
         number = float(value)
     if not unit:
-        if kind.si != u.dimensionless_unscaled or kind is DEPTH:
+        if kind.si != u.dimensionless_unscaled or kind in (DEPTH, JITTER):
             raise ArielflowError(
                 f"{where}: {number:g} has no unit; write it as in {kind.example!r}"
             )
@@ -121,7 +122,8 @@ def check_possible(value_si: float, kind: Kind, where: str) -> None:
         The value is out of the kind's range or no number.
     """
     if not (math.isfinite(value_si) and kind.low <= value_si <= kind.high):
+        found = f"{value_si:.4g} {kind.si}".strip()
         raise ArielflowError(
-            f"{where}: {value_si:.4g} {kind.si} is not possible, expected {kind.low:.3g} to "
+            f"{where}: {found} is not possible, expected {kind.low:.3g} to "
             f"{kind.high:.3g}; check its unit, as in {kind.example!r}"
         )

@@ -31,7 +31,7 @@ class SpectrumModel:
     Parameters
     ----------
     physics
-        The forward model in the spectrum's bins.
+        The forward model in the spectrum's bins: what has its ``depths``.
     description
         What is free and what is fixed.
     spectrum
@@ -71,8 +71,8 @@ class SpectrumModel:
 
     def sampled(self, share: Tensor) -> Tensor:
         """What is sampled (n, parameter) at shares (n, parameter) of the priors."""
-        free = self.description.free
-        return torch.stack([p.sampled(share[:, i]) for i, p in enumerate(free)], dim=1)
+        columns = [p.sampled(share[:, i]) for i, p in enumerate(self.description.free)]
+        return torch.stack(columns, dim=1) if columns else share
 
     def values(self, sampled: Tensor) -> dict[str, Tensor]:
         """All parameters by name in SI units, shape (n,) each."""

@@ -154,25 +154,35 @@ def _completed(
     """The description with priors of the temperature and the radius where it has none."""
     if description.profile == "isothermal" and "temperature" not in description.parameters:
         nodes = [table.temperature_k for table in tables.values()]
-        low = max(_TEMPERATURE_K[0], *(float(axis[0]) for axis in nodes))
-        high = min(_TEMPERATURE_K[1], *(float(axis[-1]) for axis in nodes))
-        prior = Parameter("temperature", "uniform", low, high, "K", 1.0)
+        low, high = max(float(axis[0]) for axis in nodes), min(float(axis[-1]) for axis in nodes)
+        prior = default_temperature(low, high)
         note = (
             f"no temperature in the planet file: {prior.words()}, where the opacities have values"
         )
         description = description.with_parameter(prior, note)
     if "planet_radius" not in description.parameters:
-        star = description.fixed.get("star_radius")
-        if star is None:
-            parameter = next(p for p in description.free if p.name == "star_radius")
-            share = torch.full((1,), 0.5, dtype=torch.float64)
-            star = float(parameter.si(parameter.sampled(share)))
-        seen = star * float(np.sqrt(spectrum.depth.min())) / RJUP
-        low, high = (round(share * seen, 4) for share in _RADIUS_SHARES)
-        prior = Parameter("planet_radius", "uniform", low, high, "Rjup", RJUP)
+        prior = default_radius(description, spectrum)
         note = f"no radius in the planet file: {prior.words()}, around the shallowest depth"
         description = description.with_parameter(prior, note)
     return description
+
+
+def default_temperature(low_k: float, high_k: float) -> Parameter:
+    """Prior of a temperature that nothing is known of, between those of the tables [K]."""
+    low, high = max(_TEMPERATURE_K[0], low_k), min(_TEMPERATURE_K[1], high_k)
+    return Parameter("temperature", "uniform", low, high, "K", 1.0)
+
+
+def default_radius(description: Description, spectrum: ObservedSpectrum) -> Parameter:
+    """Prior of a radius that nothing is known of, around that of the shallowest depth."""
+    star = description.fixed.get("star_radius")
+    if star is None:
+        parameter = next(p for p in description.free if p.name == "star_radius")
+        share = torch.full((1,), 0.5, dtype=torch.float64)
+        star = float(parameter.si(parameter.sampled(share)))
+    seen = star * float(np.sqrt(spectrum.depth.min())) / RJUP
+    low, high = (round(share * seen, 4) for share in _RADIUS_SHARES)
+    return Parameter("planet_radius", "uniform", low, high, "Rjup", RJUP)
 
 
 def _transmission(
