@@ -123,7 +123,7 @@ def _summary(found: Findings, planet_file: Path | None, files: list[str]) -> dic
         "chi2_reduced": _number(whole["chi2_reduced"]),
         "parameters": _by_name(found.parameters, "parameter"),
         "instruments": _by_name(found.instruments.iloc[:-1], "instrument"),
-        "warnings": warnings(found),
+        "warnings": [text for _, text in warnings(found)],
         "notes": all_notes(result),
         "spectrum_files": [printable(file) for file in result.model.spectrum.files],
         "planet_file": planet_file and printable(str(planet_file)),

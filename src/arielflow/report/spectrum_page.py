@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +33,7 @@ _EDGE_WORDS = {
 _ONE_SIDED = {"upper limit": 0.95, "lower limit": 0.05}
 _DESCRIBED = {
     "posterior.nc": "samples, predictions and likelihoods, as ArviZ reads them",
-    "parameters.csv": "the tables of the parameters",
+    "parameters.csv": "the table of the parameters",
     "instruments.csv": "the table of the instruments",
     "spectrum.csv": "data, model and residuals by point",
     "spectrum.png": "the figure of the spectrum",
@@ -93,49 +94,43 @@ def write_spectrum_page(
     write_report(content, tiles, sections, page, template="spectrum.html.j2")
 
 
-def warnings(found: Findings) -> list[str]:
-    """What makes the result less than it seems, in words."""
+def warnings(found: Findings) -> list[tuple[str, str]]:
+    """What makes the result less than it seems: topics and words."""
     result = found.result
-    lines = [printable(note) for note in result.notes]
+    # Why nested sampling took over is no fault of its result.
+    notes = result.notes if result.method != "nested" else ()
+    lines = [("sampling", printable(note)) for note in notes]
     if result.effective_samples < _FEW_EFFECTIVE:
-        lines.append(
-            f"only {result.effective_samples:.0f} effective samples: intervals are rough; "
-            "try nested sampling"
-        )
-    if result.pareto_shape > _PARETO_LIMIT:
-        lines.append(
-            f"the importance weights' Pareto shape is {result.pareto_shape:.2f}, above "
-            f"{_PARETO_LIMIT}: a few samples carry most of the weight"
-        )
+        text = f"only {result.effective_samples:.0f} effective samples: intervals are rough"
+        lines.append(("sampling", f"{text}; try nested sampling"))
+    if result.pareto_shape > _PARETO_LIMIT and not notes:
+        text = f"the importance weights' Pareto shape is {result.pareto_shape:.2f}"
+        text += f", above {_PARETO_LIMIT}: a few samples carry most of the weight"
+        lines.append(("sampling", text))
     whole = found.instruments.iloc[-1]
     freedom = int(whole["points"]) - result.model.dimension
     if freedom <= 0:
-        lines.append(
-            f"{whole['points']} points for {result.model.dimension} parameters: no degree of "
-            "freedom is left to judge the fit by"
-        )
+        text = f"{whole['points']} points for {result.model.dimension} parameters"
+        lines.append(("fit", f"{text}: no degree of freedom is left to judge the fit by"))
     elif (by_chance := chi2_distribution.sf(whole["chi2"], freedom)) < _IMPROBABLE:
-        lines.append(
-            f"χ² of the best sample is {whole['chi2']:.1f} with {freedom} degrees of freedom "
-            f"(by chance: {by_chance:.1g}): the model misses something, or the errors are too small"
-        )
+        text = f"χ² of the best sample is {whole['chi2']:.1f} with {freedom} degrees of freedom"
+        text += f" (by chance: {by_chance:.1g}): the model misses something"
+        lines.append(("fit", f"{text}, or the errors are too small"))
     if (share := beyond_tables(result)) > 0.01:
         cold, hot = result.model.physics.transmission.temperature_range_k
-        lines.append(
-            f"{100 * share:.0f} % of the samples reach temperatures outside the opacities' "
-            f"{cold:.0f} to {hot:.0f} K, where those at the edge were used"
-        )
+        text = f"{100 * share:.0f} % of the samples reach temperatures outside the opacities' "
+        text += f"{cold:.0f} to {hot:.0f} K, where those at the edge were used"
+        lines.append(("temperature", text))
     return lines
 
 
-def _warning_section(warned: list[str]) -> Section:
+def _warning_section(warned: list[tuple[str, str]]) -> Section:
     if not warned:
         return Section("warnings", "Warnings", absent="None.")
-    rows = [[str(number), line] for number, line in enumerate(warned, 1)]
-    return Section("warnings", "Warnings", blocks=[TableBlock([], rows)])
+    return Section("warnings", "Warnings", blocks=[TableBlock([], warned)])
 
 
-def _tiles(found: Findings, warned: list[str]) -> list[Tile]:
+def _tiles(found: Findings, warned: list[tuple[str, str]]) -> list[Tile]:
     result, whole = found.result, found.instruments.iloc[-1]
     evidence = formatting.number(result.log_evidence, 2)
     first = [Tile("warnings", str(len(warned)), "listed below", main=True)] if warned else []
@@ -197,11 +192,14 @@ def _parameters(found: Findings) -> list[FigureBlock | TableBlock]:
     table = found.parameters
     sampled, derived = table[table["prior"] != ""], table[table["prior"] == ""]
     header = ["parameter", "median", "68 %", "95 %"]
-    note = "Limits are those of the central 68 and 95 %; log stands for the logarithm to base 10."
+    note = (
+        "Limits of the central 68 and 95 %; of a name that begins with log_, logarithms to base 10 "
+        "of the quantity in its unit."
+    )
     return [
         TableBlock(
-            [*header, "prior", "at the prior's edge"],
-            [[*_cells(row), row["prior"], row["edge"]] for _, row in sampled.iterrows()],
+            [*header, "at the prior's edge"],
+            [[*_cells(row), row["edge"]] for _, row in sampled.iterrows()],
             numeric_from=1,
             note=note,
         ),
@@ -212,23 +210,32 @@ def _parameters(found: Findings) -> list[FigureBlock | TableBlock]:
 
 
 def _cells(row: pd.Series) -> list[str]:
-    """Name with unit and words, median, limits."""
-    unit = f" [{row['unit']}]" if row["unit"] else ""
-    name = Markup('<code>{}</code>{}<span class="interval">{}</span>').format(
-        shown(row["parameter"], 60), unit, row["long_name"]
+    """Name with unit, words and prior; median; limits."""
+    unit = re.sub(r"^log10\(?(.*?)\)?$", r"\1", row["unit"])
+    name = Markup("<code>{}</code>{}").format(
+        shown(row["parameter"], 60), f" [{unit}]" if unit else ""
     )
-    digits = _digits(row["high_68"] - row["low_68"])
+    for words in filter(None, (_words(row), row["prior"])):
+        name += Markup('<span class="interval">{}</span>').format(words)
+    digits = _digits(row["high_68"] - row["low_68"], row["median"])
     limits = [_span(row[f"low_{part}"], row[f"high_{part}"], digits) for part in (68, 95)]
     return [name, formatting.number(row["median"], digits), *limits]
+
+
+def _words(row: pd.Series) -> str:
+    """What a parameter is, without its logarithm."""
+    return str(row["long_name"]).removeprefix("log10 of the ")
 
 
 def _span(low: float, high: float, digits: int = 1) -> str:
     return f"{formatting.number(low, digits)} to {formatting.number(high, digits)}"
 
 
-def _digits(width: float) -> int:
-    """Decimals that give a width two digits."""
-    return int(np.clip(1 - np.floor(np.log10(width)), 0, 8)) if width > 0 else 4
+def _digits(width: float, value: float) -> int:
+    """Decimals that give a width two digits, a value at most five."""
+    most = 4 - np.floor(np.log10(abs(value))) if value else 4
+    wanted = 1 - np.floor(np.log10(width)) if width > 0 else most
+    return int(np.clip(min(wanted, most), 0, 8))
 
 
 def _edge_section(found: Findings) -> Section:
@@ -241,7 +248,7 @@ def _edge_section(found: Findings) -> Section:
             words = _EDGE_WORDS[row["edge"]]
             if row["edge"] in _ONE_SIDED:
                 words += f" {_user(parameter, np.quantile(samples, _ONE_SIDED[row['edge']]))}"
-            rows.append([row["long_name"], f"{words} (prior: {row['prior']})"])
+            rows.append([_words(row), f"{words} (prior: {row['prior']})"])
     title = "At the priors' edges"
     if not rows:
         return Section("edges", title, absent="No posterior reaches an edge of its prior.")
