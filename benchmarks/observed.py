@@ -209,10 +209,10 @@ def retrieved(name: str, case: Case, system: tuple[float, ...], folder: Path) ->
     files = write_outputs(result, directory, seed=SEED, planet_file=None)
     summary = json.loads(Path(files["summary.json"]).read_text())
     medians = {
-        f"{column}_{edge}": values[edge]
-        for column, values in summary["parameters"].items()
-        for edge in ("median", "lower", "upper")
-        if "offset" not in column
+        f"{name} {part}": summary["parameters"][name][key]
+        for name in model.names
+        for part, key in (("median", "median"), ("low", "low_68"), ("high", "high_68"))
+        if "[" not in name
     }
     return {
         "case": name,
@@ -224,7 +224,7 @@ def retrieved(name: str, case: Case, system: tuple[float, ...], folder: Path) ->
         "spectra": result.spectra,
         "processor_s": round(taken),
         "log_evidence": round(result.log_evidence, 2),
-        "chi2": round(sum(row["chi2"] for row in summary["instruments"].values()), 1),
+        "chi2": round(summary["chi2"], 1),
         **medians,
     }
 

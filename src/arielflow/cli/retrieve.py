@@ -123,7 +123,7 @@ def retrieve(
     else:
         refuse(of_spectrum, "is for a spectrum; leave out --edition, or this")
         physics = physics_settings(opacities or "builtin", cia)
-        planets = test_planets(inputs, edition, planet, prior)
+        planets = chosen_planets(inputs, edition, planet, prior)
         _of_folder(edition, planets, output, physics, mode == "fast", workers, **common)
 
 
@@ -157,7 +157,7 @@ def read_observed(inputs: list[Path], **options: Any) -> Any:
     return read_spectrum(inputs, **options)
 
 
-def test_planets(inputs: list[Path], edition: str, names: list[str], prior: str | None) -> Any:
+def chosen_planets(inputs: list[Path], edition: str, names: list[str], prior: str | None) -> Any:
     """The planets of these identifiers out of the one folder that is given."""
     from arielflow.data.ingest import ingest
     from arielflow.retrieval.planets import choose_planets
@@ -221,22 +221,20 @@ def _of_spectrum(
         files = write_outputs(result, output, seed=seed, planet_file=file)
     rmtree(output / ".state", ignore_errors=True)
     summary = read_json(files["summary.json"])
-    say(as_json, summary, *_result_lines(summary, files["report.html"]))
+    say(as_json, summary, *_result_lines(summary, model.names, files["report.html"]))
 
 
-def _result_lines(summary: dict[str, Any], page: Path) -> list[str]:
-    """A retrieval's result for people."""
+def _result_lines(summary: dict[str, Any], names: tuple[str, ...], page: Path) -> list[str]:
+    """A retrieval's result for people: warnings, the parameters, the evidence, the page."""
     lines = [f"warning: {warning}" for warning in summary["warnings"]]
-    for name, row in summary["parameters"].items():
-        value = f"{row['median']:.4g} ({row['lower']:.4g} to {row['upper']:.4g})"
-        lines.append(
-            f"{name}: {value} {row['unit']}".rstrip() + (f", {row['edge']}" if row["edge"] else "")
-        )
+    for name in names:
+        row = summary["parameters"][name]
+        edge = f", {row['edge']}" if row["edge"] else ""
+        span = f"({row['low_68']:.4g} to {row['high_68']:.4g})"
+        lines.append(f"{name}: {row['median']:.4g} {span} {row['unit']}".rstrip() + edge)
     evidence = f"{summary['log_evidence']:.2f} ± {summary['log_evidence_error']:.2f}"
-    chi2 = f"chi2 {summary['chi2']:.1f} of {summary['points']} points"
-    lines.append(
-        f"{summary['method']}: log-evidence {evidence}, {chi2}, {summary['seconds']:.0f} s"
-    )
+    fit = f"chi2 {summary['chi2']:.1f} of {summary['points']} points"
+    lines.append(f"{summary['method']}: log-evidence {evidence}, {fit}, {summary['seconds']:.0f} s")
     return [*lines, f"report: {page}"]
 
 

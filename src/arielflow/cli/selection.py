@@ -1,19 +1,15 @@
-"""Model selection: which molecules a spectrum shows."""
+"""Model selection: what an observed spectrum, or spectra of test planets, ask for."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from arielflow.cli.common import (
     INVALID,
-    EditionName,
-    Opacities,
     Prior,
-    TestFolder,
-    TestPlanets,
     app,
     console,
     errors,
@@ -22,34 +18,90 @@ from arielflow.cli.common import (
     say,
     shown,
 )
+from arielflow.cli.retrieve import (
+    Binning,
+    Edition,
+    Inputs,
+    MethodOption,
+    OpacityFolder,
+    Planet,
+    Seed,
+    chosen_planets,
+    planet_file,
+    read_observed,
+    refuse,
+    spoken,
+)
+from arielflow.cli.spectra import DepthUnit, Kind, WavelengthUnit, Widths, describe_lines
 from arielflow.editions import get_edition
 
 
 @app.command("select-model")
 def select_model(
-    folder: TestFolder,
-    edition: EditionName,
-    planet: TestPlanets,
+    inputs: Inputs,
+    planet: Planet,
     output: Annotated[Path, typer.Option(help="CSV file to write: one row a planet and model.")],
+    method: MethodOption = None,
+    wavelength_unit: WavelengthUnit = None,
+    depth_unit: DepthUnit = None,
+    widths: Widths = None,
+    kind: Kind = None,
+    resolving_power: Binning = None,
+    edition: Edition = None,
     prior: Prior = None,
-    opacities: Opacities = "builtin",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the fits.")] = 2026,
+    opacities: OpacityFolder = None,
+    seed: Seed = 2026,
 ) -> None:
-    """Compare a flat line and sets of molecules by their evidence."""
+    """Compare models by their evidence: parts of a planet file left out, or sets of molecules."""
+    of_spectrum = {
+        "method": method,
+        "wavelength-unit": wavelength_unit,
+        "depth-unit": depth_unit,
+        "widths": widths,
+        "kind": kind,
+        "resolving-power": resolving_power,
+    }
+    if edition is None:
+        refuse({"prior": prior}, "is for test planets; give --edition too, or leave it out")
+        read = {"wavelength_unit": wavelength_unit, "depth_unit": depth_unit}
+        spectrum = read_observed(inputs, **read, widths=widths, kind=kind)
+        setup = {"opacities": opacities, "resolving_power": resolving_power}
+        _of_spectrum(spectrum, planet_file(planet), output, method or "importance", setup, seed)
+    else:
+        refuse(of_spectrum, "is for a spectrum; leave out --edition, or this")
+        planets = chosen_planets(inputs, edition, planet, prior)
+        _of_test_planets(edition, planets, output, physics_settings(opacities or "builtin"), seed)
+
+
+def _of_spectrum(
+    spectrum: Any, file: Path, output: Path, method: Any, setup: dict[str, Any], seed: int
+) -> None:
+    from arielflow.cli.tables import spectrum_selection_table
+    from arielflow.core.files import write_table
+    from arielflow.data.description.read import read_planet_file
+    from arielflow.retrieval.spectra.selection import compare_models
+
+    description = read_planet_file(file)
+    say(False, {}, *describe_lines(spectrum))
+    with spoken(description.name) as tell:
+        found = compare_models(description, spectrum, method=method, seed=seed, say=tell, **setup)
+    write_table(found.table, output)
+    notes = (*found.full.spectrum.notes[len(spectrum.notes) :], *found.full.description.notes)
+    say(False, {}, *(f"note: {note}" for note in notes))
+    console.print(spectrum_selection_table(found.table, description.name))
+
+
+def _of_test_planets(edition: str, planets: Any, output: Path, physics: Any, seed: int) -> None:
     from rich.progress import Progress
 
     from arielflow.cli.tables import selection_tables
     from arielflow.core.files import write_table
-    from arielflow.data.ingest import ingest as ingest_split
     from arielflow.retrieval.model_selection import ModelSelection, select_models
-    from arielflow.retrieval.planets import choose_planets
 
-    chosen, physics = get_edition(edition), physics_settings(opacities)
-    planets, _, _ = ingest_split(folder, chosen, "test", prior=prior)
     with Progress(console=errors, transient=True) as bar:
-        show = shown(bar, bar.add_task("planets", total=len(planet)))
+        show = shown(bar, bar.add_task("planets", total=planets.sizes["planet"]))
         table, faults = select_models(
-            *(chosen, choose_planets(planets, planet), ModelSelection()),
+            *(get_edition(edition), planets, ModelSelection()),
             physics=physics,
             seed=seed,
             done=show,

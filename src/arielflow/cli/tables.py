@@ -32,3 +32,23 @@ def selection_tables(table: pd.DataFrame) -> list[Table]:
         shown.caption = Text("\n".join(lines)) if lines else None
         tables.append(shown)
     return tables
+
+
+def spectrum_selection_table(table: pd.DataFrame, name: str) -> Table:
+    """Models of one spectrum, the selected one marked; warnings stand below."""
+    shown = Table(title=Text(printable(name)))
+    for heading in ("model", "free", "log evidence", "against full", "significance", ""):
+        shown.add_column(heading, justify="left" if heading == "model" else "right")
+    for row in table.itertuples():
+        shown.add_row(
+            printable(row.model),
+            str(row.free_parameters),
+            f"{row.log_evidence:.2f} ± {row.log_evidence_error:.2f}",
+            f"{row.log_bayes_factor_full:+.2f}",
+            row.significance,
+            "selected" if row.selected else "",
+        )
+    warned = table[table["warning"] != ""]
+    lines = [f"{row.model}: {row.warning}" for row in warned.itertuples()]
+    shown.caption = Text("\n".join(printable(line) for line in lines)) if lines else None
+    return shown
