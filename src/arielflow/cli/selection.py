@@ -76,7 +76,7 @@ def select_model(
 def _of_spectrum(
     spectrum: Any, file: Path, output: Path, method: Any, setup: dict[str, Any], seed: int
 ) -> None:
-    from arielflow.cli.tables import spectrum_selection_table
+    from arielflow.cli.tables import comparison_table
     from arielflow.core.files import write_table
     from arielflow.data.description.read import read_planet_file
     from arielflow.retrieval.spectra.selection import compare_models
@@ -88,7 +88,7 @@ def _of_spectrum(
     write_table(found.table, output)
     notes = (*found.full.spectrum.notes[len(spectrum.notes) :], *found.full.description.notes)
     say(False, {}, *(f"note: {note}" for note in notes))
-    console.print(spectrum_selection_table(found.table, description.name))
+    console.print(comparison_table(found.table, description.name))
 
 
 def _of_test_planets(edition: str, planets: Any, output: Path, physics: Any, seed: int) -> None:
