@@ -91,6 +91,7 @@ def test_corner_figure_of_a_constant_parameter_and_of_few_samples():
     samples[:, 1] = 3.0
     draw(corner_figure(samples, ["a", "b"]))
     draw(corner_figure(samples[:3], ["a", "b"]))
+    draw(corner_figure(samples[:1], ["a", "b"]))
 
 
 def test_profile_figure_has_pressure_falling_upwards():

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from spectrum_results import HOSTILE, make_result, planet
 
+from arielflow.core.errors import ArielflowError
 from arielflow.report.spectrum_findings import Findings
 from arielflow.report.spectrum_outputs import write_outputs
 from arielflow.report.spectrum_page import warnings
@@ -110,6 +111,12 @@ def test_outputs_without_profile_and_planet_file(opacities, tmp_path):
     paths = write_outputs(result, tmp_path / "a" / "b", seed=1)
     assert list(paths) == [name for name in FILES if name != "profile.png"]
     assert json.loads(paths["summary.json"].read_text())["pareto_shape"] is None
+
+
+def test_a_file_in_the_folder_s_place_is_refused(opacities, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ArielflowError, match="taken: is a file, expected a folder"):
+        write_outputs(make_result(opacities, n=2), tmp_path / "taken", seed=1)
 
 
 def test_warnings(opacities):

@@ -124,6 +124,8 @@ def corner_figure(samples: np.ndarray, labels: Sequence[str]) -> Figure:
         Symbol and unit of each parameter.
     """
     n = len(labels)
+    # corner refuses fewer samples than parameters; repeated, their histograms are the same.
+    samples = np.tile(samples, (-(-n // len(samples)), 1))
     limits = [central_range(column, inside=0.998) for column in samples.T]
     size = (_WIDE_PANEL if n <= _FEW else _PANEL) * n + 0.9
     figure = Figure(figsize=(size, size))

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from arielflow.core.errors import ArielflowError
 from arielflow.core.files import atomic_path, write_json, write_table, write_tree
-from arielflow.core.readers import printable
+from arielflow.core.readers import printable, shown
 from arielflow.plotting.spectra import corner_figure, profile_figure, spectrum_figure
 from arielflow.report.blocks import FigureBlock
 from arielflow.report.spectrum_findings import Findings
@@ -51,8 +52,15 @@ def write_outputs(
         By name: ``posterior.nc``, ``parameters.csv``, ``instruments.csv``, ``spectrum.csv``,
         ``spectrum.png``, ``corner.png``, ``profile.png`` (unless isothermal), ``summary.json``,
         ``report.html``.
+
+    Raises
+    ------
+    ArielflowError
+        The folder's path is that of a file.
     """
     directory = Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise ArielflowError(f"{shown(directory, 400)}: is a file, expected a folder; name another")
     found = Findings.of(result, seed)
     paths: dict[str, Path] = {}
 
@@ -86,7 +94,8 @@ def _figures(found: Findings) -> dict[str, FigureBlock]:
         "spectrum": FigureBlock(
             "spectrum",
             "Observed transit depths with their errors and bin widths, and the model's median and "
-            "central 68 and 95 %; below, data less the model in error bars.",
+            "central 68 and 95 %; below, data less the model in error bars, at the panel's edge "
+            "where beyond 8.",
             spectrum_figure(found.points, found.curve),
         ),
         "corner": FigureBlock(
