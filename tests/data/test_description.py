@@ -74,7 +74,7 @@ def changed(path: str, value: object) -> dict:
         ("star.radius", True, "star.radius: found True, expected a number"),
         ("star.radius", None, "star.radius: found None, expected text"),
         ("star.radius", ["1 Rsun"], "expected text"),
-        ("star.radius", {"unifrom": [1, 2], "unit": "Rsun"}, "did you mean uniform"),
+        ("star.radius", {"uniforms": [1, 2], "unit": "Rsun"}, "did you mean uniform"),
         ("star.radius", {}, "found none, expected one of uniform"),
         ("planet.radius", {"uniform": [1, 2], "normal": [1, 2]}, "found uniform and normal"),
         ("planet.radius", {"uniform": [1, 2, 3]}, "3 items, expected at most 2"),

@@ -32,8 +32,10 @@ def _mapping_or_list(given: Any) -> str:
     return _MAPPING if isinstance(given, Mapping) else _LIST
 
 
-_Number, _Text = Annotated[float, Tag(_NUMBER)], Annotated[str, Tag(_TEXT)]
-Edge = Annotated[_Number | _Text, Discriminator(_number_or_text)]
+Edge = Annotated[
+    Annotated[float, Tag(_NUMBER)] | Annotated[str, Tag(_TEXT)],
+    Discriminator(_number_or_text),
+]
 """A number in the prior's unit, or text with a unit of its own."""
 Pair = Annotated[list[Edge], Field(min_length=2, max_length=2)]
 Unit = Annotated[str, Field(min_length=1, max_length=40)]
@@ -59,7 +61,9 @@ class PriorSettings(StrictSettings):
 
 
 Value = Annotated[
-    _Number | _Text | Annotated[PriorSettings, Tag(_PRIOR)],
+    Annotated[float, Tag(_NUMBER)]
+    | Annotated[str, Tag(_TEXT)]
+    | Annotated[PriorSettings, Tag(_PRIOR)],
     Discriminator(_kind),
 ]
 """A fixed number, text with its unit, or a prior."""

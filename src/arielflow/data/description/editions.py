@@ -46,7 +46,7 @@ def describe_edition_planet(edition: Edition, planets: xr.Dataset, name: str) ->
     """
     systems, row = Systems.of(planets), _row(planets, name)
     free = [
-        _parameter(quantity, *systems.prior[:, row, column], edition.name)
+        _parameter(quantity, systems.prior[:, row, column], edition.name)
         for quantity, column in systems.targets.items()
     ]
     fixed = {
@@ -109,7 +109,8 @@ def _row(planets: xr.Dataset, name: str) -> int:
     return int(found[0])
 
 
-def _parameter(quantity: str, low: float, high: float, edition: str) -> Parameter:
+def _parameter(quantity: str, edges: np.ndarray, edition: str) -> Parameter:
+    low, high = map(float, edges)
     if quantity in MOLECULES:
         return Parameter(quantity, "log_uniform", 10.0**low, 10.0**high, "", 1.0)
     if quantity not in _SAMPLED:
@@ -118,7 +119,7 @@ def _parameter(quantity: str, low: float, high: float, edition: str) -> Paramete
             f"expected {listed([*_SAMPLED, *MOLECULES], 10)}"
         )
     name, unit, si_factor = _SAMPLED[quantity]
-    return Parameter(name, "uniform", float(low), float(high), unit, si_factor)
+    return Parameter(name, "uniform", low, high, unit, si_factor)
 
 
 def _known(values: np.ndarray | None, row: int, what: str, name: str) -> float:

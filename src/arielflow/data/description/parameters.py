@@ -13,6 +13,8 @@ from arielflow.core.errors import ArielflowError
 from arielflow.data.description.units import POSITIVE, Kind, check_possible, parse_unit, parse_value
 from arielflow.settings.planet import PriorSettings
 
+PriorName = Literal["uniform", "log_uniform", "normal"]
+_PRIORS: tuple[PriorName, ...] = ("uniform", "log_uniform", "normal")
 # Beyond it, in standard deviations, a normal prior's edges are not checked.
 _CHECKED_SIGMA = 2.0
 
@@ -36,7 +38,7 @@ class Parameter:
     """
 
     name: str
-    prior: Literal["uniform", "log_uniform", "normal"]
+    prior: PriorName
     first: float
     second: float
     unit: str
@@ -66,7 +68,8 @@ class Parameter:
     def sampled(self, share: Tensor) -> Tensor:
         """What is sampled, at cumulative shares of the prior between 0 and 1, of any shape."""
         if self.prior == "normal":
-            return self.first + self.second * torch.special.ndtri(share)
+            quantile: Tensor = torch.special.ndtri(share)
+            return self.first + self.second * quantile
         low, high = self.edges
         return low + (high - low) * share
 
@@ -112,7 +115,7 @@ def parse_parameter(
         if number == 0 and kind is POSITIVE:
             raise ArielflowError(f"{where}: found 0, expected a number above zero; or leave it out")
         return number * factor
-    prior = next(n for n in ("uniform", "log_uniform", "normal") if getattr(value, n) is not None)
+    prior = next(name for name in _PRIORS if getattr(value, name) is not None)
     pairs = [
         parse_value(edge, kind, f"{where}.{prior}", value.unit) for edge in getattr(value, prior)
     ]

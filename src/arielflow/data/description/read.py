@@ -18,7 +18,13 @@ from arielflow.data.description.units import Kind, parse_unit, parse_value
 from arielflow.physics.atmosphere import Pressures
 from arielflow.physics.extinction import FILL_GASES
 from arielflow.physics.molecule_names import formula
-from arielflow.settings.planet import AtmosphereSettings, PlanetSettings, PriorSettings, Value
+from arielflow.settings.planet import (
+    AtmosphereSettings,
+    PlanetSettings,
+    PointsSettings,
+    PriorSettings,
+    Value,
+)
 
 _DEFAULT_GAS = PriorSettings(log_uniform=[1e-12, 0.1])
 _GUILLOT = {
@@ -209,7 +215,7 @@ def describe_planet(
         profile=profile,
         n_points=n_points,
         smoothing=smoothing,
-        fastchem=equilibrium and equilibrium.fastchem,
+        fastchem=None if equilibrium is None else equilibrium.fastchem,
         collision_induced=content.atmosphere.collision_induced,
         pressures=_pressures(content.atmosphere, where),
         he_h2_ratio=content.atmosphere.he_h2_ratio,
@@ -241,28 +247,30 @@ def _temperature(atmosphere: AtmosphereSettings, found: _Found) -> tuple[str, in
     given, start = atmosphere.temperature, "atmosphere.temperature"
     if given is None:
         return "isothermal", 0, 0.0
-    if given.isothermal is not None:
-        found.add("temperature", given.isothermal, units.TEMPERATURE, f"{start}.isothermal")
-        return "isothermal", 0, 0.0
     if given.guillot is not None:
         for key, (name, kind) in _GUILLOT.items():
             found.add(name, getattr(given.guillot, key), kind, f"{start}.guillot.{key}")
         return "guillot", 0, 0.0
-    points = given.points
+    if given.points is not None:
+        _points(given.points, found, f"{start}.points")
+        return "points", len(given.points.pressures), given.points.smoothing
+    found.add("temperature", given.isothermal, units.TEMPERATURE, f"{start}.isothermal")
+    return "isothermal", 0, 0.0
+
+
+def _points(points: PointsSettings, found: _Found, start: str) -> None:
     for key, kind, values in (
         ("pressure", units.PRESSURE, points.pressures),
         ("temperature", units.TEMPERATURE, points.temperatures),
     ):
         for number, value in enumerate(values):
-            place = f"{start}.points.{key}s[{number}]"
-            found.add(f"point_{key}_{number}", value, kind, place)
+            found.add(f"point_{key}_{number}", value, kind, f"{start}.{key}s[{number}]")
     fixed = [found.fixed.get(f"point_pressure_{n}", np.nan) for n in range(len(points.pressures))]
     if np.any(np.diff(fixed) >= 0):
         raise ArielflowError(
-            f"{found.where}{start}.points.pressures do not fall; give them from the bottom of the "
+            f"{found.where}{start}.pressures do not fall; give them from the bottom of the "
             "atmosphere up"
         )
-    return "points", len(points.pressures), points.smoothing
 
 
 def _composition(atmosphere: AtmosphereSettings, found: _Found) -> tuple[str, ...]:
