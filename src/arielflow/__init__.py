@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from arielflow.api.scores import score as score
     from arielflow.api.scores import submit as submit
     from arielflow.api.spectra import read_spectrum as read_spectrum
+    from arielflow.api.spectra import retrieve_spectrum as retrieve_spectrum
     from arielflow.core.errors import ArielflowError as ArielflowError
 
 try:
@@ -40,6 +41,7 @@ _MODULES = {
     "read_spectrum": "arielflow.api.spectra",
     "read_truth": "arielflow.api.planets",
     "retrieve": "arielflow.api.retrieval",
+    "retrieve_spectrum": "arielflow.api.spectra",
     "score": "arielflow.api.scores",
     "simulate": "arielflow.api.planets",
     "spectrum": "arielflow.api.physics",

@@ -28,7 +28,18 @@ from arielflow.editions.official_files import PARAMETER_TABLE, write_parameters,
 from arielflow.physics.forward import PhysicsSettings
 
 EDITION = get_edition("adc2023")
-MODULES = ("inference_data", "model", "physics", "planets", "plot", "retrieval", "scores")
+MODULES = (
+    *("inference_data", "model", "physics", "planets", "plot", "retrieval", "scores"),
+    "spectra",
+)
+PLANET = {
+    "star": {"radius": "0.9 Rsun"},
+    "planet": {"mass": "0.3 Mjup", "radius": {"uniform": [1.0, 1.4], "unit": "Rjup"}},
+    "atmosphere": {
+        "gases": {"H2O": {"log_uniform": [1e-6, 1e-2]}},
+        "temperature": {"isothermal": "1100 K"},
+    },
+}
 FLOW = {
     "layer_pairs": 1,
     "hidden": 16,
@@ -61,6 +72,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     )
     write_traces(truth / "Tracedata.hdf5", EDITION, traces)
+    table = {"wavelength [um]": np.linspace(1.15, 1.65, 8), "depth [ppm]": 20_000 + np.arange(8)}
+    pd.DataFrame(table | {"error [ppm]": 60.0}).to_csv(folder / "planet.csv", index=False)
+    (folder / "planet.yaml").write_text(yaml.safe_dump(PLANET))
     known = af.read(folder / "dataset", edition="adc2023", split="train")
     af.train(known, "flow", folder / "models" / "flow", settings=FLOW, members=2, seed=1)
     return folder

@@ -200,6 +200,8 @@ def _of_spectrum(
     from arielflow.retrieval.spectra.setup import prepared_model
     from arielflow.settings.nested import NestedSettings
 
+    if output.exists() and not output.is_dir():
+        raise ArielflowError(f"{cut(output, 400)}: a file; --output is a folder, name another")
     description = read_planet_file(file)
     if not as_json:
         say(False, {}, *describe_lines(spectrum))
