@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +78,20 @@ class Parameter:
         """The parameter in SI units from what is sampled."""
         value = 10.0**sampled if self.prior == "log_uniform" else sampled
         return self.si_factor * value
+
+    def from_si(self, value: Tensor) -> Tensor:
+        """What is sampled, from the parameter in SI units."""
+        value = value / self.si_factor
+        return torch.log10(value) if self.prior == "log_uniform" else value
+
+    def log_density(self, sampled: Tensor) -> Tensor:
+        """Natural logarithm of the prior's density of what is sampled; -inf outside."""
+        if self.prior == "normal":
+            scaled = (sampled - self.first) / self.second
+            return -0.5 * scaled.square() - math.log(self.second * math.sqrt(2 * math.pi))
+        low, high = self.edges
+        inside = (sampled >= low) & (sampled <= high)
+        return torch.where(inside, -math.log(high - low), -torch.inf).double()
 
     def words(self) -> str:
         """The prior in words, for people."""

@@ -1,7 +1,8 @@
 """Methods for one spectrum: importance sampling, a variational flow, nested sampling.
 
 Importance sampling starts from the posterior's Laplace approximation, widened, and refines its
-proposal; where that is not enough nested sampling takes over.
+proposal, in the coordinates of :mod:`arielflow.retrieval.spectra.sheared`; where that is not enough
+nested sampling takes over.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from torch import Tensor
 from arielflow.core.errors import ArielflowError
 from arielflow.core.samples import effective_sample_size, resample
 from arielflow.core.seeds import derived_seed, fingerprint
-from arielflow.retrieval.importance import ImportanceResult, importance_sampling
+from arielflow.retrieval.importance import importance_sampling
 from arielflow.retrieval.nested import NestedProgress, nested_sampling
 from arielflow.retrieval.probit import laplace
 from arielflow.retrieval.proposals import Box
 from arielflow.retrieval.spectra.model import SpectrumModel, SpectrumPosterior
+from arielflow.retrieval.spectra.sheared import ShearedModel
 from arielflow.retrieval.variational import fit_posterior
 from arielflow.settings.importance import FallbackSettings, ImportanceSettings
 from arielflow.settings.nested import NestedSettings
@@ -42,12 +44,15 @@ SPECTRUM_SETTINGS = ImportanceSettings(
     n_proposal=2048,
     n_refined=1500,
     n_redrawn=500,
-    rounds=4,
+    rounds=6,
     effective_aim=2500,
-    most_draws=10_000,
+    most_draws=24_000,
     defensive_share=0.2,
 )
 """Of importance sampling from a Laplace approximation, a poorer start than a trained flow's."""
+
+SPECTRUM_FALLBACK = FallbackSettings(efficiency=0.02)
+"""480 effective draws of all of them: quantiles to a twentieth of their width."""
 
 # A proposal should be wider than its target, and have heavier tails.
 _WIDENED, _FREEDOM = 2.5, 5.0
@@ -102,7 +107,7 @@ def retrieve_spectrum(
     seed: int,
     n_samples: int = 4000,
     importance: ImportanceSettings = SPECTRUM_SETTINGS,
-    fallback: FallbackSettings | None = None,
+    fallback: FallbackSettings = SPECTRUM_FALLBACK,
     nested: NestedSettings | None = None,
     checkpoints: Path | None = None,
     say: Say | None = None,
@@ -145,7 +150,6 @@ def retrieve_spectrum(
         found = _variational(model, seed, n_samples, say)
     else:
         found = _importance(model, seed, n_samples, importance, say)
-        fallback = fallback or FallbackSettings()
         if isinstance(found, str) or not _trusted(found, fallback):
             why = found if isinstance(found, str) else _why(found)
             say(f"importance sampling is not enough ({why}); nested sampling takes over")
@@ -202,12 +206,15 @@ def _importance(
     model: SpectrumModel, seed: int, n_samples: int, settings: ImportanceSettings, say: Say
 ) -> SpectrumResult | str:
     """The result, or why there is none."""
+    posterior = SpectrumPosterior(model)
     try:
         say("looking for the best fit")
-        proposal = LaplaceProposal(*_best_fit(model, seed))
+        mode, covariance = _best_fit(posterior, seed)
+        sheared = ShearedModel(model, posterior.theta(mode[None])[0])
+        proposal = LaplaceProposal(*sheared.start(mode, covariance))
         say("importance sampling")
         found = importance_sampling(
-            _reported(model, "importance sampling", say),
+            _reported(sheared, model, say),
             proposal.draw(settings.n_proposal, derived_seed(seed, "proposal")),
             proposal.log_prob,
             np.zeros(model.dimension),
@@ -217,20 +224,11 @@ def _importance(
         )
     except (ArielflowError, np.linalg.LinAlgError) as error:
         return str(error)
-    return _weighted(model, "importance", found, n_samples, seed)
-
-
-def _best_fit(model: SpectrumModel, seed: int) -> tuple[Tensor, Tensor]:
-    return laplace(SpectrumPosterior(model), seed, screened=_SCREENED, starts=_STARTS)
-
-
-def _weighted(
-    model: SpectrumModel, method: MethodName, found: ImportanceResult, n_samples: int, seed: int
-) -> SpectrumResult:
+    chosen = _resampled(found.theta, found.weight, n_samples, seed)
     return SpectrumResult(
         model=model,
-        method=method,
-        samples=_equal_samples(model, found.theta, found.weight, n_samples, seed),
+        method="importance",
+        samples=sheared.sampled(chosen).numpy(),
         log_evidence=found.log_evidence,
         log_evidence_error=found.log_evidence_error,
         effective_samples=found.effective_samples,
@@ -239,6 +237,10 @@ def _weighted(
         spectra=0,
         seconds=0.0,
     )
+
+
+def _best_fit(posterior: SpectrumPosterior, seed: int) -> tuple[Tensor, Tensor]:
+    return laplace(posterior, seed, screened=_SCREENED, starts=_STARTS)
 
 
 def _variational(model: SpectrumModel, seed: int, n_samples: int, say: Say) -> SpectrumResult:
@@ -284,11 +286,12 @@ def _nested(
         checkpoint=checkpoints and checkpoints / f"{_mark(model, seed, settings)}.h5",
         progress=report,
     )
+    chosen = _resampled(found.theta, found.weight, n_samples, seed)
     # nautilus tells no error of the evidence; this is that of as many effective samples.
     return SpectrumResult(
         model=model,
         method="nested",
-        samples=_equal_samples(model, found.theta, found.weight, n_samples, seed),
+        samples=model.sampled(torch.as_tensor(chosen)).numpy(),
         log_evidence=found.log_evidence,
         log_evidence_error=float(1 / np.sqrt(effective_sample_size(found.weight))),
         effective_samples=found.effective_samples,
@@ -308,18 +311,18 @@ def _mark(model: SpectrumModel, seed: int, settings: NestedSettings) -> str:
     return fingerprint(*(np.array(a) for a in arrays), rest)
 
 
-def _equal_samples(
-    model: SpectrumModel, share: np.ndarray, weight: np.ndarray, n_samples: int, seed: int
-) -> np.ndarray:
+def _resampled(cube: np.ndarray, weight: np.ndarray, n_samples: int, seed: int) -> np.ndarray:
+    """Equally weighted points (n_samples, parameter) of a cube, in random order."""
     rng = np.random.default_rng([seed, 1])
-    chosen = rng.permutation(resample(share, weight, n_samples, rng))
-    return model.sampled(torch.as_tensor(chosen)).numpy()
+    return rng.permutation(resample(cube, weight, n_samples, rng))
 
 
-def _reported(model: SpectrumModel, what: str, say: Say) -> Callable[[np.ndarray], np.ndarray]:
-    def log_likelihood(share: np.ndarray) -> np.ndarray:
-        found = model.log_likelihood(share)
-        say(f"{what}: {model.calls:,} spectra")
+def _reported(
+    sheared: ShearedModel, model: SpectrumModel, say: Say
+) -> Callable[[np.ndarray], np.ndarray]:
+    def log_likelihood(cube: np.ndarray) -> np.ndarray:
+        found = sheared.log_likelihood(cube)
+        say(f"importance sampling: {model.calls:,} spectra")
         return found
 
     return log_likelihood
