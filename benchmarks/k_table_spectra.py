@@ -1,11 +1,12 @@
 """Best fits of the real spectra of the 2022 challenge in the cells of photochem's k-tables.
 
 ``python benchmarks/k_table_spectra.py SPECTRA PUBLISHED KTABLES`` fits built-in, published and
-k-table opacities to the same averages of bins, with and without collision-induced absorption,
-writes ``docs/k_table_spectra.csv`` and draws the figures of ``docs/real_spectra.md``. SPECTRA is a
-folder in the challenge's layout, PUBLISHED holds tables of H2O, CO2 and CH4, KTABLES photochem's
-folders ``kdistributions`` and ``CIA``. Planets are fitted in eight parts, every case before the
-next part; finished ones are kept in ``results/k_table_spectra`` and not fitted again.
+k-table opacities to the same averages of bins, with and without collision-induced absorption, and
+the k-tables' mean cross-sections, which hold no lines. It writes ``docs/k_table_spectra.csv`` and
+draws the figures of ``docs/real_spectra.md``. SPECTRA is a folder in the challenge's layout,
+PUBLISHED holds tables of H2O, CO2 and CH4, KTABLES photochem's folders ``kdistributions`` and
+``CIA``. Planets are fitted in eight parts, every case before the next part; finished ones are kept
+in ``results/k_table_spectra`` and not fitted again.
 
 The k-tables' cells are wider than the challenge's bins between 1.95 and 3.15 um. Bins whose centres
 lie in one cell are averaged; all other bins stay what they are. The average is one matrix, applied
@@ -15,7 +16,7 @@ to the data and to each model's 52 bins alike, so that no opacity is favoured by
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS, FIGURES = ROOT / "results" / "k_table_spectra", ROOT / "docs" / "figures"
 FIVE, THREE = ("H2O", "CO2", "CH4", "CO", "NH3"), ("H2O", "CO2", "CH4")
 SEED = 2026
+SILENCE = 1e6
 N_PARTS = 8
 HOTTEST_K = 2000.0
 WARMEST_OF_EQUILIBRIUM = 1.1
@@ -51,12 +53,16 @@ WARMEST_OF_EQUILIBRIUM = 1.1
 
 @dataclass(frozen=True)
 class Case:
-    """One set of fits: whose tables, which molecules, with collision-induced absorption or not."""
+    """One set of fits: whose tables, which molecules, with collision-induced absorption or not.
+
+    Bins between ``without_um`` are left out.
+    """
 
     label: str
     source: str
     molecules: tuple[str, ...]
     cia: bool
+    without_um: tuple[float, float] = (0.0, 0.0)
 
 
 CASES = {
@@ -67,12 +73,20 @@ CASES = {
     for source, words, molecules in (
         ("builtin", "built-in", FIVE),
         ("ktable", "k-tables", FIVE),
+        ("mean", "k-tables' means", FIVE),
         ("builtin", "built-in", THREE),
         ("published", "published", THREE),
         ("ktable", "k-tables", THREE),
     )
 }
-SHOWN = ("builtin_5", "published_3", "ktable_5", "ktable_5_cia")
+# Without bins of the smallest errors that straddle cells of their width: every eighth planet.
+CHECKS = {
+    f"{name}_without": replace(
+        CASES[name], label=f"{CASES[name].label}, without 1.1-1.95 um", without_um=(1.1, 1.95)
+    )
+    for name in ("builtin_5_cia", "mean_5_cia", "ktable_5_cia")
+}
+SHOWN = ("builtin_5", "builtin_5_cia", "mean_5_cia", "ktable_5_cia")
 
 
 def averaging(planets: xr.Dataset, table: OpacityTable) -> np.ndarray:
@@ -123,7 +137,19 @@ def tables_of(case: Case, planets: xr.Dataset, folders: dict[str, Path]) -> dict
     tables, covered = load_covering(folders[case.source], case.molecules, *bins_of(planets))
     if not covered.all():
         raise SystemExit(f"{folders[case.source]}: {np.sum(~covered)} of the bins are not covered")
-    return tables
+    return without_lines(tables) if case.source == "mean" else tables
+
+
+def without_lines(tables: dict[str, OpacityTable]) -> dict[str, OpacityTable]:
+    """Every cell's mean in place of its distribution of k: what smooth bands would know of it."""
+    return {
+        name: replace(
+            table,
+            cross_section_cm2=np.asarray(table.cross_section_cm2) @ table.quadrature_weights,
+            quadrature_weights=None,
+        )
+        for name, table in tables.items()
+    }
 
 
 def bins_of(planets: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -131,10 +157,24 @@ def bins_of(planets: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return planets["wavelength"].values, planets["wavelength_width"].values
 
 
-def targets_of(case: Case, planets: xr.Dataset) -> xr.Dataset:
-    """The planets with the targets of a case alone."""
-    wanted = np.isin(planets["target_quantity"].values, ["planet_temperature", *case.molecules])
-    return planets.isel(target=wanted)
+def bins_used(case: Case, means: xr.Dataset) -> np.ndarray:
+    """Boolean (wavelength,): the means that are fitted."""
+    low, high = case.without_um
+    return (means["wavelength"].values < low) | (means["wavelength"].values > high)
+
+
+def selected(case: Case, means: xr.Dataset) -> xr.Dataset:
+    """The planets and targets of a case; means that are left out get errors that silence them."""
+    wanted = np.isin(means["target_quantity"].values, ["planet_temperature", *case.molecules])
+    means = means.isel(target=wanted).copy(deep=True)
+    means["transit_depth_error"].values[:, ~bins_used(case, means)] *= SILENCE
+    return means
+
+
+def rms_sigma(case: Case, fits: xr.Dataset, means: xr.Dataset) -> np.ndarray:
+    """Rms over the means that were fitted of (model - data) / error bar, shape (planet,)."""
+    residual = (fits["fitted_depth"] - means["transit_depth"]) / means["transit_depth_error"]
+    return np.sqrt((residual.values[:, bins_used(case, means)] ** 2).mean(axis=1))
 
 
 def fit(name: str, part: int, means: xr.Dataset, transmission: TransmissionModel) -> None:
@@ -142,14 +182,14 @@ def fit(name: str, part: int, means: xr.Dataset, transmission: TransmissionModel
     path = RESULTS / f"{name}_{part}.nc"
     if path.is_file():
         return
-    planets = targets_of(CASES[name], means).isel(planet=slice(part, None, N_PARTS))
+    case = (CASES | CHECKS)[name]
+    planets = selected(case, means).isel(planet=slice(part, None, N_PARTS))
     fits = maximum_a_posteriori(
         ForwardModel(transmission, planets), planets, seed=SEED, settings=FitSettings(n_starts=1)
     )
     with atomic_path(path) as temporary:
         fits.to_netcdf(temporary, engine="h5netcdf")
-    median = float(fits["residual_rms_sigma"].median())
-    print(f"{name}, part {part}: {median:.2f}, {fits.attrs['seconds']:.0f} s", flush=True)
+    print(f"{case.label}, part {part}: {fits.attrs['seconds']:.0f} s", flush=True)
 
 
 def finished_parts() -> list[int]:
@@ -191,22 +231,22 @@ def cell_error(
     through_cells = projection(cells, *bins)[:, ::-1][:, kept] @ projection(fine["H2O"], *clipped)
     usable = np.flatnonzero(is_usable(means))
     found = np.full(fits["fitted_depth"].shape, np.nan)
-    coarse = ForwardModel(TransmissionModel(fine, matrix @ through_cells), targets_of(case, means))
+    coarse = ForwardModel(TransmissionModel(fine, matrix @ through_cells), selected(case, means))
     found[usable] = coarse.spectra(usable, fits["theta"].values[usable])
     return (found - fits["fitted_depth"].values) / means["transit_depth_error"].values
 
 
-def warm_enough(means: xr.Dataset) -> np.ndarray:
+def drawn_below(means: xr.Dataset) -> np.ndarray:
     """Boolean (planet,): planets that the challenge drew below the k-tables' last temperature."""
     equilibrium_k = Systems.of(means).equilibrium_temperature_k
     return WARMEST_OF_EQUILIBRIUM * equilibrium_k <= HOTTEST_K
 
 
-def summary(name: str, fits: xr.Dataset, below: np.ndarray) -> dict[str, object]:
+def summary(case: Case, fits: xr.Dataset, means: xr.Dataset) -> dict[str, object]:
     """One line of the table."""
-    rms = fits["residual_rms_sigma"].values
+    rms, below = rms_sigma(case, fits, means), drawn_below(means)
     known = np.isfinite(rms)
-    row: dict[str, object] = {"fits": CASES[name].label, "planets": int(known.sum())}
+    row: dict[str, object] = {"fits": case.label, "planets": int(known.sum())}
     row["converged"] = int(fits["converged"].sum())
     for quantile in (0.5, 0.16, 0.84, 0.95):
         row[f"rms_sigma_{100 * quantile:g}_percent"] = np.quantile(rms[known], quantile)
@@ -232,22 +272,29 @@ def report(
     chosen = np.isin(np.arange(means.sizes["planet"]) % N_PARTS, parts)
     means = means.isel(planet=chosen)
     fits = {name: fitted(name, parts, means) for name in CASES}
-    below = warm_enough(means)
-    table = pd.DataFrame([summary(name, fit, below) for name, fit in fits.items()])
+    rows = [summary(CASES[name], fit, means) for name, fit in fits.items()]
+    eighth = means.isel(planet=slice(0, None, len(parts)))
+    for name, case in CHECKS.items():
+        rows.append(summary(case, fitted(name, [0], eighth), eighth))
+        same = CASES[name.removesuffix("_without")]
+        label = f"{same.label}, over the same bins of the same planets"
+        same = replace(same, label=label, without_um=case.without_um)
+        rows.append(summary(same, fitted(name.removesuffix("_without"), [0], eighth), eighth))
+    table = pd.DataFrame(rows)
     table.to_csv(ROOT / "docs" / "k_table_spectra.csv", index=False, float_format="%.4g")
     print(table.T.to_string(header=False))
     moved = cell_error(planets, means, fits["builtin_5"], matrix, folders)
-    rms = np.sqrt(np.nanmean(moved**2, axis=1))
+    rms = np.sqrt((moved**2).mean(axis=1))
     print(f"coarse cells alone: {np.nanquantile(rms, [0.5, 0.16, 0.84]).round(2)} error bars;")
     by_cell = np.sqrt(np.nanmedian(moved**2, axis=0))
     for wavelength_um, value in zip(means["wavelength"].values, by_cell, strict=True):
         print(f"  {wavelength_um:.3f} um: {value:.2f}")
     shown = {CASES[name].label: fits[name] for name in SHOWN}
     depth = means["transit_depth"].values
-    rms_sigma = {label: fit["residual_rms_sigma"].values for label, fit in shown.items()}
+    rms_by_label = {label: fit["residual_rms_sigma"].values for label, fit in shown.items()}
     residual = {label: fit["fitted_depth"].values - depth for label, fit in shown.items()}
     figures = {
-        "rms": residual_distributions(rms_sigma),
+        "rms": residual_distributions(rms_by_label),
         "wavelength": residuals_by_wavelength(
             means["wavelength"].values, residual, means["transit_depth_error"].values
         ),
@@ -270,6 +317,7 @@ def main() -> None:
         "builtin": ensure_builtin_opacities(RESULTS / "opacities"),
         "published": arguments.published,
         "ktable": arguments.ktables / "kdistributions",
+        "mean": arguments.ktables / "kdistributions",
         "cia": arguments.ktables / "CIA",
     }
     cells = tables_of(CASES["ktable_5"], planets, folders)["H2O"]
@@ -279,6 +327,8 @@ def main() -> None:
     for part in range(arguments.parts):
         for name in CASES:
             fit(name, part, means, models[name])
+    for name, case in CHECKS.items():
+        fit(name, 0, means, model(case, planets, matrix, folders))
     if finished_parts():
         report(planets, means, matrix, folders)
 

@@ -124,7 +124,7 @@ def residual_distributions(rms_sigma: Mapping[str, np.ndarray]) -> Figure:
     axes.set_xscale("log")
     axes.set(xlabel="rms of the residuals [error bars]", ylabel="planets [%]")
     axes.set_xticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"])
-    figure.legend(loc="outside upper center", ncols=len(rms_sigma))
+    figure.legend(loc="outside upper center", ncols=len(rms_sigma) if len(rms_sigma) < 4 else 2)
     return figure
 
 
