@@ -78,6 +78,11 @@ FIGURES |= {
         {"H2O": dict.fromkeys(("a", "b"), np.full((2, c.test.sizes["wavelength"]), 1e-21))},
         [1e2, 1e5],
     ),
+    "band_differences": lambda _: plotting.band_differences(
+        {"H2O": np.array([[1.0, 1.5], [4.0, 5.0]])},
+        {"H2O": {"500 K": np.array([0.3, -0.6]), "2000 K": np.array([0.1, np.nan])}},
+        0.5,
+    ),
     "predicted_spectrum": lambda c: plotting.predicted_spectrum(
         c.test.isel(planet=[0]),
         {"flow": c.test["transit_depth"].values[:1] * np.linspace(0.99, 1.01, 20)[:, None]},

@@ -18,6 +18,7 @@ from arielflow.plotting.exploration import (
     silhouettes,
 )
 from arielflow.plotting.physics import (
+    band_differences,
     fitted_spectra,
     opacity_comparison,
     predicted_spectrum,
@@ -44,6 +45,7 @@ from arielflow.plotting.results import (
 __all__ = [
     "abundance_errors",
     "abundance_trajectories",
+    "band_differences",
     "clusters",
     "corner_plot",
     "coverage_curves",

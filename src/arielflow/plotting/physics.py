@@ -65,6 +65,41 @@ def opacity_comparison(
 
 
 @styled
+def band_differences(
+    cells_um: Mapping[str, np.ndarray],
+    difference_dex: Mapping[str, Mapping[str, np.ndarray]],
+    tolerance_dex: float,
+) -> Figure:
+    """How far mean cross-sections are from a reference's, cell by cell: a row per molecule.
+
+    Parameters
+    ----------
+    cells_um
+        Shortest and longest wavelength of every cell, shape (cell, 2), by molecule [um].
+    difference_dex
+        log10 of the ratio to the reference, shape (cell,), by molecule and by temperature; NaN
+        where it is not told.
+    tolerance_dex
+        Half the height of the band that is drawn around zero.
+    """
+    figure = Figure(figsize=(8.2, 1.5 * len(cells_um) + 0.5), layout="constrained")
+    panels = figure.subplots(len(cells_um), 1, squeeze=False, sharex=True)[:, 0]
+    everything = np.concatenate(list(cells_um.values()))
+    for axes, (molecule, cells) in zip(panels, cells_um.items(), strict=True):
+        axes.axhspan(-tolerance_dex, tolerance_dex, color=MUTED, alpha=0.2, linewidth=0)
+        for index, (label, values) in enumerate(difference_dex[molecule].items()):
+            # As wide as its cell: neighbours on the axis need not be neighbours in wavelength.
+            axes.hlines(values, *cells.T, color=colour(index), linewidth=1.8, label=label)
+        axes.set_title(molecule)
+        axes.set_ylabel("difference [dex]")
+        wavelength_axis(axes, everything)
+    label_outer(list(panels), columns=1)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+    return figure
+
+
+@styled
 def residual_distributions(rms_sigma: Mapping[str, np.ndarray]) -> Figure:
     """How many planets have which residual rms, in error bars, for every set of fits.
 
@@ -89,7 +124,7 @@ def residual_distributions(rms_sigma: Mapping[str, np.ndarray]) -> Figure:
     axes.set_xscale("log")
     axes.set(xlabel="rms of the residuals [error bars]", ylabel="planets [%]")
     axes.set_xticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"])
-    figure.legend(loc="outside upper center", ncols=len(rms_sigma))
+    figure.legend(loc="outside upper center", ncols=len(rms_sigma) if len(rms_sigma) < 4 else 2)
     return figure
 
 
