@@ -38,10 +38,10 @@ def shown(value: object, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
 
-def listed(names: Sequence[object], most: int = 5) -> str:
-    """The first of some names, and how many more there are."""
+def listed(names: Sequence[object], most: int = 5, longest: int = 80) -> str:
+    """The first of some names, each cut where it is longer, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(shown(name) for name in names[:most]) + more
+    return ", ".join(shown(name, longest) for name in names[:most]) + more
 
 
 def regular_file(path: str | Path, remedy: str = "check the path") -> Path:

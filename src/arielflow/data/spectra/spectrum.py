@@ -181,7 +181,9 @@ def concatenate(spectra: Sequence[ObservedSpectrum]) -> ObservedSpectrum:
         raise ArielflowError("no spectrum to join; give at least one")
     kinds = list(dict.fromkeys(spectrum.kind for spectrum in spectra))
     if len(kinds) > 1:
-        names = [f"{listed(s.files) or listed(s.instruments)}: {s.kind}" for s in spectra]
+        names = [
+            f"{listed(s.files, longest=400) or listed(s.instruments)}: {s.kind}" for s in spectra
+        ]
         raise ArielflowError(
             f"transit and eclipse depths are no single spectrum ({listed(names)}); read them apart"
         )

@@ -186,7 +186,9 @@ class LaplaceProposal:
     def draw(self, n: int, seed: int) -> np.ndarray:
         """Shares (n, parameter)."""
         dimension = len(self._mode)
-        normal = qmc.MultivariateNormalQMC(np.zeros(dimension), seed=seed).random(n)
+        # Sobol's points are balanced in powers of two.
+        count = 1 << (n - 1).bit_length()
+        normal = qmc.MultivariateNormalQMC(np.zeros(dimension), seed=seed).random(count)[:n]
         rng = np.random.default_rng(seed)
         stretch = np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, (n, 1)))
         return self._box.theta(self._mode + normal * stretch @ self._factor.T)
