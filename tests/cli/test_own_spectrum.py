@@ -136,7 +136,7 @@ def test_models_are_compared(own: Path, tmp_path) -> None:
     output = tmp_path / "models.csv"
     run("select-model", own / "planet.csv", "--planet", own / "planet.yaml", "--output", output)
     table = pd.read_csv(output).set_index("model")
-    assert table.loc["full", "selected"] and list(table.index)[0] == "full"
+    assert table.loc["full", "selected"] and table.index[0] == "full"
     assert table.loc["flat line", "log_bayes_factor"] < -5
 
 

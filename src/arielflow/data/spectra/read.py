@@ -123,7 +123,8 @@ def read_spectrum(
     whole = spectra[0] if len(spectra) == 1 else concatenate(spectra)
     if len(whole) < _FEWEST:
         raise ArielflowError(
-            f"{listed(files, longest=400)}: {len(whole)} points, expected a spectrum of at least {_FEWEST}; "
+            f"{listed(files, longest=400)}: {len(whole)} points, expected a spectrum of at "
+            f"least {_FEWEST}; "
             "give the files of further instruments too"
         )
     return whole
@@ -217,7 +218,8 @@ def _refuse_same(files: Sequence[Path], spectra: Sequence[ObservedSpectrum]) -> 
                 for name in ("wavelength_um", "depth", "error_low")
             ):
                 raise ArielflowError(
-                    f"{shown(files[second], 400)}: holds the same points as {shown(files[first], 400)}; "
+                    f"{shown(files[second], 400)}: holds the same points as "
+                    f"{shown(files[first], 400)}; "
                     "give them once"
                 )
 

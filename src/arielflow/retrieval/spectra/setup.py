@@ -74,7 +74,8 @@ def prepared_model(
     """
     if spectrum.kind != "transit":
         raise ArielflowError(
-            f"{listed(spectrum.files, longest=400)}: eclipse depths; the forward model computes transit depths, "
+            f"{listed(spectrum.files, longest=400)}: eclipse depths; the forward model "
+            f"computes transit depths, "
             "not the planet's emission: retrieve them with another code"
         )
     _check_instruments(description, spectrum)
