@@ -221,6 +221,7 @@ def retrieved(name: str, case: Case, system: tuple[float, ...], folder: Path) ->
         "points_used": len(model.spectrum),
         "parameters": model.dimension,
         "method": result.method,
+        "efficiency": round(result.sampling_efficiency, 3),
         "spectra": result.spectra,
         "processor_s": round(taken),
         "log_evidence": round(result.log_evidence, 2),
