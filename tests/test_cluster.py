@@ -144,6 +144,7 @@ def test_tiny_run_has_the_local_run_s_bytes(
     assert all(job["requested"]["attempt"] >= 1 for job in jobs.values())
 
 
+@pytest.mark.slow
 def test_cancelled_training_is_tried_again(
     slurm: SlurmNode, untrained: Path, reference: Path
 ) -> None:
