@@ -5,8 +5,8 @@
 Cloudy planets with Guillot's temperature profile, drawn from the prior that they are retrieved
 with, in bins like those of WFC3, NIRSpec PRISM and NIRISS SOSS. The KS score is the challenge's
 1000 (1 - mean KS distance) over the parameters; two nested samplings of as many effective samples
-have about 970. Writes ``benchmarks/own_spectra.csv``; planets that it holds are not retrieved
-again.
+have about 970. Writes a table of its own name beside this file; planets that it holds are not
+retrieved again.
 """
 
 from __future__ import annotations

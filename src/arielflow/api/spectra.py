@@ -9,7 +9,6 @@ from typing import Any
 from arielflow.data.description.read import Description, describe_planet, read_planet_file
 from arielflow.data.spectra.read import read_spectrum as read_spectrum
 from arielflow.data.spectra.spectrum import ObservedSpectrum
-from arielflow.report.spectrum_outputs import write_outputs
 from arielflow.retrieval.spectra.methods import MethodName, SpectrumResult
 from arielflow.retrieval.spectra.methods import retrieve_spectrum as retrieved
 from arielflow.retrieval.spectra.setup import prepared_model
@@ -20,7 +19,6 @@ def retrieve_spectrum(
     planet: str | Path | Mapping[str, Any] | Description,
     method: MethodName = "importance",
     *,
-    output: str | Path | None = None,
     opacities: str | None = None,
     resolving_power: float | None = None,
     n_samples: int = 4000,
@@ -37,8 +35,6 @@ def retrieve_spectrum(
     method
         ``importance`` sampling, with nested sampling where it falls short; ``variational`` or
         ``nested``.
-    output
-        Folder for posterior, tables, figures and page; nothing is written if left out.
     opacities
         ``builtin`` or a folder of tables, instead of the planet file's.
     resolving_power
@@ -73,7 +69,4 @@ def retrieve_spectrum(
     model = prepared_model(
         description, spectrum, opacities=opacities, resolving_power=resolving_power
     )
-    result = retrieved(model, method, seed=seed, n_samples=n_samples)
-    if output is not None:
-        write_outputs(result, output, seed=seed)
-    return result
+    return retrieved(model, method, seed=seed, n_samples=n_samples)
