@@ -105,19 +105,13 @@ def retrieve(
     The same call resumes an interrupted nested sampling.
     """
     of_folder = {"prior": prior, "mode": mode == "fast", "cia": cia, "workers": workers > 1}
-    of_spectrum = {
-        "method": method,
-        "wavelength-unit": wavelength_unit,
-        "depth-unit": depth_unit,
-        "widths": widths,
-        "kind": kind,
-        "resolving-power": resolving_power,
-    }
+    read = {"wavelength_unit": wavelength_unit, "depth_unit": depth_unit}
+    read |= {"widths": widths, "kind": kind}
+    of_spectrum = {**read, "method": method, "resolving_power": resolving_power}
     common = {"samples": samples, "live": live, "seed": seed, "as_json": as_json}
     if edition is None:
         refuse(of_folder, "is for test planets; give --edition too, or leave it out")
-        read = {"wavelength_unit": wavelength_unit, "depth_unit": depth_unit}
-        spectrum = read_observed(inputs, **read, widths=widths, kind=kind)
+        spectrum = read_observed(inputs, **read)
         setup = {"opacities": opacities, "resolving_power": resolving_power}
         _of_spectrum(spectrum, planet_file(planet), output, method or "importance", setup, **common)
     else:
@@ -131,7 +125,7 @@ def refuse(given: dict[str, Any], why: str) -> None:
     """Refuse options of the command's other form."""
     for name, value in given.items():
         if value:
-            raise ArielflowError(f"--{name}: {why}")
+            raise ArielflowError(f"--{name.replace('_', '-')}: {why}")
 
 
 def planet_file(planets: list[str]) -> Path:

@@ -53,18 +53,12 @@ def select_model(
     seed: Seed = 2026,
 ) -> None:
     """Compare models by their evidence: parts of a planet file left out, or sets of molecules."""
-    of_spectrum = {
-        "method": method,
-        "wavelength-unit": wavelength_unit,
-        "depth-unit": depth_unit,
-        "widths": widths,
-        "kind": kind,
-        "resolving-power": resolving_power,
-    }
+    read = {"wavelength_unit": wavelength_unit, "depth_unit": depth_unit}
+    read |= {"widths": widths, "kind": kind}
+    of_spectrum = {**read, "method": method, "resolving_power": resolving_power}
     if edition is None:
         refuse({"prior": prior}, "is for test planets; give --edition too, or leave it out")
-        read = {"wavelength_unit": wavelength_unit, "depth_unit": depth_unit}
-        spectrum = read_observed(inputs, **read, widths=widths, kind=kind)
+        spectrum = read_observed(inputs, **read)
         setup = {"opacities": opacities, "resolving_power": resolving_power}
         _of_spectrum(spectrum, planet_file(planet), output, method or "importance", setup, seed)
     else:
