@@ -128,7 +128,13 @@ def importance_sampling(
         for half, start in enumerate(fitted):
             own = draws.half == half
             fitted[half] = fit_mixture(
-                box, draws.theta[own], log_weight[own], settings.components, rng, start
+                box,
+                draws.theta[own],
+                log_weight[own],
+                settings.components,
+                rng,
+                start,
+                widening=settings.widening,
             )
         draws.add(_refined(fitted, wanted, settings, rng))
     return _result(draws, box, started)

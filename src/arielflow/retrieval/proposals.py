@@ -58,12 +58,14 @@ class StudentMixture:
     which a Gaussian narrower than the prior would not cover.
     """
 
-    def __init__(self, box: Box, gaussians: GaussianMixture, *, hot: bool) -> None:
+    def __init__(
+        self, box: Box, gaussians: GaussianMixture, *, hot: bool, widening: float = 1.0
+    ) -> None:
         self.hot, self.box = hot, box
         self._shares, self._means = gaussians.weights_, gaussians.means_
         # A proposal should look further where it has yet to find its target.
-        widen = _WIDEN_HOT if hot else 1.0
-        self._covariances = widen * gaussians.covariances_
+        widening *= _WIDEN_HOT if hot else 1.0
+        self._covariances = widening * gaussians.covariances_
 
     @property
     def n_components(self) -> int:
@@ -161,8 +163,12 @@ def fit_mixture(
     components: int,
     rng: np.random.Generator,
     start: StudentMixture | None = None,
+    *,
+    widening: float = 1.0,
 ) -> StudentMixture:
     """A mixture of at most ``components`` like draws ``theta`` (n, target) with weights (n,).
+
+    Its variances are ``widening`` times theirs.
 
     Where few draws carry the weight, it is fitted to the weights at a higher temperature. The fit
     starts from another mixture if that has as many components, otherwise from clusters.
@@ -182,7 +188,7 @@ def fit_mixture(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # more iterations would not make a better proposal
         mixture.fit(box.coordinates(theta[index]))
-    return StudentMixture(box, mixture, hot=hot)
+    return StudentMixture(box, mixture, hot=hot, widening=widening)
 
 
 def _tempered(log_weight: np.ndarray, wanted: float) -> tuple[np.ndarray, bool]:

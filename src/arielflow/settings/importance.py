@@ -57,6 +57,13 @@ class ImportanceSettings(StrictSettings):
         description="Of all proposals together, beyond which no more follow.",
     )
     components: int = Field(8, ge=1, le=100, description="Of a refined proposal, at most.")
+    widening: float = Field(
+        1.0,
+        ge=1,
+        le=100,
+        description="Factor on the variances of refined proposals: a wider one costs efficiency, "
+        "but misses less of a posterior that no mixture of a few components is like.",
+    )
     defensive_share: float = Field(
         0.05,
         ge=0,

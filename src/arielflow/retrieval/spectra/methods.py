@@ -2,7 +2,8 @@
 
 Importance sampling starts from the posterior's Laplace approximation, widened, and refines its
 proposal, in the coordinates of :mod:`arielflow.retrieval.spectra.sheared`; where that is not enough
-nested sampling takes over.
+nested sampling takes over, in the same coordinates. Nested sampling that is asked for samples the
+priors' own, so that it is a check on them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from time import perf_counter
 from typing import Literal
 
 import numpy as np
-import torch
 from scipy.special import gammaln
 from scipy.stats import qmc
 from torch import Tensor
@@ -42,12 +42,13 @@ Say = Callable[[str], None]
 
 SPECTRUM_SETTINGS = ImportanceSettings(
     n_proposal=2048,
-    n_refined=1500,
+    n_refined=3000,
     n_redrawn=500,
     rounds=6,
     effective_aim=2500,
-    most_draws=24_000,
+    most_draws=36_000,
     defensive_share=0.2,
+    widening=1.7,
 )
 """Of importance sampling from a Laplace approximation, a poorer start than a trained flow's."""
 
@@ -107,7 +108,7 @@ def retrieve_spectrum(
     seed: int,
     n_samples: int = 4000,
     importance: ImportanceSettings = SPECTRUM_SETTINGS,
-    fallback: FallbackSettings = SPECTRUM_FALLBACK,
+    fallback: FallbackSettings | None = SPECTRUM_FALLBACK,
     nested: NestedSettings | None = None,
     checkpoints: Path | None = None,
     say: Say | None = None,
@@ -126,7 +127,8 @@ def retrieve_spectrum(
     n_samples
         Equally weighted samples to keep.
     importance, fallback, nested
-        Settings of importance sampling, when it is not enough, and of nested sampling.
+        Settings of importance sampling, when it is not enough (None for never), and of nested
+        sampling.
     checkpoints
         Folder from which an interrupted nested sampling resumes.
     say
@@ -145,23 +147,19 @@ def retrieve_spectrum(
     say, started = say or (lambda text: None), perf_counter()
     before = model.calls
     if method == "nested":
-        found = _nested(model, seed, n_samples, nested, checkpoints, say)
+        found = _nested(model, model, seed, n_samples, nested, checkpoints, say)
     elif method == "variational":
         found = _variational(model, seed, n_samples, say)
     else:
-        found = _importance(model, seed, n_samples, importance, say)
-        if isinstance(found, str) or not _trusted(found, fallback):
-            why = found if isinstance(found, str) else _why(found)
-            say(f"importance sampling is not enough ({why}); nested sampling takes over")
-            log.info("importance sampling is not enough (%s)", why)
-            found = _nested(model, seed, n_samples, nested, checkpoints, say)
-            note = f"nested sampling took over from importance sampling ({why})"
-            found = replace(found, notes=(*found.notes, note))
+        found = _importance_or_nested(
+            model, seed, n_samples, importance, fallback, nested, checkpoints, say
+        )
     return replace(found, spectra=model.calls - before, seconds=perf_counter() - started)
 
 
-def _trusted(found: SpectrumResult, fallback: FallbackSettings) -> bool:
-    return (
+def trusted(found: SpectrumResult, fallback: FallbackSettings | None) -> bool:
+    """Whether importance sampling's result may stand."""
+    return fallback is None or (
         found.sampling_efficiency >= fallback.efficiency
         and found.pareto_shape <= fallback.pareto_shape
     )
@@ -204,28 +202,55 @@ class LaplaceProposal:
         return constant - (_FREEDOM + size) / 2 * tail + self._box.log_slope(coordinates)
 
 
-def _importance(
-    model: SpectrumModel, seed: int, n_samples: int, settings: ImportanceSettings, say: Say
-) -> SpectrumResult | str:
-    """The result, or why there is none."""
-    posterior = SpectrumPosterior(model)
+def _importance_or_nested(
+    model: SpectrumModel,
+    seed: int,
+    n_samples: int,
+    settings: ImportanceSettings,
+    fallback: FallbackSettings | None,
+    nested: NestedSettings | None,
+    checkpoints: Path | None,
+    say: Say,
+) -> SpectrumResult:
+    cube: ShearedModel | SpectrumModel = model
     try:
         say("looking for the best fit")
+        posterior = SpectrumPosterior(model)
         mode, covariance = _best_fit(posterior, seed)
-        sheared = ShearedModel(model, posterior.theta(mode[None])[0])
-        proposal = LaplaceProposal(*sheared.start(mode, covariance))
-        say("importance sampling")
-        found = importance_sampling(
-            _reported(sheared, model, say),
-            proposal.draw(settings.n_proposal, derived_seed(seed, "proposal")),
-            proposal.log_prob,
-            np.zeros(model.dimension),
-            np.ones(model.dimension),
-            seed=seed,
-            settings=settings,
-        )
+        cube = ShearedModel(model, posterior.theta(mode[None])[0])
+        proposal = LaplaceProposal(*cube.start(mode, covariance))
+        found = _importance(model, cube, proposal, seed, n_samples, settings, say)
+        if trusted(found, fallback):
+            return found
+        why = _why(found)
     except (ArielflowError, np.linalg.LinAlgError) as error:
-        return str(error)
+        why = str(error)
+    say(f"importance sampling is not enough ({why}); nested sampling takes over")
+    log.info("importance sampling is not enough (%s)", why)
+    found = _nested(model, cube, seed, n_samples, nested, checkpoints, say)
+    note = f"nested sampling took over from importance sampling ({why})"
+    return replace(found, notes=(*found.notes, note))
+
+
+def _importance(
+    model: SpectrumModel,
+    sheared: ShearedModel,
+    proposal: LaplaceProposal,
+    seed: int,
+    n_samples: int,
+    settings: ImportanceSettings,
+    say: Say,
+) -> SpectrumResult:
+    say("importance sampling")
+    found = importance_sampling(
+        _reported(sheared, model, say),
+        proposal.draw(settings.n_proposal, derived_seed(seed, "proposal")),
+        proposal.log_prob,
+        np.zeros(model.dimension),
+        np.ones(model.dimension),
+        seed=seed,
+        settings=settings,
+    )
     chosen = _resampled(found.theta, found.weight, n_samples, seed)
     return SpectrumResult(
         model=model,
@@ -266,6 +291,7 @@ def _variational(model: SpectrumModel, seed: int, n_samples: int, say: Say) -> S
 
 def _nested(
     model: SpectrumModel,
+    cube: ShearedModel | SpectrumModel,
     seed: int,
     n_samples: int,
     settings: NestedSettings | None,
@@ -280,12 +306,12 @@ def _nested(
         say(f"nested sampling: {state.likelihood_calls:,} spectra, {part}")
 
     found = nested_sampling(
-        model.log_likelihood,
+        cube.log_likelihood,
         np.zeros(model.dimension),
         np.ones(model.dimension),
         seed=seed,
         settings=settings,
-        checkpoint=checkpoints and checkpoints / f"{_mark(model, seed, settings)}.h5",
+        checkpoint=checkpoints and checkpoints / f"{_mark(model, cube, seed, settings)}.h5",
         progress=report,
     )
     chosen = _resampled(found.theta, found.weight, n_samples, seed)
@@ -293,7 +319,7 @@ def _nested(
     return SpectrumResult(
         model=model,
         method="nested",
-        samples=model.sampled(torch.as_tensor(chosen)).numpy(),
+        samples=cube.sampled(chosen).numpy(),
         log_evidence=found.log_evidence,
         log_evidence_error=float(1 / np.sqrt(effective_sample_size(found.weight))),
         effective_samples=found.effective_samples,
@@ -304,12 +330,16 @@ def _nested(
     )
 
 
-def _mark(model: SpectrumModel, seed: int, settings: NestedSettings) -> str:
+def _mark(
+    model: SpectrumModel, cube: ShearedModel | SpectrumModel, seed: int, settings: NestedSettings
+) -> str:
     """What a checkpoint belongs to."""
     spectrum, described = model.spectrum, model.description
     arrays = [spectrum.wavelength_um, spectrum.width_um, spectrum.depth]
     arrays += [spectrum.error_low, spectrum.error_high]
     rest = [seed, settings.model_dump(), repr(replace(described, notes=()))]
+    if cube is not model:
+        rest.append(repr(cube))
     return fingerprint(*(np.array(a) for a in arrays), rest)
 
 

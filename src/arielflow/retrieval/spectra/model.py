@@ -69,8 +69,9 @@ class SpectrumModel:
             for name in spectrum.instruments
         )
 
-    def sampled(self, share: Tensor) -> Tensor:
+    def sampled(self, share: Tensor | np.ndarray) -> Tensor:
         """What is sampled (n, parameter) at shares (n, parameter) of the priors."""
+        share = torch.as_tensor(share)
         columns = [p.sampled(share[:, i]) for i, p in enumerate(self.description.free)]
         return torch.stack(columns, dim=1) if columns else share
 

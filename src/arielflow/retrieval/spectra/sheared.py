@@ -2,9 +2,9 @@
 
 A spectrum fixes the radius to a thousandth at given temperature, clouds and abundances, and these
 change it by per cents: the posterior is a thin, curved sheet, which no mixture of a few Gaussians
-covers. Measured from the radius of least chi2 at the other parameters it is a flat one. Two
-Newton steps find that radius; where they fall short the coordinates are still exact, only less
-flat: a shift by a function of the other parameters changes no volume.
+covers. Measured from the radius of least chi2 at the other parameters it is a flat one. Three
+steps find that radius to a fraction of its error; where they fall short the coordinates are still
+exact, only less flat: a shift by a function of the other parameters changes no volume.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from torch import Tensor
 from arielflow.retrieval.spectra.model import SpectrumModel
 
 _RADIUS = "planet_radius"
-_NEWTON_STEPS = 2
+_STEPS = 3
 # Of the range around the fitting radius, in standard deviations at fixed other parameters.
 _HALF_RANGE = 8.0
 # A share of 0.5 + x / 16 is a probit of x / 6.4 near the middle.
 _PROBIT_DEVIATION = 1.25 / _HALF_RANGE
 _LOG_ZERO = -1e100
 _MARGIN = 1e-9
+# How far a secant may be from the slope of a scaled atmosphere.
+_SECANT_FACTOR = 3.0
 
 
 class ShearedModel:
@@ -39,7 +41,7 @@ class ShearedModel:
     """
 
     def __init__(self, model: SpectrumModel, mode: Tensor) -> None:
-        self._model = model
+        self._model, self._mode = model, mode
         names = [parameter.name for parameter in model.description.free]
         self._column = names.index(_RADIUS) if _RADIUS in names else None
         if self._column is None:
@@ -48,12 +50,14 @@ class ShearedModel:
         spectrum = model.spectrum
         self._depth = torch.as_tensor(np.array(spectrum.depth))
         self._weight = torch.as_tensor(spectrum.error**-2)
-        self._start = mode[self._column]
         step = torch.tensor([0.0, 1e-4], dtype=torch.float64)
-        values = self._parameter.si(self._start + step)
+        values = self._parameter.si(mode[self._column] + step)
         slope = 2 * self._depth / values[0] * float(values[1] - values[0]) / 1e-4
         deviation = float((self._weight * slope**2).sum().rsqrt())
         self._half_range = _HALF_RANGE * deviation
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._mode.tolist()})"
 
     def start(self, mode: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
         """A Gaussian in probit coordinates of the priors, in those of this cube.
@@ -88,17 +92,27 @@ class ShearedModel:
             for value, sign in zip(self._parameter.edges, (1, -1), strict=True)
         )
         sampled = sampled.clone()
-        radius = self._start.expand(len(sampled))
-        for _ in range(_NEWTON_STEPS):
+        star_m = self._model.values(sampled)["star_radius"][:, None]
+        radius = self._mode[self._column].expand(len(sampled))
+        before = None
+        for _ in range(_STEPS):
             sampled[:, self._column] = radius
             depth = self._model.depths(sampled)
             depth = torch.where(torch.isfinite(depth), depth, self._depth)
-            # Nearly a square, so that the steps converge quickly.
-            si = self._parameter.si(radius)
-            slope = 2 * depth / si[:, None]
-            change = (self._weight * (self._depth - depth) * slope).sum(dim=1)
-            si = si + change / (self._weight * slope**2).sum(dim=1)
-            radius = self._parameter.from_si(si).clamp(low, high)
+            radius_m = self._parameter.si(radius)
+            apparent_m = depth.clamp(min=0).sqrt() * star_m
+            # At a given mass, scale heights go with the square of the radius.
+            height = (apparent_m / radius_m[:, None] - 1).clamp(min=0)
+            derivative = 2 * apparent_m / star_m**2 * (1 + 2 * height)
+            excess = (self._weight * (self._depth - depth) * derivative).sum(dim=1)
+            slope = (self._weight * derivative**2).sum(dim=1)
+            if before is not None:
+                moved = radius_m - before[0]
+                secant = (before[1] - excess) / torch.where(moved == 0, torch.inf, moved)
+                bounds = slope / _SECANT_FACTOR, slope * _SECANT_FACTOR
+                slope = torch.where(moved == 0, slope, secant.clamp(*bounds))
+            before = radius_m, excess
+            radius = self._parameter.from_si(radius_m + excess / slope).clamp(low, high)
         return radius
 
     def log_likelihood(self, cube: np.ndarray) -> np.ndarray:
