@@ -246,8 +246,8 @@ def _importance(
         _reported(sheared, model, say),
         proposal.draw(settings.n_proposal, derived_seed(seed, "proposal")),
         proposal.log_prob,
-        np.zeros(model.dimension),
-        np.ones(model.dimension),
+        np.zeros(sheared.dimension),
+        np.ones(sheared.dimension),
         seed=seed,
         settings=settings,
     )
@@ -307,8 +307,8 @@ def _nested(
 
     found = nested_sampling(
         cube.log_likelihood,
-        np.zeros(model.dimension),
-        np.ones(model.dimension),
+        np.zeros(cube.dimension),
+        np.ones(cube.dimension),
         seed=seed,
         settings=settings,
         checkpoint=checkpoints and checkpoints / f"{_mark(model, cube, seed, settings)}.h5",
