@@ -73,8 +73,8 @@ def interpret(table: SourceTable, options: Options, instrument: str) -> Observed
     notes += [words for words in (kind_words, label_words) if words]
     points, source, widths, more = _points(table, columns, options, units, labels)
     notes += more
-    unstated = any("a fraction" in note for note in units.notes)
-    refuse_absurd(where, points, kind, source, (units.wavelength, units.depth), unstated)
+    taken_for = units.wavelength, units.depth
+    refuse_absurd(where, points, kind, source, taken_for, assumed=units.depth_assumed)
     middle = float(np.nanmedian(points.depth))
     if middle > USUAL_DEPTHS[1]:
         notes.append(f"a median depth of {100 * middle:.3g} % is rare; a radius ratio? (rp/rs)")

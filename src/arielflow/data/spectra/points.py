@@ -17,7 +17,7 @@ DEPTHS = (1e-6, 0.5)
 # Depths that a unit is named for: no planet but a white dwarf's takes more than a tenth.
 USUAL_DEPTHS = (1e-5, 0.1)
 _USUAL_WAVELENGTHS_UM = (0.2, 30.0)
-_RARE = ("permille", "rp/rs", "cm-1", "cm", "angstrom")
+_RARE = ("permille", "cm-1", "cm", "angstrom")
 _FEWEST = 3
 
 
@@ -49,7 +49,8 @@ def refuse_absurd(
     kind: str,
     source: tuple[np.ndarray, np.ndarray],
     units: tuple[str, str],
-    unstated: bool,
+    *,
+    assumed: bool,
 ) -> None:
     """Refuse numbers that are in another unit, or something else, and name the likely unit.
 
@@ -63,7 +64,7 @@ def refuse_absurd(
         ``transit`` or ``eclipse``.
     source, units
         Wavelengths and depths as the file has them, and the units that they were taken for.
-    unstated
+    assumed
         Nobody stated the depths' unit, so that only usual depths are believed.
 
     Raises
@@ -85,17 +86,24 @@ def refuse_absurd(
             f"{units[0]}, expected {low:g} to {high:g} um; "
             + _suggestion("--wavelength-unit", [unit for unit in likely if unit != units[0]])
         )
-    low, high = DEPTHS
+    low, high = DEPTHS[0], USUAL_DEPTHS[1] if assumed else DEPTHS[1]
     middle = float(np.median(np.abs(depth)))
-    if not low <= middle <= (USUAL_DEPTHS[1] if unstated else high):
+    if not low <= middle <= high:
         raw_middle = float(np.median(np.abs(source[1][np.isfinite(source[1])])))
         likely = [u for u in likely_depth_units(raw_middle, *USUAL_DEPTHS) if u != units[1]]
-        likely += ["fraction"] if unstated and middle <= high else []
+        likely += ["fraction"] if assumed and middle <= DEPTHS[1] else []
         raise ArielflowError(
-            f"{where}: a median depth of {middle:.4g}, read as {units[1]}, expected {low:g} to "
+            f"{where}: a median depth of {middle:.4g}, read as {units[1]}"
+            f"{' for want of a stated unit' if assumed else ''}, expected {low:g} to "
             f"{high:g}; " + _suggestion("--depth-unit", likely)
         )
     if kind == "transit":
+        negative = int((depth < 0).sum())
+        if 2 * negative > len(depth):
+            raise ArielflowError(
+                f"{where}: {negative} of {len(depth)} transit depths are negative, expected the "
+                "share of light that is lost; change their sign, or name the kind: --kind eclipse"
+            )
         error = (points.error_low + points.error_high) / 2
         with np.errstate(invalid="ignore"):
             larger = int((error > points.depth).sum())

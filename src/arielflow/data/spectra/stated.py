@@ -78,12 +78,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Units:
-    """Units of a spectrum's columns, and what was understood of them, in words."""
+    """Units of a spectrum's columns, and what was understood of them, in words.
+
+    ``depth_assumed``: neither the file nor an option states that of the depths.
+    """
 
     wavelength: str
     width: str
     depth: str
     error: str
+    depth_assumed: bool
     notes: tuple[str, ...]
 
 
@@ -124,12 +128,12 @@ def resolve_units(table: SourceTable, columns: Layout, options: Options) -> Unit
             f"wavelengths state no unit: um, the only one that puts them between {low:g} and "
             f"{high:g} um"
         )
-    if not chosen_depth:
+    if assumed := not chosen_depth:
         chosen_depth, words = _unstated_depths(table, columns.value, wave is not None)
         notes.append(words)
     error = _error_unit(table, columns, chosen_depth)
     width = None if columns.width is None else _stated(table, columns.width, "wavelength")
-    return Units(chosen_wave, width or chosen_wave, chosen_depth, error, tuple(notes))
+    return Units(chosen_wave, width or chosen_wave, chosen_depth, error, assumed, tuple(notes))
 
 
 def _unstated_depths(table: SourceTable, place: int, wavelengths_stated: bool) -> tuple[str, str]:
