@@ -140,7 +140,7 @@ CASES = {
     ),
     "wasp43b_kreidberg2014": Case("WASP-43b", ("WASP-43b_WFC3/w43b_trans.txt",), PLAIN),
     "taurex_quickstart": Case(
-        "TauREx quickstart", ("taurex_quickstart_simulated/quickstart.dat",), {}
+        "TauREx quickstart", ("taurex_quickstart_simulated/quickstart.dat",), PLAIN
     ),
 }
 

@@ -229,13 +229,14 @@ class ShearedModel:
 
 
 def _integrable(model: SpectrumModel) -> list[_Offset]:
-    """The offsets with a normal prior, if all errors are symmetric."""
+    """The offsets with a normal prior, if all errors are symmetric and something else is free."""
     spectrum = model.spectrum
     if not np.array_equal(spectrum.error_low, spectrum.error_high):
         return []
     names = {f"offset[{name}]": name for name in spectrum.instruments}
-    return [
+    found = [
         _Offset(column, parameter, torch.as_tensor(spectrum.instrument == names[parameter.name]))
         for column, parameter in enumerate(model.description.free)
         if parameter.name in names and parameter.prior == "normal"
     ]
+    return found if len(found) < model.dimension else []
