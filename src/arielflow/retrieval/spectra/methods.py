@@ -128,8 +128,8 @@ def retrieve_spectrum(
     n_samples
         Equally weighted samples to keep.
     importance, fallback, nested
-        Settings of importance sampling, when it is not enough (None for never), and of nested
-        sampling.
+        Settings of importance sampling, when its weights are not enough (None: they always are),
+        and of nested sampling.
     checkpoints
         Folder from which an interrupted nested sampling resumes.
     say

@@ -51,6 +51,11 @@ class _Offset(NamedTuple):
         """Of its prior: one over the variance."""
         return (self.parameter.si_factor * self.parameter.second) ** -2
 
+    def weighed(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Its own points' weights (n, point), and its precision (n,) given all else."""
+        own = weight * self.rows
+        return own, self.precision + own.sum(dim=1)
+
 
 class ShearedModel:
     """A spectrum's model over a unit cube, the radius' side of which is around the fitting one.
@@ -212,8 +217,7 @@ class ShearedModel:
         """Mean and standard deviation (n,) of every offset at depths (n, point) without any."""
         found = []
         for offset in self._offsets:
-            own = weight * offset.rows
-            precision = offset.precision + own.sum(dim=1)
+            own, precision = offset.weighed(weight)
             pulled = (own * (self._depth - depth)).sum(dim=1) + offset.precision * offset.mean
             found.append((offset, pulled / precision, precision.rsqrt().expand(len(depth))))
         return found
@@ -222,8 +226,7 @@ class ShearedModel:
         """Half the second derivative (n,) of chi2, the offsets following, by a parameter."""
         found = (weight * derivative**2).sum(dim=1)
         for offset in self._offsets:
-            own = weight * offset.rows
-            precision = offset.precision + own.sum(dim=1)
+            own, precision = offset.weighed(weight)
             found = found - (own * derivative).sum(dim=1) ** 2 / precision
         return found
 
