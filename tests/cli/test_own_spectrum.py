@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from arielflow.cli import app
 from arielflow.core.errors import ArielflowError
-from arielflow.data.description.read import describe_planet, read_planet_file
+from arielflow.data.description.read import Description, describe_planet, read_planet_file
 from arielflow.data.spectra.spectrum import ObservedSpectrum
 from arielflow.retrieval.spectra.setup import prepared_model
 
@@ -36,11 +36,27 @@ QUICK = {
         "temperature": {"isothermal": "1100 K"},
     },
 }
-TRUTH = [1.25, -3.5]
+TRUTH = {"planet_radius": 1.25, "log_H2O": -3.5}
+# Of what a planet file of the project leaves free; gases that are not named have the least.
+TRUTHS = {
+    "wasp39b": {"planet_radius": 1.2, "temperature": 900, "log_H2O": -3, "log_CO2": -4},
+    "hd209458b": {"planet_mass": 0.685, "planet_radius": 1.3, "temperature": 1200, "log_H2O": -4},
+    "wasp43b": {"planet_radius": 1.0, "temperature": 1400, "log_H2O": -4},
+}
+CLOUDY = {
+    "log_cloud_top_pressure": -2,
+    "cloud_fraction": 0.4,
+    "log_haze_strength": 1,
+    "haze_slope": -5,
+}
 
 
 def simulated(
-    settings: dict, sampled: list[float], wavelength_um: np.ndarray, opacities: Path, error: float
+    described: Description,
+    truth: dict[str, float],
+    wavelength_um: np.ndarray,
+    opacities: Path,
+    error: float,
 ) -> ObservedSpectrum:
     """A spectrum of a description at values of what is sampled, with noise."""
     flat = np.full(len(wavelength_um), 0.015)
@@ -48,7 +64,8 @@ def simulated(
     empty = ObservedSpectrum(
         wavelength_um, width, flat, flat * 0 + error, flat * 0 + error, np.full(len(flat), "a")
     )
-    model = prepared_model(describe_planet(settings), empty, opacities=str(opacities))
+    model = prepared_model(described, empty, opacities=str(opacities))
+    sampled = [truth[name] for name in model.names]
     depth = model.depths(torch.tensor([sampled], dtype=torch.double))[0].numpy()
     noise = error * np.random.default_rng(5).standard_normal(len(depth))
     return ObservedSpectrum(
@@ -73,7 +90,8 @@ def own(opacities: Path, tmp_path_factory) -> Path:
     """A folder with a spectrum of 13 bins and a planet file of two parameters."""
     folder = tmp_path_factory.mktemp("own")
     grid = np.linspace(1.12, 1.65, 13)
-    write_spectrum(simulated(QUICK, TRUTH, grid, opacities, 4e-5), folder / "planet.csv")
+    seen = simulated(describe_planet(QUICK), TRUTH, grid, opacities, 4e-5)
+    write_spectrum(seen, folder / "planet.csv")
     (folder / "planet.yaml").write_text(json.dumps(QUICK | {"opacities": str(opacities)}))
     return folder
 
@@ -95,7 +113,7 @@ def retrieved(own: Path) -> tuple[Path, str]:
 def test_a_spectrum_is_retrieved(retrieved: tuple[Path, str]) -> None:
     output, said = retrieved
     summary = json.loads((output / "summary.json").read_text())
-    for name, truth in zip(("planet_radius", "log_H2O"), TRUTH, strict=True):
+    for name, truth in TRUTH.items():
         found = summary["parameters"][name]
         assert found["low_95"] < truth < found["high_95"]
         assert f"{name}: {found['median']:.4g}" in said
@@ -111,7 +129,7 @@ def test_nested_sampling_agrees(own: Path, retrieved: tuple[Path, str], tmp_path
     told = run(*command, "--output", tmp_path, "--method", "nested", "--live", 100)
     nested, importance = json.loads(told), json.loads((retrieved[0] / "summary.json").read_text())
     assert abs(nested["log_evidence"] - importance["log_evidence"]) < 0.2
-    for name in ("planet_radius", "log_H2O"):
+    for name in TRUTH:
         first, second = nested["parameters"][name], importance["parameters"][name]
         width = second["high_68"] - second["low_68"]
         assert abs(first["median"] - second["median"]) < 0.25 * width
@@ -152,12 +170,17 @@ def followed(opacities: Path, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     for path in (ROOT / "config" / "planets").glob("*.yaml"):
         shutil.copy(path, folder)
-    near = simulated(QUICK, TRUTH, np.linspace(1.1, 5.0, 40), opacities, 6e-5)
-    write_spectrum(near, folder / "wasp39b.csv")
-    write_spectrum(near, folder / "hd209458b_infrared.dat")
-    optical = simulated(QUICK, TRUTH, np.linspace(0.55, 1.0, 12), opacities, 6e-5)
-    write_spectrum(optical, folder / "hd209458b_optical.dat")
-    few = simulated(QUICK, TRUTH, np.linspace(1.12, 1.65, 13), opacities, 6e-5)
+    gases = dict.fromkeys(("log_H2O", "log_CO2", "log_CO", "log_CH4", "log_NH3"), -11)
+
+    def seen(name: str, low_um: float, high_um: float, points: int) -> ObservedSpectrum:
+        described = read_planet_file(folder / f"{name}.yaml")
+        truth = gases | CLOUDY | TRUTHS[name]
+        return simulated(described, truth, np.linspace(low_um, high_um, points), opacities, 6e-5)
+
+    write_spectrum(seen("wasp39b", 1.1, 5.0, 40), folder / "wasp39b.csv")
+    write_spectrum(seen("hd209458b", 0.55, 1.0, 12), folder / "hd209458b_optical.dat")
+    write_spectrum(seen("hd209458b", 1.1, 5.0, 40), folder / "hd209458b_infrared.dat")
+    few = seen("wasp43b", 1.12, 1.65, 13)
     columns = [few.wavelength_um, few.depth, few.error_low]
     np.savetxt(folder / "wasp43b.txt", np.column_stack(columns))
     return folder
