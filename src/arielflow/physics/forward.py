@@ -21,7 +21,7 @@ from arielflow.physics.nodes import FastTransmission, read_nodes
 from arielflow.physics.opacity import projection
 from arielflow.physics.opacity_cache import describe_opacities, load_opacities
 from arielflow.physics.systems import HE_H2_RATIO, JUPITER_RADIUS_M, Systems
-from arielflow.physics.transmission import Bins, TransmissionModel
+from arielflow.physics.transmission import Bins, Planets, TransmissionModel
 
 # Wavelengths and widths are the same where they differ by less than this part of a bin.
 _SAME_BIN = 0.01
@@ -185,8 +185,16 @@ class ForwardModel:
         -----
         Rows that the model has no spectrum for are NaN, with a gradient of zero.
         """
-        planet = np.broadcast_to(planet, len(theta))
+        parameters = self._parameters(np.broadcast_to(planet, len(theta)), theta, radius_factor)
+        return self.transmission(*parameters)
 
+    def atmospheres(self, planet: np.ndarray, theta: Tensor) -> Planets:
+        """Parameters of the radiative transfer at ``theta`` (n, target), see :meth:`depths`."""
+        return Planets(*self._parameters(planet, theta, None))
+
+    def _parameters(
+        self, planet: np.ndarray, theta: Tensor, radius_factor: Tensor | None
+    ) -> tuple[Tensor, ...]:
         def constant(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values[planet]).to(theta.device)
 
@@ -194,7 +202,7 @@ class ForwardModel:
             radius_m = constant(self._fixed_radius_m)
         else:
             radius_m = theta[:, self._radius] * JUPITER_RADIUS_M
-        return self.transmission(
+        return (
             radius_m if radius_factor is None else radius_m * radius_factor,
             constant(self._mass_kg),
             theta[:, self._temperature],

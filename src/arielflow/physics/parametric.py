@@ -125,7 +125,7 @@ class ParametricModel:
             wavelength_um = self._wavelength_um
             if native:
                 wavelength_um = torch.as_tensor(1e4 / self.transmission.wavenumber_cm1)
-            depth = depth * _contamination(values, wavelength_um)
+            depth = depth * star_spot_factor(values, wavelength_um)
         return depth
 
     def planets(self, values: Values) -> Planets:
@@ -163,10 +163,17 @@ class ParametricModel:
         return torch.stack(own, dim=2)
 
 
-def _contamination(values: Values, wavelength_um: Tensor) -> Tensor:
+def star_spot_factor(values: Values, wavelength_um: Tensor) -> Tensor:
     """Factor (n, wavelength) on the depths that unocculted spots bring about.
 
     Rackham, Apai & Giampapa (2018, ApJ 853, 122), equation 2, with black bodies.
+
+    Parameters
+    ----------
+    values
+        ``star_temperature``, ``spot_temperature`` [K] and ``spot_fraction``, shape (n,) each.
+    wavelength_um
+        Shape (wavelength,).
     """
     spot, star = (
         torch.expm1(_SECOND_RADIATION_CONSTANT_UM_K / wavelength_um / values[name][:, None])

@@ -83,6 +83,12 @@ class _Problem:
             return theta, None
         return theta, 1 + self._radius_tolerance * (2 * share[:, n_targets] - 1)
 
+    def coordinates(self, position: Tensor, theta: Tensor) -> Tensor:
+        """Coordinates (row, parameter) of targets, the radius's factor one."""
+        share = (theta - self._low[position]) / self._span[position]
+        added = torch.full((len(share), self.n_parameters - share.shape[1]), 0.5)
+        return torch.logit(torch.cat([share, added.double()], dim=1), eps=1e-3)
+
     def depths(self, position: Tensor, coordinate: Tensor) -> Tensor:
         """Transit depths (row, wavelength) of the model."""
         return self._forward.depths(position.numpy(), *self.physical(position, coordinate)).cpu()
@@ -159,6 +165,18 @@ def _screen(
     return fits, positions[lost.numpy()]
 
 
+def _begun(problem: _Problem, positions: np.ndarray, start: np.ndarray) -> tuple[_Fits, np.ndarray]:
+    """Fits that begin at one point each, and which planets have no spectrum there."""
+    position = torch.as_tensor(positions)
+    coordinate = problem.coordinates(position, torch.as_tensor(start[positions]))
+    residual = problem.residuals(position, coordinate)
+    chi2 = _chi2(residual)
+    good = torch.isfinite(chi2)
+    running = torch.zeros(int(good.sum()), dtype=torch.bool)
+    fits = _Fits(position[good], coordinate[good], residual[good], chi2[good], running)
+    return fits, positions[~good.numpy()]
+
+
 def _levenberg_marquardt(
     problem: _Problem, fits: _Fits, settings: FitSettings, progress: Progress | None
 ) -> None:
@@ -218,6 +236,7 @@ def maximum_a_posteriori(
     *,
     seed: int,
     settings: FitSettings | None = None,
+    start: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Point of highest posterior density of every planet under its uniform retrieval prior.
@@ -232,6 +251,9 @@ def maximum_a_posteriori(
         Of the points that are tried first.
     settings
         Of the fit.
+    start
+        Theta (planet, target) from which every planet's only fit starts; by default the best
+        points of those that the settings screen.
     progress
         Told about the steps.
 
@@ -260,10 +282,14 @@ def maximum_a_posteriori(
     usable = np.flatnonzero(is_usable(planets))
     problem = _Problem(forward, usable, settings.radius_tolerance)
     flags = np.where(is_usable(planets), 0, int(FitFlag.UNUSABLE))
-    fits, lost = _screen(problem, usable, settings, seed)
+    n_starts = settings.n_starts if start is None else 1
+    if start is None:
+        fits, lost = _screen(problem, usable, settings, seed)
+    else:
+        fits, lost = _begun(problem, usable, start)
     flags[lost] = int(FitFlag.NO_SPECTRUM)
     _levenberg_marquardt(problem, fits, settings, progress)
-    result = _dataset(problem, fits, planets, settings.n_starts)
+    result = _dataset(problem, fits, planets, n_starts)
     result["flags"] = ("planet", flags, {"long_name": "why there is no fit", "units": "1"})
     result.attrs = {
         "edition": planets.attrs.get("edition", ""),

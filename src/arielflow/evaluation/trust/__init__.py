@@ -1,0 +1,1 @@
+"""Which posteriors can be trusted: detectors, their calibration, and a certificate per planet."""
