@@ -41,6 +41,7 @@ from arielflow.plotting.results import (
     spread_parts,
     training_curves,
 )
+from arielflow.plotting.trust import fault_power
 
 __all__ = [
     "abundance_errors",
@@ -50,6 +51,7 @@ __all__ = [
     "corner_plot",
     "coverage_curves",
     "explained_variance",
+    "fault_power",
     "feature_importances",
     "fitted_spectra",
     "importance_quality",

@@ -20,9 +20,6 @@ from arielflow.evaluation.trust.thresholds import Reference
 from arielflow.models.features import noisy_copies
 from arielflow.physics.forward import ForwardModel
 
-N_SAMPLES = 64
-"""Samples per planet whose spectra are computed."""
-
 _CHUNK = 500
 _SHOWN_REASONS = 3
 
@@ -43,7 +40,7 @@ def planet_tests(
     spaces: dict[str, Novelty],
     *,
     seed: int,
-    n_samples: int = N_SAMPLES,
+    n_samples: int,
 ) -> pd.DataFrame:
     """All tests of planets, larger where they look stranger.
 
@@ -165,12 +162,13 @@ def certify_posterior(
     reference: Reference,
     *,
     seed: int,
+    n_samples: int,
 ) -> pd.DataFrame:
     """Certificates of all planets of a data set; an unusable one is red.
 
     Parameters
     ----------
-    model, forward, planets, spaces, seed
+    model, forward, planets, spaces, seed, n_samples
         As of :func:`planet_tests`, but planets may be unusable.
     reference
         Of calibration planets.
@@ -180,7 +178,10 @@ def certify_posterior(
     noisy = noisy_copies(planets, derived_seed(seed, "trust/noise"))
     parts = [
         certify(
-            planet_tests(model, forward, noisy.isel(planet=rows), spaces, seed=seed), reference
+            planet_tests(
+                model, forward, noisy.isel(planet=rows), spaces, seed=seed, n_samples=n_samples
+            ),
+            reference,
         )
         for rows in np.array_split(usable, max(1, -(-len(usable) // _CHUNK)))
         if len(rows)

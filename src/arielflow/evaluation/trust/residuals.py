@@ -28,9 +28,13 @@ _WIDTHS_LOG_UM = (0.05, 0.1, 0.2, 0.4)
 _EDGES_UM = (1.05, 1.95, 3.9)
 _POWERS = (-8.0, -4.0, -1.0)
 # A pattern that a refit absorbs nearly all of says nothing.
-_LEAST_LEFT = 0.05
+_LEAST_LEFT = 0.2
 
 RESIDUAL_TESTS = ("chi2", *(f"smooth_{length:g}" for length in _LENGTHS_LOG_UM), "pattern")
+"""Columns of :func:`residual_tests` that are tests."""
+
+PATTERN_DESCRIPTION = ("pattern_name", "pattern_um", "pattern_sigma")
+"""Columns that tell what the strongest pattern is."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.stats import genpareto
 
 from arielflow.core.errors import ArielflowError
+from arielflow.evaluation.trust.residuals import PATTERN_DESCRIPTION
 
 RED_RATE, AMBER_RATE = 0.007, 0.04
 """Shares of planets without a fault that are called red, and amber."""
@@ -65,7 +66,7 @@ class Reference:
     ----------
     tests
         One row per calibration planet, one column per test, larger where stranger. Columns
-        without any value are left out.
+        without any value, and those that describe what a test has found, are left out.
 
     Attributes
     ----------
@@ -84,7 +85,9 @@ class Reference:
                 f"certificates: {len(tests)} calibration planets, expected at least "
                 f"{FEWEST_PLANETS}; raise trust.n_calibration"
             )
-        known = [name for name in tests if tests[name].notna().any()]
+        known = [
+            name for name in tests if name not in PATTERN_DESCRIPTION and tests[name].notna().any()
+        ]
         self._tails = {name: _Tail.fitted(tests[name].to_numpy(dtype=float)) for name in known}
         smallest = self.smallest(self.probabilities(tests))
         self.red = float(np.quantile(smallest, RED_RATE))
@@ -110,4 +113,4 @@ class Reference:
         """``green``, ``amber`` or ``red`` (planet,)."""
         smallest = self.smallest(probabilities)
         found = np.where(smallest < self.amber, "amber", "green")
-        return np.where(smallest < self.red, "red", found)
+        return np.where(smallest < self.red, "red", found).astype(object)

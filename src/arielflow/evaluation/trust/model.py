@@ -1,0 +1,171 @@
+"""Certificates of a trained model's posteriors: fresh planets to compare with, then the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import is_usable
+from arielflow.core.seeds import derived_seed
+from arielflow.data.forward_models import edition_model
+from arielflow.data.simulated_planets import simulate_planets
+from arielflow.editions import Edition
+from arielflow.evaluation.trust.certificate import certify_posterior, planet_tests
+from arielflow.evaluation.trust.novelty import Novelty
+from arielflow.evaluation.trust.thresholds import Reference
+from arielflow.models.ensemble import Ensemble
+from arielflow.models.features import context_features, noisy_copies, planet_tensors
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
+from arielflow.settings.trust import TrustSettings
+
+SPLIT = "calibration"
+"""Split of the fresh planets: no other planets of a run are drawn from the same stream."""
+
+_CHUNK = 500
+
+
+class Certified(NamedTuple):
+    """Certificates, and the tests of calibration planets that they rest on."""
+
+    certificates: pd.DataFrame
+    calibration: pd.DataFrame
+
+
+def model_spaces(ensemble: Ensemble, train: xr.Dataset, seed: int) -> dict[str, Novelty]:
+    """The spaces in which a model's planets are compared with those that it was trained on.
+
+    ``spectrum``: depths in scale heights; ``embedding``: what the first member's context network
+    makes of spectrum and system, where it has one.
+
+    Parameters
+    ----------
+    ensemble
+        The trained model.
+    train
+        Usable training planets.
+    seed
+        Of the noise that they get.
+    """
+    noisy = noisy_copies(train, derived_seed(seed, "trust/training noise"))
+    n_bins = noisy.sizes["wavelength"]
+
+    def spectrum(planets: xr.Dataset) -> np.ndarray:
+        return context_features(planet_tensors(planets))[:, :n_bins].numpy()
+
+    spaces = {"spectrum": Novelty.fitted(spectrum, noisy)}
+    network = getattr(ensemble.estimators[0], "network", None)
+    if hasattr(network, "embed"):
+
+        @torch.no_grad()
+        def embedding(planets: xr.Dataset) -> np.ndarray:
+            home = next(network.parameters()).device
+            return network.eval().embed(planet_tensors(planets).to(home)).double().cpu().numpy()
+
+        spaces["embedding"] = Novelty.fitted(embedding, noisy)
+    return spaces
+
+
+def calibration_tests(
+    ensemble: Ensemble,
+    spaces: dict[str, Novelty],
+    edition: Edition,
+    physics: PhysicsSettings,
+    settings: TrustSettings,
+    *,
+    prior: str,
+    population: str,
+    seed: int,
+) -> pd.DataFrame:
+    """Tests of fresh simulated planets without a fault, see :func:`planet_tests`."""
+    planets = simulate_planets(
+        edition,
+        settings.n_calibration,
+        seed=seed,
+        split=SPLIT,
+        prior=prior,
+        population=population,
+        physics=physics,
+    )
+    planets = planets.isel(planet=is_usable(planets))
+    noisy = noisy_copies(planets, derived_seed(seed, "trust/calibration noise"))
+    forward = ForwardModel(edition_model(edition, physics), noisy)
+    parts = np.array_split(np.arange(noisy.sizes["planet"]), max(1, len(noisy.planet) // _CHUNK))
+    return pd.concat(
+        planet_tests(
+            ensemble,
+            forward,
+            noisy.isel(planet=rows),
+            spaces,
+            seed=derived_seed(seed, "trust/calibration", number),
+            n_samples=settings.n_samples,
+        )
+        for number, rows in enumerate(parts)
+    )
+
+
+def certify_model(
+    members: Sequence[str | Path],
+    train: xr.Dataset,
+    planets: xr.Dataset,
+    edition: Edition,
+    physics: PhysicsSettings,
+    settings: TrustSettings | None = None,
+    *,
+    prior: str,
+    population: str,
+    seed: int,
+    shares: Sequence[float] | None = None,
+    device: str = "auto",
+) -> Certified:
+    """Certificates of a model's posteriors of planets.
+
+    Parameters
+    ----------
+    members, shares
+        Folders of the trained members, and their shares of the mixture.
+    train
+        Planets that the model was trained on.
+    planets
+        Planets to certify; spectra stored without noise get one draw of it.
+    edition, physics
+        Of the forward model.
+    settings
+        Numbers of planets and samples.
+    prior, population
+        Names of the retrieval prior and of the prior that calibration planets are drawn from.
+    seed, device
+        Of everything random; where the members sample.
+
+    Raises
+    ------
+    ArielflowError
+        The edition has no forward model, or a member is damaged.
+    """
+    settings = settings or TrustSettings()
+    ensemble = Ensemble(members, shares, device=device)
+    usable = np.flatnonzero(is_usable(train))[: settings.n_training]
+    if not len(usable):
+        raise ArielflowError("certificates: no training planet is usable; check the training data")
+    spaces = model_spaces(ensemble, train.isel(planet=usable), seed)
+    calibration = calibration_tests(
+        ensemble, spaces, edition, physics, settings, prior=prior, population=population, seed=seed
+    )
+    forward = ForwardModel(edition_model(edition, physics), planets)
+    reference = Reference(calibration)
+    found = certify_posterior(
+        ensemble,
+        forward,
+        planets,
+        spaces,
+        reference,
+        seed=seed,
+        n_samples=settings.n_samples,
+    )
+    return Certified(found, calibration)
