@@ -2,7 +2,7 @@
 from arielflow.core.code import code_digest, imported
 from arielflow.settings.editions import FACTS
 from arielflow.settings.families import family_config
-from arielflow.settings.run import model_spec
+from arielflow.settings.run import certified_models, model_spec
 
 RUN = f"results/{config['run']}"
 EDITION = config["edition"]
@@ -18,6 +18,7 @@ IMPORTANCE = [
 ]
 VARIATIONAL = ["flow_variational"] if config["variational"]["start"] else []
 ROWS = MODELS + IMPORTANCE + VARIATIONAL
+CERTIFIED = certified_models(config)
 # Principal components are what the autoencoders are compared with.
 REPRESENTATIONS = ["pca"] + config["representation"]["models"]
 DIMENSIONS = config["representation"]["dimensions"]

@@ -25,6 +25,7 @@ _WITH_DEFAULTS = (
     *(("chemistry", key) for key in ("conditions", "times", "compression")),
     *(("importance", key) for key in ("settings", "fallback")),
     ("variational", "settings"),
+    ("trust", "settings"),
 )
 
 

@@ -18,7 +18,15 @@ _TAKEN = {
     "flow_variational": "the row of the variational fits",
     "laplace": "a way to start the variational fits",
     **dict.fromkeys(
-        ("chemistry", "importance", "nested", "prior_planets", "representation", "surrogate"),
+        (
+            "chemistry",
+            "importance",
+            "nested",
+            "prior_planets",
+            "representation",
+            "surrogate",
+            "trust",
+        ),
         "a folder of the run",
     ),
     "tuning": "a folder of the run",
@@ -81,6 +89,7 @@ def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
                 f"importance.models: {shown(repr(name))} is none of the run's models; "
                 f"choose {', '.join(models)}"
             )
+    yield from _certificate_faults(config)
     rows = [*models, *(name + end for name in weighted for end in _ENDS)]
     if start is not None:
         rows.append("flow_variational")
@@ -101,6 +110,21 @@ def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
             f"posterior.chunks: {chunks} jobs for chunks and {members} for members, "
             f"expected at most {_MOST_JOBS} together; choose fewer chunks, members or models"
         )
+
+
+def _certificate_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Certificates of models that do not exist, or without a forward model."""
+    chosen, edition = config["trust"]["models"], config["edition"]
+    if chosen == "auto":
+        return
+    for name in chosen:
+        if name not in config["models"]:
+            yield (
+                f"trust.models: {shown(repr(name))} is none of the run's models; choose auto, "
+                f"{', '.join(config['models'])}"
+            )
+    if chosen and not FACTS[edition].auxiliaries:
+        yield f"trust.models: edition {edition} has no forward model to certify with; write []"
 
 
 def _training_faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from arielflow.settings.base import EachOnce, StrictSettings
-from arielflow.settings.editions import EditionName
+from arielflow.settings.editions import FACTS, EditionName
 from arielflow.settings.families import FAMILIES, family_config
 from arielflow.settings.representations import representation_config
 from arielflow.settings.sections import (
@@ -24,6 +24,7 @@ from arielflow.settings.sections import (
     SimulationSettings,
     SubmissionSettings,
     SurrogateSettings,
+    TrustSection,
     TuningSettings,
     VariationalSection,
 )
@@ -73,6 +74,7 @@ class RunConfig(StrictSettings):
     posterior: PosteriorSettings
     importance: ImportanceSection
     variational: VariationalSection
+    trust: TrustSection
     surrogate: SurrogateSettings
     chemistry: ChemistrySettings
     tuning: TuningSettings
@@ -115,6 +117,24 @@ def run_parts(config: Mapping[str, Any]) -> Iterator[Part]:
             yield Part(
                 f"{section}.settings ({name})", kind, config[section]["settings"] | more | fixed
             )
+
+
+def certified_models(config: Mapping[str, Any]) -> list[str]:
+    """Models of a run whose posteriors get certificates.
+
+    Where ``trust.models`` is auto it is the one that the submitted row comes from; a row that comes
+    from none has no certificates.
+    """
+    chosen = config["trust"]["models"]
+    if chosen != "auto":
+        return list(chosen)
+    # Only where star and planet are described is there a forward model.
+    if not FACTS[config["edition"]].auxiliaries:
+        return []
+    row = config["submission"]["model"]
+    for end in ("_importance_fallback", "_importance"):
+        row = row.removesuffix(end)
+    return [row] if row in config["models"] else []
 
 
 def model_spec(config: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from arielflow.settings.editions import LimitName, Prior
 from arielflow.settings.emulator import Config as EmulatorConfig
 from arielflow.settings.families import Family
 from arielflow.settings.importance import FallbackSettings, ImportanceSettings
+from arielflow.settings.trust import TrustSettings
 from arielflow.settings.variational import VariationalOptions
 
 # A pattern ends in $(?!\n), since $ alone lets a last newline pass. Other braces than those of an
@@ -230,6 +231,16 @@ class VariationalSection(StrictSettings):
         description="laplace, or a model whose draws the fit starts from; null for no such row."
     )
     settings: VariationalOptions
+
+
+class TrustSection(StrictSettings):
+    """Certificates: how far each planet's posterior can be trusted."""
+
+    models: Literal["auto"] | Annotated[list[str], EachOnce] = Field(
+        description="Models whose posteriors are certified, their importance rows with them; auto "
+        "for the model of the submission, none where the edition has no forward model."
+    )
+    settings: TrustSettings
 
 
 class SurrogateSettings(StrictSettings):

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from arielflow.core.schema import is_usable
 from arielflow.core.seeds import derived_seed
 from arielflow.evaluation.trust.novelty import Novelty, novelty_tests
 from arielflow.evaluation.trust.posteriors import (
@@ -20,7 +19,9 @@ from arielflow.evaluation.trust.thresholds import Reference
 from arielflow.models.features import noisy_copies
 from arielflow.physics.forward import ForwardModel
 
-_CHUNK = 500
+COLUMNS = ("planet", "verdict", "probability", "reasons", "next_step")
+"""Of a certificate, before the probabilities of its tests."""
+
 _SHOWN_REASONS = 3
 
 _POSTERIOR_WORDS = {
@@ -29,7 +30,7 @@ _POSTERIOR_WORDS = {
     "outlying_fit": "the best fit lies outside of the model's posterior",
     "epistemic_share": "the members of the ensemble disagree",
 }
-_RETRIEVE = "retrieve the planet by importance or nested sampling"
+RETRIEVE = "retrieve the planet by importance or nested sampling"
 _MORE_ERROR = "or let the errors grow with the fit (retrieval.error_model)"
 
 
@@ -62,7 +63,7 @@ def planet_tests(
     Returns
     -------
     pandas.DataFrame
-        One row per planet, indexed by its identifier: the columns of
+        One row per planet, in their order: the columns of
         :func:`arielflow.evaluation.trust.residuals.residual_tests`,
         :func:`arielflow.evaluation.trust.posteriors.posterior_tests` and
         :func:`arielflow.evaluation.trust.novelty.novelty_tests`.
@@ -77,7 +78,7 @@ def planet_tests(
         posterior_tests(model, noisy, predicted, fitted.theta, fitted.chi2),
         novelty_tests(spaces, noisy),
     ]
-    return pd.concat(found, axis=1).set_axis(noisy["planet"].values, axis=0)
+    return pd.concat(found, axis=1)
 
 
 def certify(tests: pd.DataFrame, reference: Reference) -> pd.DataFrame:
@@ -86,7 +87,8 @@ def certify(tests: pd.DataFrame, reference: Reference) -> pd.DataFrame:
     Parameters
     ----------
     tests
-        What :func:`planet_tests` returned.
+        What :func:`planet_tests` returned, indexed by the planets' identifiers; without the columns
+        of tests that do not count.
     reference
         Of calibration planets.
 
@@ -115,7 +117,7 @@ def certify(tests: pd.DataFrame, reference: Reference) -> pd.DataFrame:
             }
         )
     named = probabilities.add_prefix("p_").reset_index(drop=True)
-    return pd.DataFrame(rows).join(named)
+    return pd.DataFrame(rows, columns=COLUMNS).join(named)
 
 
 def _reasons(strange: pd.Index, tests: pd.Series) -> list[tuple[str, str]]:
@@ -123,13 +125,13 @@ def _reasons(strange: pd.Index, tests: pd.Series) -> list[tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for name in strange:
         if name in POSTERIOR_TESTS:
-            found.setdefault(name, (_POSTERIOR_WORDS[name], _RETRIEVE))
+            found.setdefault(name, (_POSTERIOR_WORDS[name], RETRIEVE))
         elif name in RESIDUAL_TESTS:
             found.setdefault("residual", _residual_reason(tests))
         else:
             space, _, kind = name.rpartition("_")
             words = f"unlike the training planets ({space.replace('_', ' ')}: {kind})"
-            found.setdefault("novelty", (words, "train on planets like this one, or " + _RETRIEVE))
+            found.setdefault("novelty", (words, "train on planets like this one, or " + RETRIEVE))
     return list(found.values())
 
 
@@ -152,46 +154,3 @@ def _residual_reason(tests: pd.Series) -> tuple[str, str]:
     if "slope" in name:
         return words, "add haze or star spots to the model"
     return words, "add a gas that absorbs there or a cloud, mask these bins, " + _MORE_ERROR
-
-
-def certify_posterior(
-    model: Density,
-    forward: ForwardModel,
-    planets: xr.Dataset,
-    spaces: dict[str, Novelty],
-    reference: Reference,
-    *,
-    seed: int,
-    n_samples: int,
-) -> pd.DataFrame:
-    """Certificates of all planets of a data set; an unusable one is red.
-
-    Parameters
-    ----------
-    model, forward, planets, spaces, seed, n_samples
-        As of :func:`planet_tests`, but planets may be unusable.
-    reference
-        Of calibration planets.
-    """
-    usable = np.flatnonzero(is_usable(planets))
-    # Before the planets are parted: a part's noise would be that of any other.
-    noisy = noisy_copies(planets, derived_seed(seed, "trust/noise"))
-    parts = [
-        certify(
-            planet_tests(
-                model, forward, noisy.isel(planet=rows), spaces, seed=seed, n_samples=n_samples
-            ),
-            reference,
-        )
-        for rows in np.array_split(usable, max(1, -(-len(usable) // _CHUNK)))
-        if len(rows)
-    ]
-    others = planets["planet"].values[~is_usable(planets)]
-    lost = pd.DataFrame({"planet": others}).assign(
-        verdict="red",
-        probability=0.0,
-        reasons="its data cannot be used, its samples are the prior's",
-        next_step="mend the data, see the quality table",
-    )
-    table = pd.concat([*parts, lost], ignore_index=True).set_index("planet")
-    return table.loc[planets["planet"].values].reset_index()

@@ -1,4 +1,4 @@
-"""Certificates of a trained model's posteriors: fresh planets to compare with, then the tests."""
+"""Tests of a trained model's posteriors, of planets and of fresh ones to compare them with."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from arielflow.core.seeds import derived_seed
 from arielflow.data.forward_models import edition_model
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import Edition
-from arielflow.evaluation.trust.certificate import certify_posterior, planet_tests
+from arielflow.evaluation.trust.certificate import planet_tests
 from arielflow.evaluation.trust.novelty import Novelty
-from arielflow.evaluation.trust.thresholds import Reference
 from arielflow.models.ensemble import Ensemble
 from arielflow.models.features import context_features, noisy_copies, planet_tensors
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
@@ -31,10 +30,10 @@ SPLIT = "calibration"
 _CHUNK = 500
 
 
-class Certified(NamedTuple):
-    """Certificates, and the tests of calibration planets that they rest on."""
+class ModelTests(NamedTuple):
+    """Tests of usable planets in their order, and of the calibration planets."""
 
-    certificates: pd.DataFrame
+    planets: pd.DataFrame
     calibration: pd.DataFrame
 
 
@@ -94,23 +93,42 @@ def calibration_tests(
         physics=physics,
     )
     planets = planets.isel(planet=is_usable(planets))
-    noisy = noisy_copies(planets, derived_seed(seed, "trust/calibration noise"))
+    own = derived_seed(seed, "trust/calibration")
+    return _tests(ensemble, spaces, edition, physics, settings, planets, own)
+
+
+def _tests(
+    ensemble: Ensemble,
+    spaces: dict[str, Novelty],
+    edition: Edition,
+    physics: PhysicsSettings,
+    settings: TrustSettings,
+    planets: xr.Dataset,
+    seed: int,
+) -> pd.DataFrame:
+    """Tests of usable planets, some at a time."""
+    # Before the planets are parted: a part's noise would be that of any other.
+    noisy = noisy_copies(planets, derived_seed(seed, "trust/noise"))
     forward = ForwardModel(edition_model(edition, physics), noisy)
-    parts = np.array_split(np.arange(noisy.sizes["planet"]), max(1, len(noisy.planet) // _CHUNK))
+    count = noisy.sizes["planet"]
+    parts = np.array_split(np.arange(count), max(1, -(-count // _CHUNK)))
     return pd.concat(
-        planet_tests(
-            ensemble,
-            forward,
-            noisy.isel(planet=rows),
-            spaces,
-            seed=derived_seed(seed, "trust/calibration", number),
-            n_samples=settings.n_samples,
-        )
-        for number, rows in enumerate(parts)
+        [
+            planet_tests(
+                ensemble,
+                forward,
+                noisy.isel(planet=rows),
+                spaces,
+                seed=derived_seed(seed, "trust/part", number),
+                n_samples=settings.n_samples,
+            )
+            for number, rows in enumerate(parts)
+        ],
+        ignore_index=True,
     )
 
 
-def certify_model(
+def model_tests(
     members: Sequence[str | Path],
     train: xr.Dataset,
     planets: xr.Dataset,
@@ -123,8 +141,8 @@ def certify_model(
     seed: int,
     shares: Sequence[float] | None = None,
     device: str = "auto",
-) -> Certified:
-    """Certificates of a model's posteriors of planets.
+) -> ModelTests:
+    """Tests of a model's posteriors, of planets and of fresh ones without a fault.
 
     Parameters
     ----------
@@ -133,7 +151,8 @@ def certify_model(
     train
         Planets that the model was trained on.
     planets
-        Planets to certify; spectra stored without noise get one draw of it.
+        Planets to test, of which unusable ones are left out; spectra stored without noise get one
+        draw of it.
     edition, physics
         Of the forward model.
     settings
@@ -157,15 +176,7 @@ def certify_model(
     calibration = calibration_tests(
         ensemble, spaces, edition, physics, settings, prior=prior, population=population, seed=seed
     )
-    forward = ForwardModel(edition_model(edition, physics), planets)
-    reference = Reference(calibration)
-    found = certify_posterior(
-        ensemble,
-        forward,
-        planets,
-        spaces,
-        reference,
-        seed=seed,
-        n_samples=settings.n_samples,
-    )
-    return Certified(found, calibration)
+    own = planets.isel(planet=is_usable(planets))
+    given = (ensemble, spaces, edition, physics, settings, own, seed)
+    found = _tests(*given) if own.sizes["planet"] else calibration.iloc[:0]
+    return ModelTests(found, calibration)

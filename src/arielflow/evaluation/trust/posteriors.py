@@ -92,7 +92,9 @@ def predict(
     epistemic = np.full(count, np.nan)
     if "epistemic" in posterior:
         between, within = (posterior[name].values ** 2 for name in ("epistemic", "aleatoric"))
-        epistemic = np.max(between / (between + within), axis=1)
+        total = between + within
+        share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+        epistemic = np.max(share, axis=1)
     return Predictions(
         theta,
         model.log_prob(planets, theta) if model.has_log_prob else None,

@@ -1,0 +1,163 @@
+"""Certificates of all rows of a run, and a verdict on every row as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from arielflow.core.schema import is_usable
+from arielflow.evaluation.trust.certificate import COLUMNS, RETRIEVE, certify
+from arielflow.evaluation.trust.posteriors import POSTERIOR_TESTS
+from arielflow.evaluation.trust.thresholds import Reference
+
+_IMPORTANCE = ("_importance", "_importance_fallback")
+_SHAPES = (0.7, 1.0)
+"""Pareto shapes above which weights cannot be trusted, and have no mean (Vehtari et al. 2024)."""
+
+_FEWEST_EFFECTIVE = (200.0, 50.0)
+_LARGEST_RED_SHARE = 0.5
+_SCORES = ("posterior_score", "final_score", "r2_mean")
+
+
+def certify_rows(
+    planets: xr.Dataset,
+    tests: Mapping[str, pd.DataFrame],
+    calibration: Mapping[str, pd.DataFrame],
+    posteriors: Mapping[str, xr.Dataset],
+) -> pd.DataFrame:
+    """Certificates of every row that comes from a tested model.
+
+    Parameters
+    ----------
+    planets
+        Planets dataset, usable or not.
+    tests, calibration
+        Of every model, see :func:`arielflow.evaluation.trust.model.model_tests`.
+    posteriors
+        Posteriors of importance rows by name. The weights correct the model's own posterior, so
+        that the weights' quality counts in place of its tests.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``row``, then as :func:`arielflow.evaluation.trust.certificate.certify`; every planet once
+        per row, an unusable one red.
+    """
+    usable = planets["planet"].values[is_usable(planets)]
+    parts = []
+    for model, own in tests.items():
+        named = own.set_axis(usable, axis=0)
+        parts.append(_whole(certify(named, Reference(calibration[model])), planets, model))
+        weighted = [model + end for end in _IMPORTANCE if model + end in posteriors]
+        if weighted:
+            kept = calibration[model].drop(columns=list(POSTERIOR_TESTS))
+            found = certify(named.drop(columns=list(POSTERIOR_TESTS)), Reference(kept))
+        for row in weighted:
+            whole = _whole(found, planets, row)
+            parts.append(_with_weights(whole, posteriors[row]))
+    columns = ["row", *COLUMNS]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _whole(found: pd.DataFrame, planets: xr.Dataset, row: str) -> pd.DataFrame:
+    """Certificates in the planets' order, with those of unusable planets."""
+    lost = pd.DataFrame(
+        {
+            "planet": planets["planet"].values[~is_usable(planets)],
+            "verdict": "red",
+            "probability": 0.0,
+            "reasons": "its data cannot be used, its samples are the prior's",
+            "next_step": "mend the data, see the quality table",
+        }
+    )
+    parts = [part for part in (found, lost) if len(part)]
+    table = pd.concat(parts, ignore_index=True).set_index("planet")
+    table = table.loc[planets["planet"].values].reset_index()
+    table.insert(0, "row", row)
+    return table
+
+
+def _with_weights(table: pd.DataFrame, posterior: xr.Dataset) -> pd.DataFrame:
+    """Certificates that the quality of importance weights counts in."""
+    chosen = posterior.sel(planet=table["planet"].values)
+    fallen = chosen["fallen_back"].values == 1 if "fallen_back" in chosen else False
+    shape, effective = chosen["pareto_shape"].values, chosen["effective_samples"].values
+    retrieved = chosen["retrieved"].values == 1
+    weak, bad = (
+        ~fallen & ((shape > limit) | (effective < fewest))
+        for limit, fewest in zip(_SHAPES, _FEWEST_EFFECTIVE, strict=True)
+    )
+    table = table.copy()
+    for number in np.flatnonzero(weak | ~retrieved):
+        known = table.loc[number, "verdict"]
+        words = f"importance weights with Pareto shape {shape[number]:.2f}, "
+        words += f"{effective[number]:.0f} effective samples"
+        if not retrieved[number]:
+            words = "not retrieved, its samples are the prior's"
+        is_red = bad[number] or not retrieved[number] or known == "red"
+        table.loc[number, "verdict"] = "red" if is_red else "amber"
+        for column, added in (
+            ("reasons", words),
+            ("next_step", RETRIEVE.replace("importance or ", "")),
+        ):
+            before = table.loc[number, column]
+            table.loc[number, column] = f"{added}; {before}" if before else added
+    return table
+
+
+def row_verdicts(certificates: pd.DataFrame, leaderboard: pd.DataFrame | None) -> pd.DataFrame:
+    """A verdict on every row as a whole.
+
+    A row is red whose score is below the prior's, whatever its planets say, and one most of whose
+    planets are red.
+
+    Parameters
+    ----------
+    certificates
+        What :func:`certify_rows` returned.
+    leaderboard
+        Scores by ``model``, the reference row ``prior`` among them; None where the truth is not
+        known.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``row``, ``verdict``, ``reasons``, and how many planets are ``green``, ``amber``, ``red``;
+        blank for rows without certificates.
+    """
+    worse = _below_prior(leaderboard)
+    names = list(dict.fromkeys([*certificates["row"], *worse]))
+    return pd.DataFrame([_row_verdict(name, certificates, worse.get(name, "")) for name in names])
+
+
+def _below_prior(leaderboard: pd.DataFrame | None) -> dict[str, str]:
+    """Why a row is worse than the prior, empty where it is not, by row."""
+    if leaderboard is None or "prior" not in set(leaderboard["model"]):
+        return {}
+    board = leaderboard.set_index("model")
+    score = next((name for name in _SCORES if name in board and board[name].notna()["prior"]), None)
+    if score is None:
+        return {}
+    floor = board[score]["prior"]
+    return {
+        name: f"{score} {value:.4g}, below the prior's {floor:.4g}" if value < floor else ""
+        for name, value in board[score].items()
+        if name not in ("prior", "ceiling")
+    }
+
+
+def _row_verdict(name: str, certificates: pd.DataFrame, worse: str) -> dict[str, object]:
+    own = certificates.loc[certificates["row"] == name, "verdict"]
+    counts = {
+        verdict: int((own == verdict).sum()) if len(own) else None
+        for verdict in ("green", "amber", "red")
+    }
+    reasons = [worse] if worse else []
+    verdict = "red" if worse else "green"
+    if len(own) and (own == "red").mean() > _LARGEST_RED_SHARE:
+        verdict = "red"
+        reasons.append("most of its planets are red")
+    return {"row": name, "verdict": verdict, "reasons": "; ".join(reasons), **counts}
