@@ -4,7 +4,7 @@
 set on fresh planets without a fault, false alarms are counted on others, and every fault of
 ``simulation/faults.py`` is put into further ones, with 1 to 300 of chi2 left by the best refit.
 Everything is kept in ``--state``, chunk by chunk, so that a call resumes. Writes
-``docs/trust_power.csv``, ``docs/trust_errors.csv`` and a figure.
+``trust_power.csv``, ``trust_errors.csv``, ``trust_coverage.csv`` and a figure in ``docs``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from scipy.stats import norm, spearmanr
+from scipy.stats import binom, norm, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from arielflow.core.files import atomic_path
@@ -27,6 +27,7 @@ from arielflow.data.forward_models import edition_model
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.evaluation.better_scores import energy_score
+from arielflow.evaluation.diagnostics import central_coverage, rank_statistics
 from arielflow.evaluation.trust.certificate import planet_tests
 from arielflow.evaluation.trust.model import model_spaces
 from arielflow.evaluation.trust.residuals import PATTERN_DESCRIPTION, refit
@@ -40,6 +41,8 @@ from arielflow.simulation.faults import FAULTS, with_fault
 ROOT = Path(__file__).parents[1]
 CHUNK, SEED, N_SAMPLES, N_ERROR_SAMPLES = 250, 2026, 64, 256
 CHI2_EDGES = (1, 3, 10, 30, 50, 100, 300)
+UNSEEN = "scaled_opacities"
+LEVELS = (0.5, 0.68, 0.95)
 TRUTH = ("fault_chi2", "energy_score", "log_prob_true")
 
 
@@ -121,6 +124,32 @@ class Bench:
         return pd.concat(parts, ignore_index=True)
 
 
+def coverage(bench: Bench, chunks: int, verdicts: np.ndarray) -> pd.DataFrame:
+    """Share of the truths inside the flow's central intervals, of all clean planets and of some."""
+    ranks = []
+    for number in range(chunks):
+        noisy = noisy_copies(bench.planets("clean", number), SEED + 1000 + number)
+        samples = bench.ensemble.sample(noisy, N_ERROR_SAMPLES, seed=number)["theta"].values
+        weight = np.full(N_ERROR_SAMPLES, 1 / N_ERROR_SAMPLES)
+        pairs = [(theta, weight) for theta in samples]
+        ranks.append(rank_statistics(pairs, noisy["theta"].values, seed=number))
+    found, rows = np.concatenate(ranks), []
+    for name, chosen in (("all", verdicts != ""), ("green", verdicts == "green")):
+        shares = central_coverage(found[chosen], np.array(LEVELS))
+        for level, share in zip(LEVELS, shares, strict=True):
+            low, high = np.array(binom.interval(0.95, chosen.sum(), level)) / chosen.sum()
+            row = {
+                "planets": name,
+                "number": chosen.sum(),
+                "level": level,
+                "low": low,
+                "high": high,
+            }
+            targets = noisy["target"].values
+            rows.append(row | dict(zip(targets, share, strict=True)))
+    return pd.DataFrame(rows)
+
+
 def probabilities(reference: Reference, tests: pd.DataFrame) -> pd.DataFrame:
     """Probability of every test, and the smallest of all as ``certificate``."""
     found = reference.probabilities(tests)
@@ -184,6 +213,9 @@ def main() -> None:
     clean = bench.many("clean", arguments.clean)
     verdicts = reference.verdicts(reference.probabilities(clean))
     print({name: f"{np.mean(verdicts == name):.4f}" for name in ("green", "amber", "red")})
+    covered = coverage(bench, arguments.clean, verdicts)
+    covered.to_csv(ROOT / "docs" / "trust_coverage.csv", index=False, float_format="%.4f")
+    print(covered.to_string())
     table = pd.DataFrame(
         [row for name, tests in faulty.items() for row in power(reference, clean, name, tests)]
     )
@@ -191,6 +223,8 @@ def main() -> None:
     wrong = pd.DataFrame([errors(reference, name, tests) for name, tests in faulty.items()])
     everything = pd.concat(faulty.values(), ignore_index=True)
     wrong.loc[len(wrong)] = errors(reference, "all", everything)
+    seen = pd.concat([t for n, t in faulty.items() if n != UNSEEN], ignore_index=True)
+    wrong.loc[len(wrong)] = errors(reference, f"all but {UNSEEN}", seen)
     wrong.loc[len(wrong)] = errors(reference, "none", clean)
     wrong.to_csv(ROOT / "docs" / "trust_errors.csv", index=False, float_format="%.3g")
     print(table[["fault", "chi2_low", "planets", "red", "auroc_certificate"]].to_string())

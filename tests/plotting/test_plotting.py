@@ -5,6 +5,7 @@ import re
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from report_content import make_content, make_importance
@@ -144,6 +145,21 @@ FIGURES |= {
     "abundance_trajectories": lambda _: plotting.abundance_trajectories(clouds(), ["CO", "H2O"]),
     "abundance_errors": lambda _: plotting.abundance_errors(clouds()),
     "latent_trajectories": lambda _: plotting.latent_trajectories(clouds()),
+    "fault_power": lambda _: plotting.fault_power(
+        pd.DataFrame(
+            {
+                "fault": ["haze", "haze"],
+                "chi2_low": [1, 10],
+                "chi2_high": [10, 100],
+                "auroc_certificate": [0.6, 0.95],
+                "red": [0.02, 0.8],
+            }
+        ),
+        {"haze": "haze", "cloud": "clouds"},
+    ),
+    "test_probabilities": lambda _: plotting.test_probabilities(
+        {"residuals": {"chi2": np.linspace(0.01, 1, 20)}, "posterior": {"excess": np.ones(3)}}
+    ),
     "spread_parts": lambda c: plotting.spread_parts(
         {
             "bnn": xr.Dataset(

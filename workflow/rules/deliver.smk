@@ -7,6 +7,7 @@ if SUBMITTED:
         input:
             posterior=f"{RUN}/posteriors/test/{config['submission']['model']}.nc",
             test=dataset_files("test"),
+            certificates=f"{RUN}/scores/certificates.csv" if CERTIFIED else [],
         output:
             files=SUBMISSION_FILES,
             check=f"{RUN}/submission_check.json",
@@ -49,6 +50,7 @@ REPORT_INPUTS = dict(
     ks_by_target=f"{RUN}/scores/ks_by_target.csv" if SCORED else [],
     calibration=expand(f"{RUN}/scores/calibration/{{model}}.csv", model=MODELS) if SCORED else [],
     coverage=expand(f"{RUN}/scores/coverage/{{model}}.csv", model=MODELS) if SCORED else [],
+    certificates=f"{RUN}/scores/certificates.csv" if CERTIFIED else [],
     truth=f"{RUN}/truth/truth.nc" if SCORED else [],
     observed=f"{RUN}/ingested/observed.nc" if OBSERVED else [],
     observed_posteriors=(
@@ -151,6 +153,7 @@ DELIVERED = [
     "summary.txt",
     *(path.removeprefix(f"{RUN}/") for path in SUBMISSION_FILES),
     *(["scores/leaderboard.csv"] if SCORED else []),
+    *(["scores/certificates.csv"] if CERTIFIED else []),
 ]
 
 

@@ -13,4 +13,5 @@ with job(snakemake):
         snakemake.params.model,
         snakemake.params.test_folder,
         snakemake.output.check,
+        certificates=snakemake.input.get("certificates") or None,
     )

@@ -41,7 +41,7 @@ from arielflow.plotting.results import (
     spread_parts,
     training_curves,
 )
-from arielflow.plotting.trust import fault_power
+from arielflow.plotting.trust import fault_power, test_probabilities
 
 __all__ = [
     "abundance_errors",
@@ -75,6 +75,7 @@ __all__ = [
     "silhouettes",
     "spectra_gallery",
     "spread_parts",
+    "test_probabilities",
     "training_curves",
     "twin_distances",
 ]

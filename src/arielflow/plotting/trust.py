@@ -10,9 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from arielflow.plotting.style import CONTINUOUS, PERCENT, styled
-
-VERDICT_COLOURS = {"green": "#009e73", "amber": "#e69f00", "red": "#c1272d"}
+from arielflow.plotting.style import CONTINUOUS, MUTED, PERCENT, colour, styled
 
 
 @styled
@@ -57,3 +55,31 @@ def _heat_map(
         if np.isfinite(value):
             ink = "black" if value > middle else "white"
             axes.text(column, row, text.format(value), ha="center", va="center", color=ink)
+
+
+@styled
+def test_probabilities(values: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Sorted probabilities of tests against those expected of planets without a fault.
+
+    Parameters
+    ----------
+    values
+        Probabilities (planet,) by what is tested, a panel each, and by test.
+    """
+    figure = Figure(figsize=(9.2, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    for axes, (title, tests) in zip(panels, values.items(), strict=True):
+        axes.axline((1e-3, 1e-3), (1, 1), color=MUTED, linewidth=0.8)
+        for index, (name, found) in enumerate(tests.items()):
+            expected = (np.arange(len(found)) + 0.5) / len(found)
+            label = name.replace("_", " ")
+            axes.plot(expected, np.sort(found), color=colour(index), label=label, linewidth=1.2)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(right=1)
+        axes.set_ylim(top=1)
+        axes.set_title(title)
+        axes.set_xlabel("expected probability [1]")
+        axes.legend(loc="lower right", fontsize=7)
+    panels[0].set_ylabel("probability found [1]")
+    return figure

@@ -62,6 +62,8 @@ class ReportContent:
         Mean KS distance to the truth, one row per model: ``model`` and the targets.
     calibration, coverage : Mapping[str, pd.DataFrame]
         Tables of :class:`arielflow.evaluation.calibration.Calibration` by model.
+    certificates : pd.DataFrame | None
+        As :func:`arielflow.evaluation.trust.rows.certify_rows` makes it.
     posteriors, observed_posteriors : Mapping[str, xr.Dataset]
         Posterior datasets of test and observed planets by model.
     truth : xr.Dataset | None
@@ -97,6 +99,7 @@ class ReportContent:
     per_target: pd.DataFrame | None = None
     calibration: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     coverage: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    certificates: pd.DataFrame | None = None
     posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
     observed_posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
     truth: xr.Dataset | None = None
@@ -263,6 +266,7 @@ def load_content(
     per_target: str | Path | None = None,
     calibration: Mapping[str, str | Path] | None = None,
     coverage: Mapping[str, str | Path] | None = None,
+    certificates: str | Path | None = None,
     posteriors: Mapping[str, str | Path] | None = None,
     observed_posteriors: Mapping[str, str | Path] | None = None,
     truth: str | Path | None = None,
@@ -314,6 +318,7 @@ def load_content(
         per_target=one(per_target, read_results),
         calibration=each(calibration, read_results),
         coverage=each(coverage, read_results),
+        certificates=one(certificates, read_results),
         posteriors=each(posteriors, _lazily),
         observed_posteriors=each(observed_posteriors, _lazily),
         truth=one(truth, _lazily),

@@ -26,6 +26,7 @@ from arielflow.report.representation_section import (
 )
 from arielflow.report.score_tables import leaderboard_table, per_target_table, score_label
 from arielflow.report.spread_section import spread_section
+from arielflow.report.trust_section import trust_section
 
 _GALLERY_PLANETS = 6
 _TABLE_ROWS = 40
@@ -265,6 +266,7 @@ def sections(content: ReportContent) -> Iterator[Section]:
         training_section,
         predictions_section,
         calibration_section,
+        trust_section,
         spread_section,
         importance_section,
         corner_section,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from arielflow.core.readers import read_json_object
 from arielflow.core.tables import read_results
+from arielflow.evaluation.trust.verdicts import VERDICTS
 
 
 def run_summary(
@@ -37,6 +38,9 @@ def run_summary(
         if n_warnings:
             verdict += f", {n_warnings} warnings in {check}"
         lines += [f"submission   {path}  ({verdict})" for path in submission]
+        if counts := found.get("certificates"):
+            told = ", ".join(f"{counts[name]} {name}" for name in VERDICTS)
+            lines.append(f"certificates {told} planets of {model}")
     if leaderboard is not None:
         table = read_results(leaderboard).set_index("model")
         for key in ("final_score", "posterior_score", "spectral_score", "r2_mean"):

@@ -15,6 +15,7 @@ from arielflow.core.files import atomic_path, new_hdf5, write_json
 from arielflow.core.hdf5 import PlainFile, open_plain
 from arielflow.core.readers import listed, read_json_object, shown
 from arielflow.core.samples import WeightedSamples, weighted_quantiles
+from arielflow.core.tables import read_results
 from arielflow.editions import Edition
 from arielflow.editions.official_files import QUARTILES, quartile_columns
 from arielflow.evaluation import official
@@ -31,6 +32,7 @@ from arielflow.evaluation.submission.check import (
     samples_of,
 )
 from arielflow.evaluation.submission.plausibility import Outline, implausibilities
+from arielflow.evaluation.trust.verdicts import verdict_counts
 
 __all__ = ["check_submission", "score_submission", "submit", "write_submission"]
 
@@ -85,8 +87,12 @@ def submit(
     model: str,
     test_folder: str | Path,
     check: str | Path,
+    certificates: str | Path | None = None,
 ) -> None:
     """Write a model's official files and check them; the verdict goes to the JSON file ``check``.
+
+    Where there is a table of ``certificates``, the file also tells how many planets of the model
+    are green, amber and red.
 
     Raises
     ------
@@ -98,7 +104,10 @@ def submit(
     faults = {path: verdict.fault_lines for path, verdict in verdicts.items()}
     warnings = {path: verdict.warnings for path, verdict in verdicts.items()}
     valid = not any(faults.values())
-    write_json({"valid": valid, "faults": faults, "warnings": warnings}, check)
+    content = {"valid": valid, "faults": faults, "warnings": warnings}
+    if certificates is not None:
+        content["certificates"] = verdict_counts(read_results(certificates), model)
+    write_json(content, check)
     for path, lines in warnings.items():
         for line in lines:
             log.warning("%s: %s", path, line)

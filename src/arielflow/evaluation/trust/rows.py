@@ -1,4 +1,4 @@
-"""Certificates of all rows of a run, and a verdict on every row as a whole."""
+"""Certificates of all rows of a run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ _SHAPES = (0.7, 1.0)
 """Pareto shapes above which weights cannot be trusted, and have no mean (Vehtari et al. 2024)."""
 
 _FEWEST_EFFECTIVE = (200.0, 50.0)
-_LARGEST_RED_SHARE = 0.5
-_SCORES = ("posterior_score", "final_score", "r2_mean")
 
 
 def certify_rows(
@@ -106,58 +104,3 @@ def _with_weights(table: pd.DataFrame, posterior: xr.Dataset) -> pd.DataFrame:
             before = table.loc[number, column]
             table.loc[number, column] = f"{added}; {before}" if before else added
     return table
-
-
-def row_verdicts(certificates: pd.DataFrame, leaderboard: pd.DataFrame | None) -> pd.DataFrame:
-    """A verdict on every row as a whole.
-
-    A row is red whose score is below the prior's, whatever its planets say, and one most of whose
-    planets are red.
-
-    Parameters
-    ----------
-    certificates
-        What :func:`certify_rows` returned.
-    leaderboard
-        Scores by ``model``, the reference row ``prior`` among them; None where the truth is not
-        known.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``row``, ``verdict``, ``reasons``, and how many planets are ``green``, ``amber``, ``red``;
-        blank for rows without certificates.
-    """
-    worse = _below_prior(leaderboard)
-    names = list(dict.fromkeys([*certificates["row"], *worse]))
-    return pd.DataFrame([_row_verdict(name, certificates, worse.get(name, "")) for name in names])
-
-
-def _below_prior(leaderboard: pd.DataFrame | None) -> dict[str, str]:
-    """Why a row is worse than the prior, empty where it is not, by row."""
-    if leaderboard is None or "prior" not in set(leaderboard["model"]):
-        return {}
-    board = leaderboard.set_index("model")
-    score = next((name for name in _SCORES if name in board and board[name].notna()["prior"]), None)
-    if score is None:
-        return {}
-    floor = board[score]["prior"]
-    return {
-        name: f"{score} {value:.4g}, below the prior's {floor:.4g}" if value < floor else ""
-        for name, value in board[score].items()
-        if name not in ("prior", "ceiling")
-    }
-
-
-def _row_verdict(name: str, certificates: pd.DataFrame, worse: str) -> dict[str, object]:
-    own = certificates.loc[certificates["row"] == name, "verdict"]
-    counts = {
-        verdict: int((own == verdict).sum()) if len(own) else None
-        for verdict in ("green", "amber", "red")
-    }
-    reasons = [worse] if worse else []
-    verdict = "red" if worse else "green"
-    if len(own) and (own == "red").mean() > _LARGEST_RED_SHARE:
-        verdict = "red"
-        reasons.append("most of its planets are red")
-    return {"row": name, "verdict": verdict, "reasons": "; ".join(reasons), **counts}
