@@ -2,7 +2,8 @@
 
 ``python benchmarks/faults.py RUN`` takes a finished run's flow and forward model. Thresholds are
 set on fresh planets without a fault, false alarms are counted on others, and every fault of
-``src/arielflow/simulation/faults.py`` is put into further ones, with 1 to 300 of chi2 left by the best refit.
+``src/arielflow/simulation/faults.py`` is put into further ones, with 1 to 300 of chi2 left by the
+best refit.
 Everything is kept in ``--state``, chunk by chunk, so that a call resumes. Writes
 ``trust_power.csv``, ``trust_errors.csv``, ``trust_coverage.csv`` and a figure in ``docs``.
 """
