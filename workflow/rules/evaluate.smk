@@ -121,3 +121,32 @@ if SIMULATED_TEST:
             seed=config["seed"],
         script:
             "../scripts/evaluate_surrogate.py"
+
+
+# Made on request alone; theta is compared too where the test planets' is known.
+rule drift:
+    input:
+        train=f"{RUN}/ingested/train.nc",
+        test=f"{RUN}/ingested/test.nc",
+        truth=f"{RUN}/truth/truth.nc" if SCORED else [],
+    output:
+        summary=f"{RUN}/drift/drift.json",
+        tables=expand(
+            f"{RUN}/drift/{{table}}.csv",
+            table=["summary", "spectrum_bins", "noise_bins", "parameters", "concept", "planets"],
+        ),
+        figures=expand(f"{RUN}/drift/{{figure}}.svg", figure=["bins", "classifier", "parameters"]),
+    log:
+        f"{RUN}/logs/drift.log",
+    benchmark:
+        f"{RUN}/benchmarks/drift.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        sources=code("drift"),
+        seed=config["seed"],
+    script:
+        "../scripts/drift.py"
