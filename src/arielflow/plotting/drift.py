@@ -94,7 +94,7 @@ def drift_scores(score: np.ndarray, is_test: np.ndarray, auroc: float) -> Figure
                   color=colour(index), label=name)  # fmt: skip
         left.hist(values, edges, weights=weights, histtype="step", color=colour(index))
     left.set(xlabel="probability of the test set [1]", ylabel="planets [%]", xlim=(0, 1))
-    left.legend(loc="upper center")
+    left.legend(loc="best")
     threshold = np.concatenate([[np.inf], np.unique(score)[::-1]])
     found, false = (
         np.array([PERCENT * np.mean(score[chosen] >= edge) for edge in threshold])

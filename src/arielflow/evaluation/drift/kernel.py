@@ -64,7 +64,7 @@ def mean_discrepancy(
     sizes = np.array([len(x) for x in chosen])
     distance = pdist(np.concatenate(chosen), "sqeuclidean")
     apart = distance[distance > 0]
-    bandwidth = float(np.sqrt(np.median(apart))) if len(apart) else 1.0
+    bandwidth = float(np.median(np.sqrt(apart))) if len(apart) else 1.0
     kernel = squareform(np.exp(-distance / (2 * bandwidth**2)))  # the diagonal is 0: no pairs
     total = float(kernel.sum())
     labels = np.zeros((n_permutations + 1, sizes.sum()), dtype=bool)
