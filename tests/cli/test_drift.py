@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
@@ -79,12 +80,13 @@ def _damaged(kind: str, good: Path, place: Path) -> Path:
         return place / "nowhere"
     if kind == "folder":
         return place
-    if kind in ("few", "posterior", "units"):
+    if kind in ("few", "posterior", "units", "infinite"):
         planets = xr.open_dataset(good, engine="h5netcdf").load()
         changed = {
             "few": lambda: planets.isel(planet=slice(0, 5)),
             "posterior": lambda: planets.drop_vars("transit_depth"),
             "units": lambda: planets.drop_vars("auxiliary_units"),
+            "infinite": lambda: planets.assign(auxiliary_value=planets["auxiliary_value"] * np.inf),
         }[kind]()
         write_dataset(changed, path)
     else:
@@ -100,7 +102,7 @@ def _damaged(kind: str, good: Path, place: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("missing", "no such file"),
+        ("missing", "no such file or folder"),
         ("folder", "SpectralData.hdf5"),
         ("empty", "not a readable"),
         ("text", "not a readable"),
@@ -108,6 +110,7 @@ def _damaged(kind: str, good: Path, place: Path) -> Path:
         ("few", "5 usable planets of 5, expected at least 20"),
         ("posterior", "transit_depth is missing"),
         ("units", "auxiliary_units"),
+        ("infinite", "infinite.nc: planets dataset: auxiliary_value"),
     ],
 )
 def test_a_bad_input_is_one_line(kind, words, files, tmp_path, called) -> None:
@@ -121,3 +124,9 @@ def test_a_bad_input_is_one_line(kind, words, files, tmp_path, called) -> None:
 def test_editions_that_differ_are_refused(files, called) -> None:
     code, _, err = called("drift", *files, "--edition", "adc2022")
     assert code == 2 and "adc2023, expected adc2022" in err
+
+
+def test_splits_that_are_not_there_are_refused(files, tmp_path, called) -> None:
+    for path, words in ((tmp_path, "choose train, test"), (files[1], "is for a folder")):
+        code, _, err = called("drift", files[0], path, "--edition", "adc2023", "--split", "x\ny")
+        assert code == 2 and words in err and len(err.strip().splitlines()) == 1

@@ -214,6 +214,14 @@ def test_unusable_planets_are_left_out_and_counted(halves, undrifted) -> None:
         compare_sets(first, spoilt.assign(quality=("planet", quality)), seed=1)
 
 
+def test_planets_of_both_sets_are_told(halves, undrifted) -> None:
+    first, second = halves
+    assert not any("spectrum of a training planet" in note for note in undrifted.notes)
+    both = xr.concat([second, first.isel(planet=slice(0, 4))], "planet", data_vars="minimal")
+    notes = compare_sets(first, both, seed=1, settings=QUICK).notes
+    assert notes[-1].startswith("4 test planets have the spectrum of a training planet")
+
+
 def test_noise_is_drawn_unless_told_otherwise(halves) -> None:
     stored = compared(halves[0], name="x", seed=1, noise=False)
     drawn = compared(halves[0], name="x", seed=1)

@@ -9,6 +9,9 @@ import typer
 
 from arielflow.cli.common import Json, app, say
 from arielflow.cli.models import Edition
+from arielflow.core.errors import ArielflowError
+from arielflow.core.readers import shown
+from arielflow.editions import get_edition
 
 Source = Annotated[Path, typer.Argument(help="Root of a data set, or a NetCDF file of planets.")]
 
@@ -34,8 +37,8 @@ def drift(
     from arielflow.evaluation.drift.compare import compare_sets
     from arielflow.evaluation.drift.outputs import drift_content, write_drift
 
-    first = _planets(train, edition, _split(train, "train"))
-    second = _planets(test, edition, split or _split(test, "test"))
+    first = _planets(train, edition, None, "train")
+    second = _planets(test, edition, split, "test")
     found = compare_sets(first, second, seed=seed, noise=noise)
     if output is not None:
         write_drift(found, output)
@@ -49,25 +52,52 @@ def _answer(verdict: Any) -> str:
     return f"DRIFT{f' ({verdict.size})' if verdict.size else ''}, " if verdict.drift else "none, "
 
 
-def _split(source: Path, wanted: str) -> str:
-    """The wanted split, or the other one where a folder has that alone."""
-    from arielflow.editions.official_files import SPLIT_FOLDERS
+def _planets(source: Path, edition: str | None, split: str | None, wanted: str) -> Any:
+    """Planets of a folder or file, with theta where it is known.
 
-    other = next(name for name in SPLIT_FOLDERS if name != wanted)
-    there = {name: (source / folder).is_dir() for name, folder in SPLIT_FOLDERS.items()}
-    return other if there[other] and not there[wanted] else wanted
-
-
-def _planets(source: Path, edition: str | None, split: str) -> Any:
-    """Planets of a folder or file, with theta where it is known."""
+    Of a folder the split that is asked for, else the wanted one, else the other where that is all
+    there is.
+    """
     import arielflow as af
     from arielflow.core.readers import guarded
-    from arielflow.simulation.dataset import TEST_TRUTH
 
-    if source.is_file():
+    if not source.exists():
+        raise ArielflowError(
+            f"{shown(source, 400)}: no such file or folder; give the root of a data set, or a "
+            "NetCDF file of planets"
+        )
+    if source.is_dir():
+        return _of_folder(source, edition, split, wanted)
+    if split is not None:
+        raise ArielflowError(
+            f"--split: is for a folder, {shown(source, 400)} is none; leave it out"
+        )
+    try:
         with guarded(source, "NetCDF file of planets", "ingest the data set again"):
             return af.read(source, edition=edition)
-    planets = af.read(source, edition=edition, split=split)
-    if split == "test" and (source / TEST_TRUTH).is_dir():
+    except ArielflowError as error:
+        if str(source) in str(error):
+            raise
+        raise ArielflowError(f"{source}: {error}") from None
+
+
+def _of_folder(source: Path, edition: str | None, split: str | None, wanted: str) -> Any:
+    import arielflow as af
+    from arielflow.editions.official_files import SPLIT_FOLDERS
+    from arielflow.simulation.dataset import TEST_TRUTH
+
+    if edition is None:
+        return af.read(source)  # says which editions there are
+    official = bool(get_edition(edition).identifier_templates)
+    splits = [*SPLIT_FOLDERS] if official else [*SPLIT_FOLDERS, "observed"]
+    if split not in (None, *splits):
+        raise ArielflowError(
+            f"--split {shown(split)}: edition {edition} has no such split; choose "
+            f"{', '.join(splits)}"
+        )
+    there = [name for name, folder in SPLIT_FOLDERS.items() if (source / folder).is_dir()]
+    chosen = split or (wanted if wanted in there or not there else there[0])
+    planets = af.read(source, edition=edition, split=chosen)
+    if chosen == "test" and ((source / TEST_TRUTH).is_dir() or not official):
         planets = planets.assign(theta=af.read_truth(source, planets)["theta"])
     return planets

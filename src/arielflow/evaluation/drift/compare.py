@@ -10,6 +10,7 @@ import xarray as xr
 from scipy.stats import false_discovery_control
 
 from arielflow.core.errors import ArielflowError
+from arielflow.core.schema import is_usable
 from arielflow.evaluation.drift.classifier import Separation, classifier_test
 from arielflow.evaluation.drift.columns import compare_columns
 from arielflow.evaluation.drift.concept import Concept, concept_drift, no_targets
@@ -243,8 +244,8 @@ def _parameters(first: Compared, second: Compared) -> pd.DataFrame:
             pairs.append(pair)
     if not pairs:
         return compare_columns(np.empty((1, 0)), np.empty((1, 0)), [], COLUMN)
-    columns = (np.stack(samples, axis=1) for samples in zip(*pairs, strict=True))
-    return compare_columns(*columns, names, COLUMN)
+    before, after = (np.stack(samples, axis=1) for samples in zip(*pairs, strict=True))
+    return compare_columns(before, after, names, COLUMN)
 
 
 def _concept(
@@ -254,10 +255,10 @@ def _concept(
     for name, rows in zip(("training", "test"), known, strict=True):
         if rows.sum() < FEWEST_PLANETS:
             return unknown_concept(f"theta is known of {int(rows.sum())} {name} planets")
-    context = tuple(one.context[rows] for one, rows in zip((first, second), known, strict=True))
+    context = first.context[known[0]], second.context[known[1]]
     return concept_drift(
         context,
-        tuple(one.theta[rows] for one, rows in zip((first, second), known, strict=True)),
+        (first.theta[known[0]], second.theta[known[1]]),
         _separation(*context, seed, settings),
         first.planets["target"].values,
         trees=settings.trees,
@@ -284,4 +285,20 @@ def _notes(
         f"kernel test of {discrepancy.n_reference} and {discrepancy.n_test} planets, classifier of "
         f"{scored[0]} and {scored[1]}; column tests of all"
     )
+    if shared := _shared_spectra(*given):
+        notes.append(
+            f"{shared} test planets have the spectrum of a training planet: the sets are not "
+            "independent, which every p-value takes them for"
+        )
     return tuple(notes)
+
+
+def _shared_spectra(reference: xr.Dataset, test: xr.Dataset) -> int:
+    """Planets of the test set whose stored spectrum is in the reference, in single precision."""
+    with np.errstate(over="ignore"):  # what is beyond it has been flagged
+        known, new = (
+            planets["transit_depth"].values[is_usable(planets)].astype(np.float32)
+            for planets in (reference, test)
+        )
+    spectra = {spectrum.tobytes() for spectrum in known}
+    return sum(spectrum.tobytes() in spectra for spectrum in new)
