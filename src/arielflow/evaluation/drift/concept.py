@@ -116,10 +116,10 @@ def _unseen_errors(
     error = np.empty_like(theta)
     scale = theta.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
+    share = separation.is_test.mean()
+    weight = np.where(separation.is_test, 1 / share, 1 / (1 - share))
     for number in range(HALVES):
         unseen = separation.half == number
-        weight = np.where(separation.is_test, 1 / separation.is_test.mean(), 1.0)
-        weight[~separation.is_test] = 1 / (~separation.is_test).mean()
         forest = ExtraTreesRegressor(
             trees, min_samples_leaf=3, max_features=0.3, random_state=number
         )
