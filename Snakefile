@@ -34,6 +34,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/chemistry.smk"
 include: "workflow/rules/retrieve.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/trust.smk"
 include: "workflow/rules/deliver.smk"
 
 

@@ -8,6 +8,7 @@ from arielflow.plotting.chemistry import (
     latent_trajectories,
 )
 from arielflow.plotting.data import population, quality_counts, spectra_gallery
+from arielflow.plotting.drift import drift_by_bin, drift_of_parameters, drift_scores
 from arielflow.plotting.exploration import (
     clusters,
     explained_variance,
@@ -50,6 +51,9 @@ __all__ = [
     "clusters",
     "corner_plot",
     "coverage_curves",
+    "drift_by_bin",
+    "drift_of_parameters",
+    "drift_scores",
     "explained_variance",
     "fault_power",
     "feature_importances",
