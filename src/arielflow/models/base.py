@@ -210,7 +210,9 @@ class PosteriorEstimator(TrainedModel):
         """Natural log-density (planet, sample) at theta (planet, sample, target), target units."""
         raise NotImplementedError(f"{self.family} has no density")
 
-    def moments(self, planets: PlanetTensors, n_samples: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    def moments(
+        self, planets: PlanetTensors, n_samples: int, *, seed: int
+    ) -> tuple[Tensor, Tensor]:
         """Posterior's mean and variance (planet, target), differentiable by the planets' tensors.
 
         From ``n_samples`` draws with fixed base draws where there is no closed form; the same seed

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from arielflow.evaluation.explain.differentiable import SpectrumFunction
 from arielflow.models.ensemble import Ensemble
+from arielflow.models.scaling import spectrum_shape
 
 Form = Literal["slope", "contribution"]
 
@@ -49,6 +50,30 @@ class Effort:
     coalitions: int = 300
     noise: float = 1.0
     step: float = 1.0
+
+
+def flat_baselines(function: SpectrumFunction) -> Tensor:
+    """Spectra without features (planet, wavelength): each at its error-weighted mean depth."""
+    weight = function.error**-2
+    mean = (weight * function.depth).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+    return mean.expand_as(function.depth)
+
+
+def shaped_baselines(function: SpectrumFunction, spectra: np.ndarray) -> Tensor:
+    """Other planets' spectra with each planet's mean and scatter (planet, baseline, wavelength).
+
+    As they are, spectra of larger or smaller planets lie off the path of possible ones.
+
+    Parameters
+    ----------
+    function
+        Gives the planets.
+    spectra
+        The others' depths (baseline, wavelength).
+    """
+    depth = function.depth
+    mean, scatter = depth.mean(dim=1)[:, None, None], depth.std(dim=1)[:, None, None]
+    return mean + scatter * torch.as_tensor(spectrum_shape(spectra))
 
 
 def gradients(function: SpectrumFunction) -> np.ndarray:
@@ -95,9 +120,9 @@ def integrated_gradients(
 def expected_gradients(
     function: SpectrumFunction, baselines: Tensor, effort: Effort, form: Form, seed: int
 ) -> np.ndarray:
-    """SHAP values by captum's GradientShap, from a set of baselines (baseline, wavelength).
+    """SHAP values by captum's GradientShap, from baselines (planet, baseline, wavelength).
 
-    Every draw takes a baseline and a point between it and the noisy spectrum.
+    Every draw takes one of the planet's baselines and a point between it and the noisy spectrum.
     """
     method = GradientShap(function, multiply_by_inputs=form == "contribution")
 
@@ -105,7 +130,7 @@ def expected_gradients(
         with _seeded(seed):
             return method.attribute(
                 function.depth[rows],
-                baselines,
+                baselines[rows[0]],
                 n_samples=effort.draws,
                 stdevs=float(effort.noise * function.error[rows].mean()),
                 target=output,

@@ -82,7 +82,9 @@ def _derivative(forward: ForwardModel, rows: np.ndarray, theta: np.ndarray, colu
     return torch.where(depths.isfinite(), found, torch.nan)
 
 
-def linear_gain(derivative: np.ndarray, error: np.ndarray, low: np.ndarray, high: np.ndarray) -> Gain:
+def linear_gain(
+    derivative: np.ndarray, error: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> Gain:
     """Gain of the linear problem around a point, under the variances of a uniform prior.
 
     Parameters

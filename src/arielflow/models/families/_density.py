@@ -309,7 +309,9 @@ class DensityEstimator(PosteriorEstimator):
             parts.append((density.reshape(slope.shape) + slope).cpu())
         return torch.cat(parts).numpy()
 
-    def moments(self, planets: PlanetTensors, n_samples: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    def moments(
+        self, planets: PlanetTensors, n_samples: int, *, seed: int
+    ) -> tuple[Tensor, Tensor]:
         """See :meth:`PosteriorEstimator.moments`; the draws are reparameterised."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -202,7 +202,9 @@ class Estimator(DensityEstimator):
             posterior[name] = (("planet", "target"), deviation)
         return describe(posterior)
 
-    def moments(self, planets: PlanetTensors, n_samples: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    def moments(
+        self, planets: PlanetTensors, n_samples: int, *, seed: int
+    ) -> tuple[Tensor, Tensor]:
         """See :meth:`PosteriorEstimator.moments`; by quadrature, without draws."""
         network = self.network.eval()
         predictive = network.density.predictive(network.embed(planets))

@@ -204,7 +204,9 @@ class Estimator(PosteriorEstimator):
         low, high = (planets[name].values[:, None, :] for name in ("prior_low", "prior_high"))
         return posterior_dataset(planets, np.clip(theta, low, high))
 
-    def moments(self, planets: PlanetTensors, n_samples: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    def moments(
+        self, planets: PlanetTensors, n_samples: int, *, seed: int
+    ) -> tuple[Tensor, Tensor]:
         """See :meth:`PosteriorEstimator.moments`; the base draws are what is dropped."""
         network = self.network
         embedded = self.embedding(planets)
