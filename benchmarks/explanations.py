@@ -47,10 +47,11 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
 SEED, RANDOM_NETWORKS = 2026, 20
 # Of a gradient; paths of many points need fewer at each.
-DRAWS, PATH_DRAWS = 256, 64
+DRAWS, PATH_DRAWS = 256, 32
 EXACT_DRAWS, SCORE_DRAWS, DIFFERENCE_DRAWS = 600, 256, 512
 BASELINES = 32
-EFFORT = local.Effort()
+EFFORT = local.Effort(coalitions=120)
+SHAP_PLANETS = 30
 FOREST_STEP = 5.0
 
 
@@ -155,6 +156,9 @@ def attributions(study: Study) -> dict[str, np.ndarray]:
     flow = Mixed.of(study.flow)
     mean = study.function(flow)
     path = study.function(flow, n_samples=PATH_DRAWS)
+    shap = SpectrumFunction(
+        flow, study.noisy.isel(planet=slice(0, SHAP_PLANETS)), "mean", n_samples=PATH_DRAWS
+    )
     flat = local.flat_baselines(path)
     rng = np.random.default_rng(SEED)
     chosen = rng.choice(study.training.sizes["planet"], BASELINES, replace=False)
@@ -178,18 +182,22 @@ def attributions(study: Study) -> dict[str, np.ndarray]:
             study.flow, study.noisy, EFFORT, DIFFERENCE_DRAWS, SEED
         )["mean"],
     }
-    for form in ("slope", "contribution"):
-        makers[f"integrated gradients, {form}"] = lambda form=form: local.integrated_gradients(
-            path, flat, EFFORT, form
-        )
-        for kind, baselines in (("same size", shaped), ("any size", plain)):
-            makers[f"expected gradients (SHAP), {kind}, {form}"] = (
-                lambda form=form, baselines=baselines: local.expected_gradients(
-                    path, baselines, EFFORT, form, SEED
-                )
-            )
     makers |= {
-        "KernelSHAP, intervals": lambda: local.kernel_shap(path, flat, groups, EFFORT, SEED),
+        "integrated gradients, slope": lambda: local.integrated_gradients(
+            path, flat, EFFORT, "slope"
+        ),
+        "expected gradients (SHAP), slope": lambda: local.expected_gradients(
+            path, shaped, EFFORT, "slope", SEED
+        ),
+        "expected gradients (SHAP), other sizes, slope": lambda: local.expected_gradients(
+            path, plain, EFFORT, "slope", SEED
+        ),
+        "expected gradients (SHAP), contribution": lambda: local.expected_gradients(
+            path, shaped, EFFORT, "contribution", SEED
+        ),
+        "KernelSHAP, contribution": lambda: few_planets(
+            local.kernel_shap(shap, flat[:SHAP_PLANETS], groups, EFFORT, SEED), len(study.theta)
+        ),
         "gradient of the width": lambda: local.gradients(study.function(flow, "width")),
         "gradient of log p(true theta)": lambda: np.repeat(
             local.gradients(study.function(flow, "log_prob", theta=study.theta)), n_targets, axis=1
@@ -199,7 +207,7 @@ def attributions(study: Study) -> dict[str, np.ndarray]:
             study.ensemble("random_forest"),
             study.noisy,
             local.Effort(step=FOREST_STEP),
-            DIFFERENCE_DRAWS,
+            DRAWS,
             SEED,
         )["mean"],
     }
@@ -207,11 +215,19 @@ def attributions(study: Study) -> dict[str, np.ndarray]:
     found = {name: study.kept(names[name], make) for name, make in makers.items()}
     depth = study.noisy["transit_depth"].values[:, None, :] / study.error[:, None, :]
     derivative = study.kept("jacobian", lambda: jacobian(study.forward, study.theta))
+    distance = (path.depth - flat).numpy()[:, None, :] / study.error[:, None, :]
     return found | {
+        "integrated gradients, contribution": found["integrated gradients, slope"] * distance,
         "absolute gradient": np.abs(found["gradient"]),
         "gradient times depth": found["gradient"] * depth,
         "forward model's derivative": derivative.swapaxes(1, 2) / study.error[:, None, :],
     }
+
+
+def few_planets(values: np.ndarray, n_planets: int) -> np.ndarray:
+    """The attributions of the first planets, NaN for the others."""
+    missing = np.full((n_planets - len(values), *values.shape[1:]), np.nan)
+    return np.concatenate([values, missing])
 
 
 def sanity(study: Study) -> pd.DataFrame:

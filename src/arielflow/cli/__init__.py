@@ -12,6 +12,7 @@ from arielflow import __version__
 from arielflow.cli import (  # noqa: F401, they add their commands
     cluster,
     data,
+    explain,
     forward,
     models,
     opacities,

@@ -8,6 +8,13 @@ from arielflow.plotting.chemistry import (
     latent_trajectories,
 )
 from arielflow.plotting.data import population, quality_counts, spectra_gallery
+from arielflow.plotting.explanations import (
+    agreement_chart,
+    attribution_bands,
+    band_importance,
+    counterfactual_spectra,
+    sanity_chart,
+)
 from arielflow.plotting.exploration import (
     clusters,
     explained_variance,
@@ -45,9 +52,13 @@ from arielflow.plotting.results import (
 __all__ = [
     "abundance_errors",
     "abundance_trajectories",
+    "agreement_chart",
+    "attribution_bands",
     "band_differences",
+    "band_importance",
     "clusters",
     "corner_plot",
+    "counterfactual_spectra",
     "coverage_curves",
     "explained_variance",
     "feature_importances",
@@ -69,6 +80,7 @@ __all__ = [
     "representation_error",
     "residual_distributions",
     "residuals_by_wavelength",
+    "sanity_chart",
     "scores_by_target",
     "silhouettes",
     "spectra_gallery",

@@ -43,6 +43,8 @@ class Effort:
     coalitions : sets of bins that KernelSHAP evaluates, beside every bin alone
     noise : error bars that smoothed gradients and expected gradients' paths scatter by
     step : error bars of finite differences
+    samples : posterior samples a planet, of answers that are differenced or compared
+    repeats : exchanges of a band's bins
     """
 
     steps: int = 24
@@ -50,6 +52,8 @@ class Effort:
     coalitions: int = 300
     noise: float = 1.0
     step: float = 1.0
+    samples: int = 256
+    repeats: int = 3
 
 
 def flat_baselines(function: SpectrumFunction) -> Tensor:

@@ -147,7 +147,9 @@ def without_molecules(
             "target": np.tile(planets["target"].values.astype(str), len(median)),
             "median_before": median.ravel(),
             "median_after": new.ravel(),
-            "shift": ((new - median) / width).ravel(),
+            "shift": np.divide(
+                new - median, width, out=np.zeros_like(width), where=width > 0
+            ).ravel(),
             "change_sigma": np.repeat(np.linalg.norm(difference / error, axis=1), len(quantities)),
         }
         tables.append(pd.DataFrame(columns))

@@ -50,11 +50,9 @@ def exchanged(
     others = np.setdiff1d(np.arange(depth.shape[1]), bins)
     foretold = np.zeros_like(shape[:, bins])
     if conditional and len(others):
-        foretold = (
-            Ridge(_RIDGE * len(depth))
-            .fit(shape[:, others], shape[:, bins])
-            .predict(shape[:, others])
-        )
+        fit = Ridge(_RIDGE * len(depth)).fit(shape[:, others], shape[:, bins])
+        # Of a single bin the fit forgets the axis.
+        foretold = fit.predict(shape[:, others]).reshape(foretold.shape)
     order = np.random.default_rng(seed).permutation(len(depth))
     moved = shape.copy()
     moved[:, bins] = foretold + (shape[:, bins] - foretold)[order]
