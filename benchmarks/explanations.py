@@ -47,11 +47,12 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
 SEED, RANDOM_NETWORKS = 2026, 20
 # Of a gradient; paths of many points need fewer at each.
-DRAWS, PATH_DRAWS = 256, 32
+DRAWS, FEW_DRAWS = 256, 32
 EXACT_DRAWS, SCORE_DRAWS, DIFFERENCE_DRAWS = 600, 256, 512
+PERMUTED, RULED = 300, 1500
 BASELINES = 32
-EFFORT = local.Effort(coalitions=120)
-SHAP_PLANETS = 30
+EFFORT = local.Effort(steps=12, draws=12, coalitions=120)
+SHAP_PLANETS = 20
 FOREST_STEP = 5.0
 
 
@@ -155,9 +156,9 @@ def attributions(study: Study) -> dict[str, np.ndarray]:
     """Attributions (planet, target, wavelength) of the targets, by method."""
     flow = Mixed.of(study.flow)
     mean = study.function(flow)
-    path = study.function(flow, n_samples=PATH_DRAWS)
+    path = study.function(flow, n_samples=FEW_DRAWS)
     shap = SpectrumFunction(
-        flow, study.noisy.isel(planet=slice(0, SHAP_PLANETS)), "mean", n_samples=PATH_DRAWS
+        flow, study.noisy.isel(planet=slice(0, SHAP_PLANETS)), "mean", n_samples=FEW_DRAWS
     )
     flat = local.flat_baselines(path)
     rng = np.random.default_rng(SEED)
@@ -183,6 +184,18 @@ def attributions(study: Study) -> dict[str, np.ndarray]:
         )["mean"],
     }
     makers |= {
+        "gradient of the width": lambda: local.gradients(study.function(flow, "width")),
+        "gradient of log p(true theta)": lambda: np.repeat(
+            local.gradients(study.function(flow, "log_prob", theta=study.theta)), n_targets, axis=1
+        ),
+        "mc_dropout, gradient": lambda: local.gradients(study.function(dropout)),
+        "random_forest, finite differences": lambda: local.finite_differences(
+            study.ensemble("random_forest"),
+            study.noisy,
+            local.Effort(step=FOREST_STEP),
+            DRAWS,
+            SEED,
+        )["mean"],
         "integrated gradients, slope": lambda: local.integrated_gradients(
             path, flat, EFFORT, "slope"
         ),
@@ -198,18 +211,6 @@ def attributions(study: Study) -> dict[str, np.ndarray]:
         "KernelSHAP, contribution": lambda: few_planets(
             local.kernel_shap(shap, flat[:SHAP_PLANETS], groups, EFFORT, SEED), len(study.theta)
         ),
-        "gradient of the width": lambda: local.gradients(study.function(flow, "width")),
-        "gradient of log p(true theta)": lambda: np.repeat(
-            local.gradients(study.function(flow, "log_prob", theta=study.theta)), n_targets, axis=1
-        ),
-        "mc_dropout, gradient": lambda: local.gradients(study.function(dropout)),
-        "random_forest, finite differences": lambda: local.finite_differences(
-            study.ensemble("random_forest"),
-            study.noisy,
-            local.Effort(step=FOREST_STEP),
-            DRAWS,
-            SEED,
-        )["mean"],
     }
     names = {name: "".join(c if c.isalnum() else "_" for c in name) for name in makers}
     found = {name: study.kept(names[name], make) for name, make in makers.items()}
@@ -238,7 +239,7 @@ def sanity(study: Study) -> pd.DataFrame:
         found = study.kept(
             f"random_{number}",
             lambda number=number: local.gradients(
-                study.function(random_weights(flow, SEED + number), n_samples=PATH_DRAWS)
+                study.function(random_weights(flow, SEED + number), n_samples=FEW_DRAWS)
             ),
         )
         name = {f"gradient, random weights {number + 1}": found}
@@ -259,11 +260,17 @@ def illustrate(study: Study, found: dict[str, np.ndarray], table: pd.DataFrame) 
     importance = study.table(
         "permutation",
         lambda: permutation_importance(
-            study.flow, study.held_out, groups, seed=SEED, clusters=clusters
+            study.flow,
+            study.held_out.isel(planet=slice(0, PERMUTED)),
+            groups,
+            seed=SEED,
+            n_samples=2 * FEW_DRAWS,
+            repeats=1,
+            clusters=clusters[:PERMUTED],
         ),
     )
     posterior = study.flow.sample(study.noisy, 1000, seed=SEED)["theta"].values
-    mean = study.function(flow)
+    mean = study.function(flow, n_samples=2 * FEW_DRAWS)
     changes = study.kept(
         "counterfactual", lambda: least_changes(mean, posterior.std(axis=1)).change
     )
@@ -272,10 +279,10 @@ def illustrate(study: Study, found: dict[str, np.ndarray], table: pd.DataFrame) 
     study.table(
         "without",
         lambda: without_molecules(
-            study.flow, study.noisy, study.forward, n_samples=1000, seed=SEED
+            study.flow, study.noisy, study.forward, n_samples=DRAWS, seed=SEED
         ),
     )
-    rules = model_rules(study.flow, study.training.isel(planet=slice(0, 3000)), seed=SEED)
+    rules = model_rules(study.flow, study.training.isel(planet=slice(0, RULED)), seed=SEED)
     write_table(rules.table, study.state / "rules.csv")
     for target, text in rules.texts.items():
         (study.state / f"rules_{target}.txt").write_text(text)
@@ -307,9 +314,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     study = Study(options.run, options.state)
+    sane = sanity(study)
     found = attributions(study)
     agreement = agreement_table(found, study.gain.gain, study.counted, study.quantities)
-    parts = {"agreement": agreement, "sanity": sanity(study)}
+    parts = {"agreement": agreement, "sanity": sane}
     table = pd.concat([part.assign(part=name) for name, part in parts.items()], ignore_index=True)
     write_table(table.round(3), options.table)
     wide = agreement.pivot(index="method", columns="target", values="median_rho")

@@ -31,7 +31,7 @@ _SAMPLES, _DRAWS, _PATH_DRAWS = 1000, 256, 64
 _MOST_REFERENCE = 2000
 _BASELINES = 32
 # Of finite differences: a forest's answer is a staircase.
-_STEP = 3.0
+_EFFORT = local.Effort(step=3.0)
 
 
 @dataclass
@@ -80,7 +80,7 @@ def explain(
     clusters: np.ndarray | None = None,
     forward: Callable[[xr.Dataset], ForwardModel] | None = None,
     n_paths: int = 3,
-    effort: local.Effort = local.Effort(step=_STEP),
+    effort: local.Effort = _EFFORT,
     seed: int = 0,
 ) -> Explanation:
     """Explain a model's answers for planets by every method that it allows.
