@@ -64,12 +64,15 @@ class Explanation:
     rules: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
-    def attempt(self, part: str, make: Callable[[], None]) -> None:
-        """Make a part, or say why not."""
+    def attempt(self, part: str, make: Callable[[], pd.DataFrame | None]) -> None:
+        """Make a part and keep its table, if it is one, or say why it cannot be had."""
         try:
-            make()
+            table = make()
         except ArielflowError as error:
             self.skipped[part] = str(error)
+        else:
+            if table is not None:
+                self.tables[part] = table
 
 
 def explain(
@@ -108,10 +111,12 @@ def explain(
     Raises
     ------
     ArielflowError
-        No planet is usable.
+        No planet is usable, or the forward model cannot be had.
     """
     planets = _usable(planets, "planets", seed)
     found = Explanation(planets)
+    # Opacities that are not there are told before the work, not after it.
+    simulator = None if forward is None else forward(planets)
     given, labels = planets, None
     if reference is not None:
         kept = np.flatnonzero(is_usable(reference))
@@ -122,13 +127,13 @@ def explain(
     found.attempt(
         "attributions", lambda: _attributions(found, ensemble, model, n_paths, effort, seed)
     )
-    if forward is not None:
-        posterior = ensemble.mixture(planets, _SAMPLES, seed=seed).theta
-        found.attempt("physics", lambda: _physics(found, ensemble, forward, posterior, seed))
+    if simulator is not None:
+        _physics(found, ensemble, simulator, seed)
     found.attempt("counterfactual", lambda: _counterfactual(found, ensemble, model, n_paths, seed))
     groups = band_groups(planets["wavelength"].values)
-    tables: dict[str, Callable[[], pd.DataFrame]] = {
-        "permutation": lambda: permutation_importance(
+    found.attempt(
+        "permutation",
+        lambda: permutation_importance(
             ensemble,
             given,
             groups,
@@ -137,14 +142,9 @@ def explain(
             repeats=effort.repeats,
             clusters=labels,
         ),
-        "neighbours": lambda: _neighbours(model, planets, reference is not None, given),
-        "probes": lambda: probe_embedding(model, given, seed=seed),
-    }
-    for name, make in tables.items():
-        found.attempt(
-            name,
-            lambda name=name, make=make: found.tables.update({name: make()}),  # type: ignore[misc]
-        )
+    )
+    found.attempt("neighbours", lambda: _neighbours(model, planets, reference is not None, given))
+    found.attempt("probes", lambda: probe_embedding(model, given, seed=seed))
     found.attempt("rules", lambda: _rules(found, ensemble, given, seed))
     return found
 
@@ -202,18 +202,11 @@ def _points(ensemble: Ensemble, planets: xr.Dataset, seed: int) -> np.ndarray:
     return np.where(np.isfinite(theta).all(axis=1, keepdims=True), theta, mean)
 
 
-def _physics(
-    found: Explanation,
-    ensemble: Ensemble,
-    forward: Callable[[xr.Dataset], ForwardModel],
-    posterior: np.ndarray,
-    seed: int,
-) -> None:
+def _physics(found: Explanation, ensemble: Ensemble, simulator: ForwardModel, seed: int) -> None:
     planets = found.planets
     low, high = (planets[f"prior_{end}"].values for end in ("low", "high"))
-    simulator = forward(planets)
     error = planets["transit_depth_error"].values
-    point = posterior.mean(axis=1)
+    point = ensemble.mixture(planets, _SAMPLES, seed=seed).theta.mean(axis=1)
     found.gain = linear_gain(jacobian(simulator, point), error, low, high)
     quantities = [str(name) for name in planets["target_quantity"].values]
     theta = planets["theta"].values
@@ -232,7 +225,7 @@ def _physics(
 
 def _counterfactual(
     found: Explanation, ensemble: Ensemble, model: Mixed, n_paths: int, seed: int
-) -> None:
+) -> pd.DataFrame:
     few = found.planets.isel(planet=slice(0, n_paths))
     function = SpectrumFunction(model, few, "mean", n_samples=_DRAWS, seed=seed)
     before = ensemble.mixture(few, _SAMPLES, seed=seed).theta
@@ -255,7 +248,7 @@ def _counterfactual(
             "median_moved": shift[:, column] / width[:, column],
         }
         rows.append(pd.DataFrame(columns))
-    found.tables["counterfactual"] = pd.concat(rows, ignore_index=True)
+    return pd.concat(rows, ignore_index=True)
 
 
 def _neighbours(
@@ -266,9 +259,10 @@ def _neighbours(
     return nearest_planets(model, planets, reference)
 
 
-def _rules(found: Explanation, ensemble: Ensemble, planets: xr.Dataset, seed: int) -> None:
+def _rules(found: Explanation, ensemble: Ensemble, planets: xr.Dataset, seed: int) -> pd.DataFrame:
     rules = model_rules(ensemble, planets, seed=seed)
-    found.tables["rules"], found.rules = rules.table, rules.texts
+    found.rules = rules.texts
+    return rules.table
 
 
 def attribution_rows(found: Explanation) -> pd.DataFrame:
