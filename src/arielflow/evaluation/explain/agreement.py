@@ -132,7 +132,7 @@ def random_weights(model: Mixed, seed: int) -> Mixed:
 
 def _untrained(estimator: PosteriorEstimator) -> PosteriorEstimator:
     copy = deepcopy(estimator)
-    for module in copy.network.modules():
+    for module in vars(copy)["network"].modules():
         if reset := getattr(module, "reset_parameters", None):
             reset()
     return copy

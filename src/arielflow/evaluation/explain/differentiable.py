@@ -67,7 +67,7 @@ class SpectrumFunction:
     seed
         Of the base draws.
     theta
-        Points (planet, target) of ``log_prob``, target units.
+        Points (planet, target) of ``log_prob``, target units; the planets' own if left out.
 
     Attributes
     ----------
@@ -100,7 +100,8 @@ class SpectrumFunction:
         self._model, self._quantity = model, quantity
         self._n_samples, self._seed = n_samples, seed
         self.tensors = planet_tensors(planets)
-        self._theta = None if theta is None else torch.as_tensor(theta, dtype=torch.float64)
+        points = self.tensors.theta if theta is None else theta
+        self._theta = torch.as_tensor(points, dtype=torch.float64)
 
     @property
     def depth(self) -> Tensor:
