@@ -152,6 +152,7 @@ def _heat_map(
     axes.figure.colorbar(image, ax=axes, label=label)
     axes.set_xticks(range(len(columns)), [plain(name) for name in columns], rotation=30, ha="right")
     axes.set_yticks(range(len(rows)), [plain(name) for name in rows])
+    axes.set(xlabel="target", ylabel="method")
     axes.grid(visible=False)
     span = high - low
     for row, column in np.ndindex(values.shape):
