@@ -182,8 +182,6 @@ def attributions(study: Study) -> dict[str, np.ndarray]:
         "finite differences": lambda: local.finite_differences(
             study.flow, study.noisy, EFFORT, DIFFERENCE_DRAWS, SEED
         )["mean"],
-    }
-    makers |= {
         "gradient of the width": lambda: local.gradients(study.function(flow, "width")),
         "gradient of log p(true theta)": lambda: np.repeat(
             local.gradients(study.function(flow, "log_prob", theta=study.theta)), n_targets, axis=1

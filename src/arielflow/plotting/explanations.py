@@ -193,7 +193,7 @@ def sanity_chart(trained: pd.DataFrame, untrained: pd.DataFrame) -> Figure:
         label="trained (median and quartiles)",
     )  # fmt: skip
     axes.axhline(0, color=INK, lw=0.7)
-    axes.set_xticks(place, [plain(name) for name in targets])
+    axes.set_xticks(place, [plain(name) for name in targets], rotation=20)
     axes.set(xlabel="target", ylabel="rank correlation with the gain [1]", ylim=(-1.05, 1.05))
     axes.legend(loc="lower left", ncols=2)
     return figure
@@ -230,7 +230,7 @@ def band_importance(table: pd.DataFrame) -> Figure:
         axes.set_title(f"{name} ({own['planets'].iloc[0]})")
         axes.set_xlabel("target")
     panels[0].set_ylabel("band whose bins are exchanged")
-    ticks = [tick for tick in (0.1, 0.3, 1, 3, 10, 30, 100) if tick <= top]
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick <= top]
     bar = figure.colorbar(image, ax=panels, label="rms shift of the posterior mean [σ]")
     bar.set_ticks(np.log10(ticks), labels=[f"{tick:g}" for tick in ticks])
     return figure

@@ -12,8 +12,8 @@ from arielflow.core.errors import ArielflowError
 from arielflow.evaluation.explain.differentiable import Mixed
 from arielflow.models.features import planet_tensors
 
-# Of the largest variance: directions with less are round-off, which whitening would blow up.
-_NEGLIGIBLE_VARIANCE = 1e-6
+# Whitening would make the many directions with the rest as important as those that matter.
+_KEPT_VARIANCE = 0.98
 
 
 def embeddings(model: Mixed, planets: xr.Dataset) -> np.ndarray:
@@ -36,6 +36,8 @@ def embeddings(model: Mixed, planets: xr.Dataset) -> np.ndarray:
 class Whitening:
     """Linear map after which the training planets' embeddings have unit covariance.
 
+    Only the principal directions that hold most of their variance are kept.
+
     Parameters
     ----------
     embedding
@@ -45,7 +47,8 @@ class Whitening:
     def __init__(self, embedding: np.ndarray) -> None:
         self._mean = embedding.mean(axis=0)
         variance, direction = np.linalg.eigh(np.cov(embedding.T))
-        kept = variance > _NEGLIGIBLE_VARIANCE * variance[-1]
+        share = np.cumsum(variance[::-1]) / variance.sum()
+        kept = slice(-1 - int(np.searchsorted(share, _KEPT_VARIANCE)), None)
         self._matrix = direction[:, kept] / np.sqrt(variance[kept])
 
     def __call__(self, embedding: np.ndarray) -> np.ndarray:

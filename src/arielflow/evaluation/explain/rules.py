@@ -145,7 +145,13 @@ def model_rules(
     features, names = rule_features(planets)
     targets = [str(name) for name in planets["target"].values]
     truth = planets["theta"].values
-    return imitate(answers, features, names, targets, truth=truth, depth=depth, seed=seed)
+    rules = imitate(answers, features, names, targets, truth=truth, depth=depth, seed=seed)
+    units = dict(zip(targets, planets["target_units"].values.astype(str), strict=True))
+    texts = {
+        target: f"value: posterior mean of {target} [{units[target]}]\n{text}"
+        for target, text in rules.texts.items()
+    }
+    return Rules(rules.table, texts)
 
 
 def _known_r2(truth: np.ndarray, said: np.ndarray) -> float:
