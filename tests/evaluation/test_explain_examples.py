@@ -225,3 +225,22 @@ def test_every_part_is_there_or_says_why_not(simulated, flow, physics, tmp_path)
     unusable = planets.assign(quality=planets["quality"].copy(data=np.full(4, 1)))
     with pytest.raises(ArielflowError, match="none of 4 planets is usable"):
         explain(ensemble, unusable)
+
+
+def test_planets_that_the_model_has_no_answer_for_are_left_out(simulated, flow, tmp_path) -> None:
+    from arielflow.models.ensemble import Ensemble
+
+    flow.save(tmp_path / "0")
+    ensemble = Ensemble([tmp_path / "0"], device="cpu")
+    planets = simulated.isel(planet=slice(250, 253)).copy(deep=True)
+    mass = list(planets["auxiliary_quantity"].values).index("planet_mass_kg")
+    planets["auxiliary_value"][1, mass] = -1.0
+    few = {"n_paths": 1, "effort": Effort(steps=2, draws=2, samples=8, repeats=1)}
+    found = explain(ensemble, planets, **few)
+    names = planets["planet"].values
+    assert found.planets["planet"].values.tolist() == [names[0], names[2]]
+    assert all(np.isfinite(values).all() for values in found.attributions.values())
+    with pytest.raises(ArielflowError, match="no answer for any of 1 planets, the first: flow"):
+        explain(ensemble, planets.isel(planet=[1]), **few)
+    with pytest.raises(ArielflowError, match="give planets like those of the training"):
+        explain(ensemble, planets.isel(wavelength=slice(0, 40)), **few)

@@ -27,11 +27,11 @@ from arielflow.models.features import noisy_copies
 from arielflow.physics.forward import ForwardModel
 
 _SAMPLES, _DRAWS, _PATH_DRAWS = 1000, 256, 64
-# More reference planets make permutation and rules no better, only longer.
-_MOST_REFERENCE = 2000
+# More make examples, rules and permutation no better, only longer.
+_MOST_REFERENCE, _MOST_RULED, _MOST_EXCHANGED = 5000, 2000, 400
 _BASELINES = 32
 # Of finite differences: a forest's answer is a staircase.
-_EFFORT = local.Effort(step=3.0)
+_EFFORT = local.Effort(step=3.0, samples=128, repeats=1)
 
 
 @dataclass
@@ -111,18 +111,20 @@ def explain(
     Raises
     ------
     ArielflowError
-        No planet is usable, or the forward model cannot be had.
+        No planet is usable, the model has no answer for any, or the forward model cannot be had.
     """
-    planets = _usable(planets, "planets", seed)
+    planets = planets.isel(planet=_answered(ensemble, planets, "planets"))
+    planets = noisy_copies(planets, derived_seed(seed, "explain/planets"))
     found = Explanation(planets)
     # Opacities that are not there are told before the work, not after it.
     simulator = None if forward is None else forward(planets)
     given, labels = planets, None
     if reference is not None:
-        kept = np.flatnonzero(is_usable(reference))
-        kept = kept[_spread(len(kept), _MOST_REFERENCE)]
-        given = _usable(reference.isel(planet=kept), "reference planets", seed + 1)
-        labels = None if clusters is None else clusters[kept]
+        chosen = _spread(reference.sizes["planet"], _MOST_REFERENCE)
+        given = reference.isel(planet=chosen)
+        rows = _answered(ensemble, given, "reference planets")
+        given = noisy_copies(given.isel(planet=rows), derived_seed(seed, "explain/reference"))
+        labels = None if clusters is None else clusters[chosen[rows]]
     model = Mixed.of(ensemble)
     found.attempt(
         "attributions", lambda: _attributions(found, ensemble, model, n_paths, effort, seed)
@@ -131,31 +133,41 @@ def explain(
         _physics(found, ensemble, simulator, seed)
     found.attempt("counterfactual", lambda: _counterfactual(found, ensemble, model, n_paths, seed))
     groups = band_groups(planets["wavelength"].values)
+    exchanged = _spread(given.sizes["planet"], _MOST_EXCHANGED)
     found.attempt(
         "permutation",
         lambda: permutation_importance(
             ensemble,
-            given,
+            given.isel(planet=exchanged),
             groups,
             seed=seed,
             n_samples=effort.samples,
             repeats=effort.repeats,
-            clusters=labels,
+            clusters=None if labels is None else labels[exchanged],
         ),
     )
     found.attempt("neighbours", lambda: _neighbours(model, planets, reference is not None, given))
     found.attempt("probes", lambda: probe_embedding(model, given, seed=seed))
-    found.attempt("rules", lambda: _rules(found, ensemble, given, seed))
+    ruled = given.isel(planet=_spread(given.sizes["planet"], _MOST_RULED))
+    found.attempt("rules", lambda: _rules(found, ensemble, ruled, effort, seed))
     return found
 
 
-def _usable(planets: xr.Dataset, what: str, seed: int) -> xr.Dataset:
-    usable = is_usable(planets)
-    if not usable.any():
+def _answered(ensemble: Ensemble, planets: xr.Dataset, what: str) -> np.ndarray:
+    """Rows of the planets that are usable and that the model has an answer for."""
+    rows = np.flatnonzero(is_usable(planets))
+    if not len(rows):
         raise ArielflowError(
-            f"explain: none of {len(usable)} {what} is usable; ingest says what is wrong with them"
+            f"explain: none of {planets.sizes['planet']} {what} is usable; ingest says what is "
+            "wrong with them"
         )
-    return noisy_copies(planets.isel(planet=usable), derived_seed(seed, "explain/noise"))
+    faults = ensemble.mixture(planets.isel(planet=rows), 2, seed=0).faults
+    if (faults != "").all():
+        raise ArielflowError(
+            f"explain: the model has no answer for any of {len(rows)} {what}, the first: "
+            f"{faults[0]}"
+        )
+    return rows[faults == ""]
 
 
 def _spread(n: int, most: int) -> np.ndarray:
@@ -259,8 +271,10 @@ def _neighbours(
     return nearest_planets(model, planets, reference)
 
 
-def _rules(found: Explanation, ensemble: Ensemble, planets: xr.Dataset, seed: int) -> pd.DataFrame:
-    rules = model_rules(ensemble, planets, seed=seed)
+def _rules(
+    found: Explanation, ensemble: Ensemble, planets: xr.Dataset, effort: local.Effort, seed: int
+) -> pd.DataFrame:
+    rules = model_rules(ensemble, planets, seed=seed, n_samples=effort.samples)
     found.rules = rules.texts
     return rules.table
 
