@@ -15,7 +15,6 @@ from arielflow.exploration.components import explore
 from arielflow.exploration.disentangle import chemical_twins, compare_disentangled
 from arielflow.exploration.representations import (
     compare_representations,
-    linear_probe,
     model_folders,
     rms_error,
     train_representation,
@@ -101,14 +100,6 @@ def test_unknown_names_and_empty_folders_are_told(tmp_path, simulated) -> None:
         load_representation(tmp_path)
     with pytest.raises(ArielflowError, match="n_latent is 60, expected at most 52"):
         make_representation("pca", {"n_latent": 60}).fit(simulated, simulated, seed=1)
-
-
-def test_a_linear_probe_is_cross_validated() -> None:
-    rng = np.random.default_rng(1)
-    latent = rng.normal(size=(200, 3))
-    assert linear_probe(latent, latent @ [1, 2, 3], 1) == pytest.approx(1)
-    assert linear_probe(latent, rng.normal(size=200), 1) < 0.05
-    assert np.isnan(linear_probe(latent, np.full(200, np.nan), 1))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -74,6 +75,58 @@ def test_density_of_own_samples(trained, simulated) -> None:
     again = estimator.log_prob(planets, posterior["theta"].values)
     np.testing.assert_allclose(again, posterior["log_prob"], atol=0.02)
     np.testing.assert_allclose(mixture, again[:, 0], atol=1e-6)
+
+
+def test_moments_are_those_of_the_samples_and_their_slopes_their_own(trained, simulated) -> None:
+    _, estimator, _ = trained
+    planets = simulated.isel(planet=slice(250, 253))
+    tensors = planet_tensors(planets)
+    if not estimator.has_derivatives:
+        with pytest.raises(NotImplementedError):
+            estimator.moments(tensors, 8, seed=1)
+        return
+    before = torch.random.get_rng_state()
+    mean, variance = estimator.moments(tensors, 2000, seed=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    theta = estimator.sample(planets, 2000, seed=5)["theta"].values
+    # What all samples share, at the prior's edge, has no width.
+    width = theta.std(axis=1)
+    distance = np.abs(mean.detach().numpy() - theta.mean(axis=1))
+    np.testing.assert_array_less(distance, 0.15 * width + 1e-6)
+    np.testing.assert_allclose(variance.detach().sqrt(), width, rtol=0.15, atol=1e-6)
+    # Along the gradient of a mean over a step that single precision resolves.
+    depth = tensors.depth.clone().requires_grad_()
+    mean, _ = estimator.moments(replace(tensors, depth=depth), 400, seed=1)
+    (slope,) = torch.autograd.grad((mean[:, 2]).sum(), depth)
+    step = 0.3 * tensors.error * torch.nn.functional.normalize(slope * tensors.error, dim=1)
+    with torch.no_grad():
+        sides = [
+            estimator.moments(replace(tensors, depth=tensors.depth + sign * step), 400, seed=1)[0]
+            for sign in (1, -1)
+        ]
+    change = (sides[0] - sides[1])[:, 2] / 2
+    np.testing.assert_allclose(change, (slope * step).sum(dim=1), rtol=0.1, atol=1e-6)
+
+
+def test_the_tensors_density_and_embedding_are_the_models_own(trained, simulated) -> None:
+    _, estimator, _ = trained
+    planets = simulated.isel(planet=slice(250, 253))
+    tensors = planet_tensors(planets)
+    theta = estimator.sample(planets, 4, seed=1)["theta"].values
+    if estimator.has_log_prob:
+        own = estimator.log_density(tensors, torch.as_tensor(theta[:, 0]))
+        np.testing.assert_allclose(
+            own.detach(), estimator.log_prob(planets, theta)[:, 0], atol=1e-4
+        )
+    else:
+        with pytest.raises(NotImplementedError):
+            estimator.log_density(tensors, torch.as_tensor(theta[:, 0]))
+    if not estimator.has_derivatives:
+        with pytest.raises(NotImplementedError):
+            estimator.embedding(tensors)
+        return
+    embedding = estimator.embedding(tensors).detach()
+    assert len(embedding) == 3 and embedding.isfinite().all() and embedding.std(dim=0).any()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

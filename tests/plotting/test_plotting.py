@@ -11,15 +11,31 @@ import xarray as xr
 from report_content import make_content, make_importance
 
 from arielflow import plotting
+from arielflow.evaluation.explain.bands import BANDS
 from arielflow.plotting import style
 from arielflow.report.content import planet_samples, true_samples
 
 CONTENT = make_content()
-WITHOUT_UNIT = {"quality flag", "model"}
+WITHOUT_UNIT = {"quality flag", "model", "method", "target", "band whose bins are exchanged"}
 
 
 def one_planet(posteriors):
     return {name: planet_samples(posterior, "public4") for name, posterior in posteriors.items()}
+
+
+def drifted() -> pd.DataFrame:
+    """Drift of three columns."""
+    return pd.DataFrame(
+        {
+            "column": ["star radius", "planet mass", "depth"],
+            "wavelength_um": [1.0, 2.0, 4.0],
+            "shift": [0.1, -0.2, 0.5],
+            "shift_low": [0.0, -0.3, 0.4],
+            "shift_high": [0.2, -0.1, 0.6],
+            "ks_distance": [0.1, 0.2, 0.3],
+            "q_value": [0.5, 0.02, 0.001],
+        }
+    )
 
 
 def importance_planets(content):
@@ -145,6 +161,11 @@ FIGURES |= {
     "abundance_trajectories": lambda _: plotting.abundance_trajectories(clouds(), ["CO", "H2O"]),
     "abundance_errors": lambda _: plotting.abundance_errors(clouds()),
     "latent_trajectories": lambda _: plotting.latent_trajectories(clouds()),
+    "drift_by_bin": lambda _: plotting.drift_by_bin(drifted(), drifted()),
+    "drift_scores": lambda _: plotting.drift_scores(
+        np.linspace(0, 1, 20), np.arange(20) % 2 == 0, 0.5
+    ),
+    "drift_of_parameters": lambda _: plotting.drift_of_parameters(drifted()),
     "fault_power": lambda _: plotting.fault_power(
         pd.DataFrame(
             {
@@ -172,6 +193,54 @@ FIGURES |= {
         c.test,
     ),
 }
+
+
+def explained(content):
+    """Attributions of the test planets' targets, and bands to mark."""
+    planet = content.test.isel(planet=0)
+    shape = planet.sizes["target"], planet.sizes["wavelength"]
+    return planet, np.random.default_rng(2).standard_normal(shape)
+
+
+def correlations(**columns):
+    """Rank correlations of two targets by method, or shifts of them by band."""
+    table = pd.DataFrame({"target": ["log_H2O", "log_CO2"], "median_rho": [0.9, np.nan]})
+    return table.assign(low_rho=0.7, high_rho=0.95, planets=30, **columns)
+
+
+FIGURES |= {
+    "attribution_bands": lambda c: plotting.attribution_bands(
+        explained(c)[0], {"flow": explained(c)[1], "gain": 2 * explained(c)[1]}, BANDS
+    ),
+    "counterfactual_spectra": lambda c: plotting.counterfactual_spectra(*explained(c), BANDS),
+    "agreement_chart": lambda _: plotting.agreement_chart(
+        pd.concat([correlations(method="gradient"), correlations(method="SHAP")])
+    ),
+    "sanity_chart": lambda _: plotting.sanity_chart(
+        correlations(), pd.concat([correlations()] * 3)
+    ),
+    "band_importance": lambda _: plotting.band_importance(
+        pd.concat(
+            correlations(cluster=cluster, group=group, shift=0.1 + cluster)
+            for cluster in (0, 2)
+            for group in ("H2O 1.4 um", "CO2 4.3 um")
+        )
+    ),
+}
+
+
+def test_a_heat_map_shows_the_numbers_that_are_known():
+    axes = FIGURES["agreement_chart"](CONTENT).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0.90", "0.90"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["gradient", "SHAP"]
+
+
+def test_only_bands_within_the_spectrum_are_marked():
+    figure = FIGURES["counterfactual_spectra"](CONTENT)
+    named = {text.get_text() for text in figure.legends[0].get_texts()}
+    wavelength = CONTENT.test["wavelength"].values
+    inside = {b.molecule for b in BANDS if b.low_um < wavelength[-1] and b.high_um > wavelength[0]}
+    assert named == inside
 
 
 def test_every_public_figure_is_drawn_here():

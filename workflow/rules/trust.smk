@@ -96,3 +96,32 @@ rule drift:
         seed=config["seed"],
     script:
         "../scripts/drift.py"
+
+
+# Made on request alone: results/{run}/explanations/{model}.
+rule explain_model:
+    input:
+        members=lambda w: members(w.model),
+        # Holds the members' shares.
+        posterior=f"{RUN}/posteriors/test/{{model}}.nc",
+        planets=f"{RUN}/ingested/test.nc",
+        reference=f"{RUN}/ingested/train.nc",
+        exploration=f"{RUN}/exploration.nc",
+        physics=PHYSICS_FILES if EDITION != "wfc3" else [],
+    output:
+        folder=directory(f"{RUN}/explanations/{{model}}"),
+    log:
+        f"{RUN}/logs/explain_{{model}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/explain_{{model}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(120),
+    params:
+        physics=PHYSICS if EDITION != "wfc3" else None,
+        sources=code("explain_model", EDITION_CODE, family_code),
+        seed=config["seed"],
+    script:
+        "../scripts/explain_model.py"

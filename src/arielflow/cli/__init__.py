@@ -13,6 +13,7 @@ from arielflow.cli import (  # noqa: F401, they add their commands
     cluster,
     data,
     drift,
+    explain,
     forward,
     models,
     opacities,

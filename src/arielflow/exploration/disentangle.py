@@ -12,8 +12,8 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import MOLECULES, auxiliary_values
 from arielflow.data.forward_models import edition_model
 from arielflow.editions import Edition
-from arielflow.exploration.representations import linear_probe
 from arielflow.models import load_representation
+from arielflow.models.probes import linear_probe
 from arielflow.models.representations.disentangled import nuisance_factors
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 

@@ -13,17 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import KFold, cross_val_score
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import TARGET_COORDINATES, is_usable, open_dataset
 from arielflow.data.splits import read_split, subset
 from arielflow.models import load_representation, make_representation
 from arielflow.models.base import SpectrumRepresentation
+from arielflow.models.probes import FOLDS, linear_probe
 
 REFERENCE = "pca"
-_FOLDS = 5
 
 
 def train_representation(
@@ -70,27 +68,6 @@ def rms_error(model: SpectrumRepresentation, planets: xr.Dataset, device: str = 
     """Root mean square error of the reconstructed scaled spectra, over all bins."""
     decoded = model.decode(model.encode(planets, device=device), device=device)
     return float(np.sqrt(np.mean((decoded - model.scaled(planets)) ** 2)))
-
-
-def linear_probe(latent: np.ndarray, values: np.ndarray, seed: int) -> float:
-    """Share of the variance of values (planet,) that a linear map of the latents explains.
-
-    The mean of R² over the folds of a cross-validation, so that many latent variables do not look
-    better than they are (Alain & Bengio 2016, arXiv:1610.01644).
-
-    Parameters
-    ----------
-    latent
-        Latent variables, shape (planet, latent).
-    values
-        What to predict; NaN where it is not known for some planet.
-    seed
-        Seed of the folds.
-    """
-    if not np.isfinite(values).all():
-        return np.nan
-    folds = KFold(_FOLDS, shuffle=True, random_state=seed)
-    return float(cross_val_score(LinearRegression(), latent, values, cv=folds, scoring="r2").mean())
 
 
 def compare_representations(
@@ -141,10 +118,10 @@ def compare_representations(
             "least one autoencoder to compare with it"
         )
     valid, test = subset(planets, split, "valid"), test.isel(planet=is_usable(test))
-    if valid.sizes["planet"] < 2 * _FOLDS:
+    if valid.sizes["planet"] < 2 * FOLDS:
         raise ArielflowError(
             f"representation: {valid.sizes['planet']} validation planets are too few to probe, "
-            f"expected {2 * _FOLDS}; raise dataset.validation_fraction"
+            f"expected {2 * FOLDS}; raise dataset.validation_fraction"
         )
     dimensions = sorted(models[REFERENCE])
     loaded = {

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from arielflow.models.features import PlanetTensors
     from arielflow.physics.forward import ForwardModel
 
 
@@ -147,10 +148,13 @@ class PosteriorEstimator(TrainedModel):
     ----------
     has_log_prob : bool
         The model has a density.
+    has_derivatives : bool
+        Its moments can be differentiated by the spectrum, and it has an embedding.
     """
 
     description_file: ClassVar[str] = "estimator.json"
     has_log_prob: ClassVar[bool] = False
+    has_derivatives: ClassVar[bool] = False
 
     @abstractmethod
     def sample(
@@ -205,6 +209,27 @@ class PosteriorEstimator(TrainedModel):
     ) -> np.ndarray:
         """Natural log-density (planet, sample) at theta (planet, sample, target), target units."""
         raise NotImplementedError(f"{self.family} has no density")
+
+    def moments(
+        self, planets: PlanetTensors, n_samples: int, *, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """Posterior's mean and variance (planet, target), differentiable by the planets' tensors.
+
+        From ``n_samples`` draws with fixed base draws where there is no closed form; the same seed
+        and number of planets give the same base draws, and the caller's generator is left alone.
+        """
+        raise NotImplementedError(f"{self.family} has no derivatives")
+
+    def log_density(self, planets: PlanetTensors, theta: Tensor) -> Tensor:
+        """Natural log-density (planet,) at theta (planet, target), differentiable by the planets.
+
+        The tensors' twin of :meth:`log_prob`, on the device that the network is on.
+        """
+        raise NotImplementedError(f"{self.family} has no density")
+
+    def embedding(self, planets: PlanetTensors) -> Tensor:
+        """What the context network makes of the planets, shape (planet, feature)."""
+        raise NotImplementedError(f"{self.family} has no embedding")
 
     def feature_importances(self) -> pd.DataFrame | None:
         """Importance of every feature for every target, or None where the model has none."""

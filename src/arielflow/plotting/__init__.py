@@ -9,6 +9,13 @@ from arielflow.plotting.chemistry import (
 )
 from arielflow.plotting.data import population, quality_counts, spectra_gallery
 from arielflow.plotting.drift import drift_by_bin, drift_of_parameters, drift_scores
+from arielflow.plotting.explanations import (
+    agreement_chart,
+    attribution_bands,
+    band_importance,
+    counterfactual_spectra,
+    sanity_chart,
+)
 from arielflow.plotting.exploration import (
     clusters,
     explained_variance,
@@ -47,9 +54,13 @@ from arielflow.plotting.trust import fault_power, test_probabilities
 __all__ = [
     "abundance_errors",
     "abundance_trajectories",
+    "agreement_chart",
+    "attribution_bands",
     "band_differences",
+    "band_importance",
     "clusters",
     "corner_plot",
+    "counterfactual_spectra",
     "coverage_curves",
     "drift_by_bin",
     "drift_of_parameters",
@@ -75,6 +86,7 @@ __all__ = [
     "representation_error",
     "residual_distributions",
     "residuals_by_wavelength",
+    "sanity_chart",
     "scores_by_target",
     "silhouettes",
     "spectra_gallery",

@@ -62,6 +62,19 @@ def scaled_jacobian(jacobian: np.ndarray, error: np.ndarray, prior: np.ndarray) 
     return jacobian * deviation[:, None, :] / error[:, :, None]
 
 
+def covariance(scaled: np.ndarray) -> np.ndarray:
+    """Covariance of the posterior, shape (n, target, target), in deviations of the prior.
+
+    Parameters
+    ----------
+    scaled
+        What :func:`scaled_jacobian` returned.
+    """
+    normal = scaled.transpose(0, 2, 1) @ scaled + np.eye(scaled.shape[2])
+    found: np.ndarray = np.linalg.inv(normal)
+    return found
+
+
 def gain(scaled: np.ndarray) -> np.ndarray:
     """Change of the best fit per change of the data, shape (n, target, wavelength).
 
@@ -70,9 +83,7 @@ def gain(scaled: np.ndarray) -> np.ndarray:
     scaled
         What :func:`scaled_jacobian` returned; the result is in the same units.
     """
-    transposed = scaled.transpose(0, 2, 1)
-    normal = transposed @ scaled + np.eye(scaled.shape[2])
-    found: np.ndarray = np.linalg.solve(normal, transposed)
+    found: np.ndarray = covariance(scaled) @ scaled.transpose(0, 2, 1)
     return found
 
 

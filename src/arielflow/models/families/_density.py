@@ -170,6 +170,7 @@ class DensityEstimator(PosteriorEstimator):
 
     Config: ClassVar[type[DensityConfig]]
     has_log_prob: ClassVar[bool] = True
+    has_derivatives: ClassVar[bool] = True
     state_files: ClassVar[tuple[str, ...]] = ("density.safetensors",)
     config: DensityConfig
     network: DensityNetwork
@@ -307,6 +308,27 @@ class DensityEstimator(PosteriorEstimator):
             density = network.density.log_prob(z.float().flatten(0, 1), embedding)
             parts.append((density.reshape(slope.shape) + slope).cpu())
         return torch.cat(parts).numpy()
+
+    def moments(
+        self, planets: PlanetTensors, n_samples: int, *, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`PosteriorEstimator.moments`; the draws are reparameterised."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self.network.eval()
+            z, _ = network.density.sample_and_log_prob(n_samples, network.embed(planets))
+        theta, _ = network.coordinates.inverse(planets, z.double())
+        return theta.mean(dim=1), theta.var(dim=1)
+
+    def log_density(self, planets: PlanetTensors, theta: Tensor) -> Tensor:
+        """See :meth:`PosteriorEstimator.log_density`."""
+        network = self.network.eval()
+        z, slope = network.coordinates(planets, theta)
+        return network.density.log_prob(z.float(), network.embed(planets)) + slope
+
+    def embedding(self, planets: PlanetTensors) -> Tensor:
+        """See :meth:`PosteriorEstimator.embedding`."""
+        return self.network.eval().embed(planets)
 
     def sees(self, planets: xr.Dataset) -> np.ndarray:
         """See :meth:`PosteriorEstimator.sees`."""

@@ -195,22 +195,40 @@ class Estimator(DensityEstimator):
         for rows in torch.arange(len(data)).split(_PLANETS_AT_ONCE):
             part = data.rows(rows).to(self._home)
             predictive = network.density.predictive(network.embed(part))
-            parts.append(_variances(network.coordinates, part, predictive))
+            mean, variance = _moments(network.coordinates, part, predictive)
+            parts.append((variance.mean(dim=0), mean.var(dim=0, correction=0)))
         for name, variance in zip((ALEATORIC, EPISTEMIC), zip(*parts, strict=True), strict=True):
             deviation = torch.cat(variance).sqrt().cpu().numpy()
             posterior[name] = (("planet", "target"), deviation)
         return describe(posterior)
 
+    def moments(
+        self, planets: PlanetTensors, n_samples: int, *, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`PosteriorEstimator.moments`; by quadrature, without draws."""
+        network = self.network.eval()
+        predictive = network.density.predictive(network.embed(planets))
+        mean, variance = _moments(network.coordinates, planets, predictive)
+        return mean.mean(dim=0), variance.mean(dim=0) + mean.var(dim=0, correction=0)
 
-def _variances(
+    def embedding(self, planets: PlanetTensors) -> Tensor:
+        """See :meth:`PosteriorEstimator.embedding`; the means of the coordinates.
+
+        The network has no embedding of its own that all draws of the weights share.
+        """
+        network = self.network.eval()
+        predictive = network.density.predictive(network.embed(planets))
+        return predictive.mean.mean(dim=0)
+
+
+def _moments(
     coordinates: nn.Module, planets: PlanetTensors, predictive: dist.MixtureSameFamily
 ) -> tuple[Tensor, Tensor]:
-    """Mean variance within the draws of the weights and variance between them (planet, target)."""
+    """Means and variances (draw, planet, target) of theta, of every draw of the weights."""
 
     def targets(z: Tensor) -> Tensor:
         by_planet = z.movedim(-2, 0)
         theta, _ = coordinates.inverse(planets, by_planet.flatten(1, -2))
         return theta.reshape(by_planet.shape).movedim(0, -2)
 
-    mean, variance = marginal_moments(predictive, targets)
-    return variance.mean(dim=0), mean.var(dim=0, correction=0)
+    return marginal_moments(predictive, targets)

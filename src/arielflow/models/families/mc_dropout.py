@@ -95,6 +95,7 @@ class Estimator(PosteriorEstimator):
     """See the module's docstring and :class:`PosteriorEstimator`."""
 
     family: ClassVar[str] = "mc_dropout"
+    has_derivatives: ClassVar[bool] = True
     state_files: ClassVar[tuple[str, ...]] = ("network.safetensors",)
     Config = Config
     network: _Network
@@ -202,6 +203,26 @@ class Estimator(PosteriorEstimator):
         theta = (standardised * network.theta_deviation + network.theta_mean).cpu().numpy()
         low, high = (planets[name].values[:, None, :] for name in ("prior_low", "prior_high"))
         return posterior_dataset(planets, np.clip(theta, low, high))
+
+    def moments(
+        self, planets: PlanetTensors, n_samples: int, *, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`PosteriorEstimator.moments`; the base draws are what is dropped."""
+        network = self.network
+        embedded = self.embedding(planets)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network.train()
+            passes = network.dense(embedded.repeat_interleave(n_samples, dim=0))
+            network.eval()
+        theta = passes.double() * network.theta_deviation + network.theta_mean
+        theta = theta.unflatten(0, (-1, n_samples))
+        theta = theta.clamp(planets.low[:, None], planets.high[:, None])
+        return theta.mean(dim=1), theta.var(dim=1)
+
+    def embedding(self, planets: PlanetTensors) -> Tensor:
+        """See :meth:`PosteriorEstimator.embedding`."""
+        return self.network.eval().embed(planets.depth, self._extra(planets))
 
     def _save_state(self, directory: Path) -> None:
         path = directory / self.state_files[0]

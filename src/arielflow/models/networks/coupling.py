@@ -79,7 +79,7 @@ class SplineCouplings(Transform):
         return self._through(points, context, inverse=False)
 
     def inverse(self, images: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """The same backwards, without derivatives."""
+        """The same backwards; the points can be differentiated once, the volume's change cannot."""
         return self._through(images, context, inverse=True)
 
     def _through(self, points: Tensor, context: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ def linear_tailed_spline(
     least
         Least share of a bin in the interval, and least slope.
     inverse
-        Evaluate the inverse function; differentiable forwards only.
+        Evaluate the inverse function. Its values can be differentiated once, its slopes cannot.
 
     Returns
     -------
@@ -76,7 +76,12 @@ def linear_tailed_spline(
     """
     if inverse:
         with torch.no_grad():
-            return _inverse(points, edges, slopes, bound, least)
+            values, log_slope = _inverse(points, edges, slopes, bound, least)
+        if torch.is_grad_enabled():
+            # One Newton step, which moves nothing but has the derivatives of an implicit function.
+            images, _ = _Spline.apply(values, edges, slopes, bound, least)
+            values = values + (points - images) * log_slope.exp()
+        return values, log_slope
     return _Spline.apply(points, edges, slopes, bound, least)
 
 
