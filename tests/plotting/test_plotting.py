@@ -16,7 +16,14 @@ from arielflow.plotting import style
 from arielflow.report.content import planet_samples, true_samples
 
 CONTENT = make_content()
-WITHOUT_UNIT = {"quality flag", "model", "method", "target", "band whose bins are exchanged"}
+WITHOUT_UNIT = {
+    "quality flag",
+    "model",
+    "method",
+    "target",
+    "band whose bins are exchanged",
+    "column",
+}
 
 
 def one_planet(posteriors):
