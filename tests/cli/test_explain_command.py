@@ -81,6 +81,15 @@ FAULTS = {
 }
 
 
+def test_a_file_is_no_folder_to_write_to(folder) -> None:
+    planets = str(folder / "planets.nc")
+    result = CliRunner().invoke(
+        app, ["explain", str(folder / "flow"), planets, "--output", planets]
+    )
+    assert isinstance(result.exception, ArielflowError)
+    assert "planets.nc: is no folder" in str(result.exception)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_one_line(folder, tmp_path, fault) -> None:
     given, says = FAULTS[fault]

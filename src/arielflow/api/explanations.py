@@ -15,6 +15,7 @@ from arielflow.api.model import Model
 from arielflow.api.physics import forward_model
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import atomic_path, write_json, write_table
+from arielflow.core.readers import shown
 from arielflow.evaluation.explain.bands import BANDS
 from arielflow.evaluation.explain.explanation import Explanation, attribution_rows, explain
 from arielflow.physics.forward import PhysicsSettings
@@ -68,12 +69,15 @@ def explain_model(
     ------
     ArielflowError
         A planet is not in the data set, none is usable, the clusters are of other planets, or the
-        model is on a GPU.
+        model is on a GPU, or ``output`` is a file.
     """
     if model.ensemble.device != "cpu":
         raise ArielflowError(
             f"explain: the model is on {model.ensemble.device}; load it with device cpu"
         )
+    output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise ArielflowError(f"{shown(output)}: is no folder; name one for the explanations")
     if identifiers:
         planets = choose_planets(planets, identifiers)
     clusters = None
@@ -89,7 +93,6 @@ def explain_model(
         n_paths=n_paths,
         seed=seed,
     )
-    output = Path(output)
     files = [*_write_tables(found, output), *_write_figures(found, output)]
     content = {
         "model": model.name,

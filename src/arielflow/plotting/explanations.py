@@ -38,7 +38,7 @@ _SIGNED = "RdBu_r"
 _RISES, _FALLS = "#b2182b", "#2166ac"
 _ROW_INCHES = 0.95
 _BAND_ALPHA = 0.16
-_MOST_GROUPS = 24
+_MOST_GROUPS = 30
 
 
 @styled
