@@ -23,6 +23,7 @@ WITHOUT_UNIT = {
     "target",
     "band whose bins are exchanged",
     "column",
+    "fault",
 }
 
 

@@ -42,6 +42,7 @@ def fault_power(table: pd.DataFrame, words: Mapping[str, str]) -> Figure:
         axes.set_xticks(range(len(intervals)), [f"{a:g}–{b:g}" for a, b in intervals])
         axes.set_xlabel("χ² left by the best refit [1]")
         axes.set_yticks(range(len(words)), list(words.values()))
+    left.set_ylabel("fault")
     return figure
 
 
