@@ -1,0 +1,109 @@
+"""Leaving bins out by importance weights beside nested sampling without them.
+
+    python benchmarks/leave_one_out.py refits STATE --planets FILE --opacities FOLDER
+    python benchmarks/leave_one_out.py compare STATE --planets FILE --opacities FOLDER --members ...
+
+For three planets of a run's ingested test spectra, noise drawn onto them, ``refits`` samples the
+posterior anew without each bin, some forty seconds a bin, and keeps a file of each in STATE, so
+that it goes on where an earlier call ended; the planets take turns, so that a part of the bins is a
+part of each planet's. ``compare`` samples the same spectra by importance sampling from a run's
+flow (its members' folders), leaves the same bins out by weights, and writes
+``benchmarks/leave_one_out.csv`` of the bins that have been refitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from scipy.special import logsumexp
+
+from arielflow.core.files import atomic_path
+from arielflow.core.schema import open_dataset
+from arielflow.data.forward_models import edition_model
+from arielflow.editions import get_edition
+from arielflow.models.features import noisy_copies
+from arielflow.physics.builtin_opacity import ensure_builtin_opacities
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
+from arielflow.retrieval.likelihood import under_whole_prior
+from arielflow.retrieval.nested import retrieve
+
+ROOT = Path(__file__).parents[1]
+SEED, N_PLANETS = 2026, 3
+
+
+def noisy_planets(file: Path) -> xr.Dataset:
+    """The first planets of a run's test data, noise drawn onto their spectra."""
+    planets = open_dataset(file).isel(planet=slice(0, N_PLANETS))
+    return noisy_copies(planets, SEED)
+
+
+def without_bin(planets: xr.Dataset, number: int) -> xr.Dataset:
+    """The same spectra, one bin of which has no value."""
+    masked = planets.copy(deep=True)
+    masked["transit_depth"].values[:, number] = np.nan
+    masked["transit_depth_error"].values[:, number] = np.nan
+    return masked
+
+
+def refit(forward: ForwardModel, whole: ForwardModel, planet: int, number: int) -> dict:
+    """What the other bins predict of one, its density taken at samples of the refit."""
+    found = under_whole_prior(retrieve(forward, planet, seed=SEED), forward.systems, planet)
+    systems = whole.systems
+    depth, error = systems.depth[planet, number], systems.error[planet, number]
+    model = whole.spectra(planet, found.theta)[:, number]
+    log_density = -0.5 * ((model - depth) / error) ** 2 - np.log(error * np.sqrt(2 * np.pi))
+    elpd = float(logsumexp(log_density, b=found.weight))
+    ratio = np.exp(log_density - elpd)
+    return {
+        "elpd": elpd,
+        "elpd_error": float(np.sqrt(np.sum((found.weight * (ratio - 1)) ** 2))),
+        "log_evidence": found.log_evidence,
+        "effective_samples": found.effective_samples,
+        "likelihood_calls": found.likelihood_calls,
+        "seconds": found.seconds,
+    }
+
+
+def refits(state: Path, planets: xr.Dataset, physics: PhysicsSettings) -> None:
+    """Refit all planets without each of their bins, one bin of every planet after another."""
+    edition = get_edition("adc2023")
+    transmission = edition_model(edition, physics)
+    whole = ForwardModel(transmission, planets)
+    state.mkdir(parents=True, exist_ok=True)
+    # Far apart first: what is there when a call ends is spread over all wavelengths.
+    order = [bin_ for start in range(8) for bin_ in range(start, planets.sizes["wavelength"], 8)]
+    for number in order:
+        forward = ForwardModel(transmission, without_bin(planets, number))
+        for planet in range(planets.sizes["planet"]):
+            file = state / f"{planet}_{number}.json"
+            if file.is_file():
+                continue
+            row = refit(forward, whole, planet, number)
+            with atomic_path(file) as temporary:
+                temporary.write_text(json.dumps(row))
+            print(planet, number, row, flush=True)
+
+
+def main() -> None:
+    """Read the command line and do as it says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=("refits",))
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--planets", type=Path, required=True, help="a run's ingested/test.nc")
+    parser.add_argument("--opacities", type=Path, help="folder of tables; built-in if left out")
+    given = parser.parse_args()
+    folder = given.opacities or ensure_builtin_opacities(ROOT / "results/opacities")
+    physics = PhysicsSettings(str(folder))
+    refits(given.state, noisy_planets(given.planets), physics)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    torch.set_num_threads(1)
+    main()
