@@ -8,6 +8,7 @@ from arielflow.plotting.chemistry import (
     latent_trajectories,
 )
 from arielflow.plotting.data import population, quality_counts, spectra_gallery
+from arielflow.plotting.detections import detection_map
 from arielflow.plotting.exploration import (
     clusters,
     explained_variance,
@@ -49,6 +50,7 @@ __all__ = [
     "clusters",
     "corner_plot",
     "coverage_curves",
+    "detection_map",
     "explained_variance",
     "feature_importances",
     "fitted_spectra",

@@ -1,0 +1,97 @@
+"""Detections that rest on one bin, and those that do not, in models whose evidence is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal, norm
+
+from arielflow.evaluation.detections import Detection, detection
+from arielflow.evaluation.leave_one_out import leave_one_out
+from arielflow.plotting import detection_map
+
+WAVELENGTH_UM = np.geomspace(1, 5, 30)
+SIGMA, PRIOR = 1.0, 3.0
+
+
+class Band:
+    """A constant and, unless left out, a band of unknown strength, in noisy bins."""
+
+    def __init__(self, band: np.ndarray, y: np.ndarray, *, with_band: bool) -> None:
+        parts = [np.ones(len(band)), band] if with_band else [np.ones(len(band))]
+        self.design, self.y = np.column_stack(parts), y
+
+    def log_evidence(self, used: np.ndarray) -> float:
+        """Exact natural log-evidence of some bins."""
+        design = self.design[used]
+        covariance = SIGMA**2 * np.eye(len(design)) + PRIOR**2 * design @ design.T
+        return float(multivariate_normal(np.zeros(len(design)), covariance).logpdf(self.y[used]))
+
+    def left_out(self):
+        """Leave-one-out of exact posterior draws."""
+        size = self.design.shape[1]
+        precision = np.eye(size) / PRIOR**2 + self.design.T @ self.design / SIGMA**2
+        covariance = np.linalg.inv(precision)
+        mean = covariance @ self.design.T @ self.y / SIGMA**2
+        theta = np.random.default_rng(5).multivariate_normal(mean, covariance, 4000)
+        return leave_one_out(norm.logpdf(self.y, theta @ self.design.T, SIGMA), np.ones(4000))
+
+
+def _found(band: np.ndarray, strength: float) -> tuple[Detection, Band, Band]:
+    rng = np.random.default_rng(3)
+    y = 0.4 + strength * band + 0.5 * rng.standard_normal(len(band))
+    both = [Band(band, y, with_band=with_band) for with_band in (True, False)]
+    everything = np.ones(len(band), dtype=bool)
+    factor = both[0].log_evidence(everything) - both[1].log_evidence(everything)
+    return detection(both[0].left_out(), both[1].left_out(), factor), *both
+
+
+def test_a_broad_band_rests_on_no_bin_and_losses_add_up_to_bayes_factors_without_bins() -> None:
+    band = np.exp(-0.5 * ((np.arange(30) - 15) / 4) ** 2)
+    found, full, without = _found(band, 3.0)
+    assert found.log_bayes_factor > 10 and found.rests_on is None
+    assert found.warning("a gas", WAVELENGTH_UM) == ""
+    assert found.total > 3 * found.total_error > 0
+    # By the evidences of all bins but one, which are known exactly.
+    for number in range(30):
+        others = np.arange(30) != number
+        exact = full.log_evidence(others) - without.log_evidence(others)
+        assert found.log_bayes_factor_without[number] == pytest.approx(exact, abs=0.05)
+
+
+def test_a_detection_by_one_bin_is_told() -> None:
+    band = (np.arange(30) == 12).astype(float)
+    found, full, without = _found(band, 4.5)
+    assert found.log_bayes_factor > 2.5
+    assert found.rests_on == found.leading == 12
+    said = found.warning("CO2", WAVELENGTH_UM)
+    assert f"CO2 rests on the bin at {WAVELENGTH_UM[12]:.3f} um alone" in said
+    assert ("retrieve the spectrum without this bin" in said) == bool(found.needs_refit[12])
+    # Without the bin both models are the same.
+    others = np.arange(30) != 12
+    assert full.log_evidence(others) == pytest.approx(without.log_evidence(others), abs=1e-9)
+
+
+def test_what_is_no_detection_rests_on_nothing() -> None:
+    loss = np.array([0.1, 1.5, np.nan, -0.2])
+    refit = np.array([False, True, False, False])
+    weak = Detection(1.8, loss, refit)
+    assert weak.rests_on is None and weak.leading == 1
+    assert weak.total == pytest.approx(1.4)
+    alone = Detection(2.5, loss + 0.2, refit)
+    assert alone.rests_on == 1
+    assert "retrieve the spectrum without this bin" in alone.warning("NH3", WAVELENGTH_UM)
+
+
+def test_the_map_marks_what_is_not_trusted_and_what_stands_alone() -> None:
+    losses = {"H2O": np.linspace(-1, 2, 30), "a $ name": np.full(30, np.nan)}
+    refit = {name: np.arange(30) == 4 for name in losses}
+    figure = detection_map(WAVELENGTH_UM, losses, refit, {"H2O": 29, "a $ name": None})
+    axes, bar = figure.axes
+    assert axes.get_xlabel() == "wavelength [µm]" and bar.get_ylabel() == "loss of elpd [1]"
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["H2O", r"a \$ name"]
+    assert len(axes.patches) == 1 and len(axes.lines) == 2
+    low, high = axes.collections[0].get_clim()
+    assert high == -low == 2
+    figure.canvas.draw()
+    assert detection_map(WAVELENGTH_UM[:1], {"H2O": np.zeros(1)}).axes
