@@ -19,6 +19,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from scipy.special import logsumexp
@@ -27,14 +28,21 @@ from arielflow.core.files import atomic_path
 from arielflow.core.schema import open_dataset
 from arielflow.data.forward_models import edition_model
 from arielflow.editions import get_edition
+from arielflow.evaluation.leave_one_out import LARGEST_SHAPE, leave_one_out
+from arielflow.models.ensemble import Ensemble
 from arielflow.models.features import noisy_copies
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
+from arielflow.retrieval.amortised import Importance
+from arielflow.retrieval.kept_draws import keep_draws
 from arielflow.retrieval.likelihood import under_whole_prior
 from arielflow.retrieval.nested import retrieve
+from arielflow.retrieval.planets import Retrieval
 
 ROOT = Path(__file__).parents[1]
 SEED, N_PLANETS = 2026, 3
+# Bins agree within as many combined errors, or within so little that it does not matter.
+ERRORS, TOLERANCE = 2.0, 0.05
 
 
 def noisy_planets(file: Path) -> xr.Dataset:
@@ -90,17 +98,67 @@ def refits(state: Path, planets: xr.Dataset, physics: PhysicsSettings) -> None:
             print(planet, number, row, flush=True)
 
 
+def compare(
+    state: Path, planets: xr.Dataset, physics: PhysicsSettings, members: list[Path]
+) -> pd.DataFrame:
+    """One row a planet and bin that has been refitted; natural logarithms."""
+    method = Importance(Ensemble(members))
+    retrieval = Retrieval(get_edition("adc2023"), planets, physics, SEED)
+    results = retrieval.results(method)
+    kept = keep_draws(results, retrieval.forward, method.kept_draws, SEED)
+    rows = []
+    for planet, draws in kept.items():
+        found = leave_one_out(draws.log_likelihood, draws.weight)
+        for number, wavelength_um in enumerate(planets["wavelength"].values):
+            file = state / f"{planet}_{number}.json"
+            if not file.is_file():
+                continue
+            refitted = json.loads(file.read_text())
+            rows.append(
+                {
+                    "planet": str(planets["planet"].values[planet]),
+                    "wavelength_um": wavelength_um,
+                    "elpd": found.elpd[number],
+                    "elpd_error": found.elpd_error[number],
+                    "pareto_shape": found.pareto_shape[number],
+                    "p_loo": found.p_loo[number],
+                    "elpd_refit": refitted["elpd"],
+                    "elpd_refit_error": refitted["elpd_error"],
+                    # Exact too, but as uncertain as two evidences.
+                    "evidence_ratio": results[planet].log_evidence - refitted["log_evidence"],
+                }
+            )
+    table = pd.DataFrame(rows)
+    difference = (table["elpd"] - table["elpd_refit"]).abs()
+    error = np.hypot(table["elpd_error"], table["elpd_refit_error"])
+    return table.assign(
+        difference=table["elpd"] - table["elpd_refit"],
+        agrees=difference <= np.maximum(ERRORS * error, TOLERANCE),
+    )
+
+
 def main() -> None:
     """Read the command line and do as it says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=("refits",))
+    parser.add_argument("step", choices=("refits", "compare"))
     parser.add_argument("state", type=Path)
     parser.add_argument("--planets", type=Path, required=True, help="a run's ingested/test.nc")
     parser.add_argument("--opacities", type=Path, help="folder of tables; built-in if left out")
+    parser.add_argument("--members", type=Path, nargs="+", help="a run's models/flow/*")
     given = parser.parse_args()
+    if given.step == "compare" and not given.members:
+        parser.error("compare needs --members, the folders of a run's trained flow")
     folder = given.opacities or ensure_builtin_opacities(ROOT / "results/opacities")
     physics = PhysicsSettings(str(folder))
-    refits(given.state, noisy_planets(given.planets), physics)
+    planets = noisy_planets(given.planets)
+    if given.step == "refits":
+        refits(given.state, planets, physics)
+        return
+    table = compare(given.state, planets, physics, given.members)
+    table.round(4).to_csv(Path(__file__).with_suffix(".csv"), index=False)
+    print(table.to_string(index=False))
+    flagged = int((table["pareto_shape"] > LARGEST_SHAPE).sum())
+    print(f"{100 * table['agrees'].mean():.0f} % of {len(table)} bins agree; {flagged} flagged")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
-from arielflow.evaluation.detections import Detection, detection
+from arielflow.core.errors import ArielflowError
+from arielflow.data.forward_models import edition_model
+from arielflow.editions import get_edition
+from arielflow.evaluation.detections import Detection, detection, planet_detections
 from arielflow.evaluation.leave_one_out import leave_one_out
+from arielflow.physics.forward import ForwardModel
 from arielflow.plotting import detection_map
+from arielflow.retrieval.kept_draws import KeptDraws
+from arielflow.retrieval.likelihood import log_likelihood_by_bin
+from arielflow.settings.importance import ImportanceSettings
 
 WAVELENGTH_UM = np.geomspace(1, 5, 30)
 SIGMA, PRIOR = 1.0, 3.0
@@ -95,3 +103,36 @@ def test_the_map_marks_what_is_not_trusted_and_what_stands_alone() -> None:
     assert high == -low == 2
     figure.canvas.draw()
     assert detection_map(WAVELENGTH_UM[:1], {"H2O": np.zeros(1)}).axes
+
+
+def test_a_planets_molecule_is_left_out_as_by_its_prior(simulated, physics) -> None:
+    """With errors so large that draws of the prior alone give both evidences."""
+    planets = simulated.isel(planet=[271]).copy(deep=True)
+    planets["transit_depth_error"] *= 30
+    forward = ForwardModel(edition_model(get_edition("adc2023"), physics), planets)
+    low, high = forward.systems.prior[:, 0]
+    theta = low + (high - low) * np.random.default_rng(1).random((6000, len(low)))
+
+    def evidence(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        by_bin = log_likelihood_by_bin(forward, 0, theta)
+        total = np.nan_to_num(by_bin.sum(axis=1), nan=-np.inf)
+        return logsumexp(total) - np.log(len(theta)), np.exp(total - logsumexp(total)), by_bin
+
+    full, weight, by_bin = evidence(theta)
+    assert 1 / np.sum(weight**2) > 200
+    good = weight > 0
+    draws = KeptDraws(theta[good], weight[good], by_bin[good])
+    without = theta.copy()
+    without[:, forward.systems.targets["H2O"]] = -np.inf
+    expected, weight, by_bin = evidence(without)
+    settings = ImportanceSettings(
+        n_proposal=400, n_refined=400, rounds=2, most_draws=100, kept_draws=500
+    )
+    options = {"seed": 1, "settings": settings}
+    found = planet_detections(forward, 0, draws, full, molecules=["H2O"], **options)["H2O"]
+    assert found.log_bayes_factor == pytest.approx(full - expected, abs=0.15)
+    loss = leave_one_out(draws.log_likelihood, draws.weight).elpd
+    loss -= leave_one_out(by_bin[weight > 0], weight[weight > 0]).elpd
+    np.testing.assert_allclose(found.loss, loss, atol=0.05)
+    with pytest.raises(ArielflowError, match="molecule N2 is none of the forward model's"):
+        planet_detections(forward, 0, draws, full, molecules=["N2"], **options)

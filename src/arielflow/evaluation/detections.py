@@ -9,6 +9,7 @@ left out rests on that bin, and on nothing being wrong with it (Welbanks et al. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,8 +17,12 @@ import numpy as np
 import pandas as pd
 
 from arielflow.evaluation.leave_one_out import LeaveOneOut, leave_one_out
+from arielflow.physics.forward import ForwardModel
+from arielflow.retrieval.absent_molecules import ABSENT_SETTINGS, without_molecule
+from arielflow.retrieval.kept_draws import KeptDraws, keep_draws
 from arielflow.retrieval.model_selection import MODERATE
 from arielflow.retrieval.spectra.selection import FULL, SpectrumSelection
+from arielflow.settings.importance import ImportanceSettings
 
 INCONCLUSIVE = 1.0
 """Log Bayes factor below which nothing is said for either model (Trotta 2008)."""
@@ -107,6 +112,53 @@ def detection(full: LeaveOneOut, without: LeaveOneOut, log_bayes_factor: float) 
     return Detection(
         log_bayes_factor, full.elpd - without.elpd, full.needs_refit | without.needs_refit
     )
+
+
+def planet_detections(
+    forward: ForwardModel,
+    planet: int,
+    draws: KeptDraws,
+    log_evidence: float,
+    *,
+    seed: int,
+    molecules: Sequence[str] | None = None,
+    settings: ImportanceSettings = ABSENT_SETTINGS,
+) -> dict[str, Detection]:
+    """Leave every bin out of a planet's posterior, and of those without each molecule.
+
+    Parameters
+    ----------
+    forward, planet
+        Forward model of a data set, and a position in that.
+    draws
+        What the planet's posterior keeps, see :func:`arielflow.retrieval.kept_draws.kept_draws`.
+    log_evidence
+        Natural logarithm of the posterior's evidence under the whole prior.
+    seed
+        Of the sampling without a molecule.
+    molecules
+        Those to leave out, one at a time; all of the forward model's if left out.
+    settings
+        Of the sampling: some thousand spectra and five to twenty seconds of a processor a molecule.
+
+    Returns
+    -------
+    dict[str, Detection]
+        By molecule.
+
+    Raises
+    ------
+    ArielflowError
+        A molecule is none of the forward model's, or nothing is like the spectrum without it.
+    """
+    full = leave_one_out(draws.log_likelihood, draws.weight)
+    found = {}
+    for molecule in forward.transmission.molecules if molecules is None else molecules:
+        without = without_molecule(forward, planet, molecule, draws, seed=seed, settings=settings)
+        kept = keep_draws({planet: without}, forward, settings.kept_draws, seed)[planet]
+        left_out = leave_one_out(kept.log_likelihood, kept.weight)
+        found[molecule] = detection(full, left_out, log_evidence - without.log_evidence)
+    return found
 
 
 class SelectionByBin(NamedTuple):

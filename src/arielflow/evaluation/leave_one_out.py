@@ -113,9 +113,10 @@ def check_bins(log_likelihood: np.ndarray, weight: np.ndarray) -> tuple[np.ndarr
     mixed = finite.any(axis=0) & ~finite.all(axis=0)
     if mixed.any():
         number = int(np.argmax(mixed))
+        count = int(finite[:, number].sum())
         raise ArielflowError(
-            f"leaving bins out: bin {number} has a log-likelihood in {int(finite[:, number].sum())} "
-            f"of {len(weight)} draws, expected all or none; drop draws without a spectrum"
+            f"leaving bins out: bin {number} has a log-likelihood in {count} of {len(weight)} "
+            "draws, expected all or none; drop draws without a spectrum"
         )
     return log_likelihood, weight
 
