@@ -7,8 +7,8 @@ For three planets of a run's ingested test spectra, noise drawn onto them, ``ref
 posterior anew without each bin, some forty seconds a bin, and keeps a file of each in STATE, so
 that it goes on where an earlier call ended; the planets take turns, so that a part of the bins is a
 part of each planet's. ``compare`` samples the same spectra by importance sampling from a run's
-flow (its members' folders), leaves the same bins out by weights, and writes
-``benchmarks/leave_one_out.csv`` of the bins that have been refitted.
+flow (its members' folders), leaves the same bins out by weights, and writes a table of the bins
+that have been refitted, of its own name beside this file.
 """
 
 from __future__ import annotations

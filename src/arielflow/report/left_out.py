@@ -50,8 +50,8 @@ def left_out_table(content: ReportContent, name: str) -> TableBlock | None:
     header = ["planet", "elpd [1]", "parameters used [1]"]
     header += ["bin that takes most of them [µm]", "bins to refit [µm]"]
     note = (
-        "The expected log predictive density (elpd) is the sum, over bins, of the natural logarithm "
-        "of what the other bins predict of each. Where the weights that leave a bin out have a "
-        f"Pareto shape above {LARGEST_SHAPE:g}, only a retrieval without that bin tells."
+        "The expected log predictive density (elpd) is the sum, over bins, of the logarithm of the "
+        "density that the other bins predict at each. Where the weights that leave a bin out have "
+        f"a Pareto shape above {LARGEST_SHAPE:g}, only a retrieval without that bin tells."
     )
     return TableBlock(header, rows, f"{name}: bins left out", numeric_from=1, note=note)

@@ -21,7 +21,7 @@ from arielflow.retrieval.likelihood import log_likelihood_by_bin
 from arielflow.retrieval.method import WeightedResult
 
 # Rounded to parts of a unit of log-likelihood; a power of two, whose multiples compress well.
-_PARTS = 512
+_PARTS = 256
 
 
 class KeptDraws(NamedTuple):
