@@ -15,7 +15,7 @@ from arielflow.evaluation.leave_one_out import leave_one_out
 from arielflow.physics.forward import ForwardModel
 from arielflow.plotting import detection_map
 from arielflow.retrieval.kept_draws import KeptDraws
-from arielflow.retrieval.likelihood import log_likelihood_by_bin
+from arielflow.retrieval.likelihood import log_likelihood_by_bin, sampling_box
 from arielflow.settings.importance import ImportanceSettings
 
 WAVELENGTH_UM = np.geomspace(1, 5, 30)
@@ -107,15 +107,19 @@ def test_the_map_marks_what_is_not_trusted_and_what_stands_alone() -> None:
 def test_a_planets_molecule_is_left_out_as_by_its_prior(simulated, physics) -> None:
     """With errors so large that draws of the prior alone give both evidences."""
     planets = simulated.isel(planet=[271]).copy(deep=True)
-    planets["transit_depth_error"] *= 150
+    planets["transit_depth_error"] *= 100
     forward = ForwardModel(edition_model(get_edition("adc2023"), physics), planets)
-    low, high = forward.systems.prior[:, 0]
+    prior = np.ptp(forward.systems.prior[:, 0], axis=0)
+    low, high = sampling_box(forward.systems, 0)
     theta = low + (high - low) * np.random.default_rng(1).random((8000, len(low)))
+    # The box cuts the prior where the likelihood vanishes.
+    log_share = np.sum(np.log((high - low) / prior))
 
     def evidence(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         by_bin = log_likelihood_by_bin(forward, 0, theta)
         total = np.nan_to_num(by_bin.sum(axis=1), nan=-np.inf)
-        return logsumexp(total) - np.log(len(theta)), np.exp(total - logsumexp(total)), by_bin
+        log_evidence = logsumexp(total) - np.log(len(theta)) + log_share
+        return log_evidence, np.exp(total - logsumexp(total)), by_bin
 
     full, weight, by_bin = evidence(theta)
     assert 1 / np.sum(weight**2) > 200
