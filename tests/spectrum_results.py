@@ -83,6 +83,8 @@ def make_result(opacities: Path, *, profile: bool = False, n: int = 300) -> Spec
         model=model,
         method="importance",
         samples=samples,
+        draws=samples,
+        draw_weight=np.full(n, 1 / n),
         log_evidence=100.0,
         log_evidence_error=0.1,
         effective_samples=250.0,

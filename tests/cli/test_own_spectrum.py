@@ -156,6 +156,13 @@ def test_models_are_compared(own: Path, tmp_path) -> None:
     table = pd.read_csv(output).set_index("model")
     assert table.loc["full", "selected"] and table.index[0] == "full"
     assert table.loc["flat line", "log_bayes_factor"] < -5
+    points = pd.read_csv(tmp_path / "models_points.csv")
+    assert len(points) == 13 and np.isfinite(points.to_numpy()).all()
+    # What leaving out loses is the same in both files, and the water band speaks for water.
+    water = table.loc["without H2O"]
+    assert water["elpd_loss"] == pytest.approx(points["without H2O"].sum())
+    assert water["elpd_loss"] > 0 and 1.1 < water["leading_wavelength_um"] < 1.7
+    assert (tmp_path / "models_points.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config" / "planets").glob("*.yaml")), ids=str)

@@ -24,6 +24,7 @@ WITHOUT_UNIT = {
     "band whose bins are exchanged",
     "column",
     "fault",
+    "part of the model",
 }
 
 
@@ -169,6 +170,9 @@ FIGURES |= {
     "abundance_trajectories": lambda _: plotting.abundance_trajectories(clouds(), ["CO", "H2O"]),
     "abundance_errors": lambda _: plotting.abundance_errors(clouds()),
     "latent_trajectories": lambda _: plotting.latent_trajectories(clouds()),
+    "detection_map": lambda _: plotting.detection_map(
+        np.array([1.0, 2.0, 4.0]), {"H2O": np.array([0.1, 2.0, np.nan]), "CO2": np.ones(3)}
+    ),
     "drift_by_bin": lambda _: plotting.drift_by_bin(drifted(), drifted()),
     "drift_scores": lambda _: plotting.drift_scores(
         np.linspace(0, 1, 20), np.arange(20) % 2 == 0, 0.5

@@ -17,6 +17,7 @@ from arielflow.report.content import true_samples, typical_planets
 from arielflow.report.formatting import duration, flatten, latex_to_html, size
 from arielflow.report.importance_section import importance_section
 from arielflow.report.score_tables import leaderboard_table
+from arielflow.retrieval.kept_draws import KeptDraws, with_kept_draws
 
 SECTIONS = [
     *("run", "leaderboard", "submission", "quality", "data", "exploration"),
@@ -140,6 +141,28 @@ def test_importance_sampling_counts_planets_that_cannot_be_trusted(content, tmp_
     assert section.blocks[-1].rows == named
     page = build(light(content, posteriors=rows, truth=None), tmp_path)
     assert 'id="figure-importance_sampling"' in page
+
+
+def test_bins_are_left_out_of_typical_planets_where_draws_are_kept(content):
+    rows = make_importance(content.test, 7)
+    posterior, rng = rows["flow_importance_fallback"], np.random.default_rng(1)
+    names = typical_planets(content.test, 3)
+    bins = content.test["wavelength"].values
+    kept = {}
+    for position, planet in enumerate(posterior["planet"].values):
+        if planet in names[:2]:
+            by_bin = -0.05 * rng.standard_normal((200, len(bins))) ** 2
+            by_bin[:, 9] = -4 * rng.standard_exponential(200)
+            theta = rng.standard_normal((200, len(posterior["target"])))
+            kept[position] = KeptDraws(theta, np.full(200, 1 / 200), by_bin)
+    rows["flow_importance_fallback"] = with_kept_draws(posterior, kept, 200, bins)
+    section = importance_section(replace(content, posteriors=rows))
+    (table,) = [b for b in section.blocks if "left out" in getattr(b, "title", "")]
+    assert [row[0] for row in table.rows] == names
+    assert table.rows[2][1:] == [""] * 4
+    for row in table.rows[:2]:
+        assert float(row[2]) > 0 and row[3].startswith(f"{bins[9]:.2f} (")
+        assert f"{bins[9]:.2f}" in row[4]
 
 
 def test_missing_inputs_are_explained(content, tmp_path):

@@ -17,14 +17,17 @@ from arielflow.core.schema import (
     open_dataset,
     posterior_dataset,
 )
+from arielflow.data.forward_models import edition_model
 from arielflow.data.priors import prior_samples
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
 from arielflow.models import make_estimator
 from arielflow.models.ensemble import Ensemble
-from arielflow.physics.forward import PhysicsSettings
+from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval.amortised import Fallback, Importance, importance_posteriors
 from arielflow.retrieval.importance import _smoothed, importance_sampling
+from arielflow.retrieval.kept_draws import kept_draws
+from arielflow.retrieval.likelihood import gaussian_log_likelihood
 from arielflow.retrieval.planets import gather_posteriors, retrieved_posterior
 from arielflow.retrieval.proposals import Box, RedrawnMixture, fit_mixture
 from arielflow.settings.importance import ImportanceSettings
@@ -224,6 +227,50 @@ def test_planets_through_the_forward_model(
     efficiency, error = good["sampling_efficiency"].values, good["log_evidence_error"].values
     assert ((efficiency > 0) & (efficiency < 1)).all()
     assert (error >= np.sqrt((1 / efficiency - 1) / 3025) - 1e-9).all()
+
+
+def test_weighted_draws_are_kept_and_change_no_sample(simulated, physics, flow_member) -> None:
+    edition, planets = get_edition("adc2023"), simulated.isel(planet=[271, 272]).copy(deep=True)
+    planets["transit_depth"].values[0, 7] = np.nan
+    planets["quality"].values[0] = int(Quality.NON_FINITE_SPECTRUM)
+    planets["transit_depth"].values[1] = np.nan
+    planets["quality"].values[1] = int(Quality.NON_FINITE_SPECTRUM)
+
+    def run(kept_draws: int) -> list[xr.Dataset]:
+        sizes = {"n_proposal": 500, "n_refined": 500, "rounds": 5, "most_draws": 100}
+        return importance_posteriors(
+            edition,
+            planets,
+            Ensemble([flow_member]),
+            physics=physics,
+            seed=5,
+            n_samples=700,
+            settings=ImportanceSettings(**sizes, kept_draws=kept_draws),
+            fallback=Fallback(efficiency=0.0, pareto_shape=1e9),
+        )
+
+    none, some = run(0), run(300)
+    new = ["draw_theta", "draw_weight", "draw_log_likelihood", "wavelength"]
+    for before, after in zip(none, some, strict=True):
+        assert not set(new) & set(before.variables)
+        xr.testing.assert_equal(
+            before.drop_vars("seconds"), after.drop_vars([*new, "seconds"], errors="raise")
+        )
+        assert after["theta"].values.tobytes() == before["theta"].values.tobytes()
+        assert kept_draws(after, str(planets["planet"].values[1])) is None
+        draws = kept_draws(after, str(planets["planet"].values[0]))
+        assert len(draws.weight) == 300
+        forward = ForwardModel(edition_model(edition, physics), planets)
+        expected = gaussian_log_likelihood(forward, 0)(draws.theta)
+        assert np.isnan(draws.log_likelihood[:, 7]).all()
+        # Draws are in single precision, their likelihoods rounded.
+        found = np.nansum(draws.log_likelihood, axis=1)
+        assert np.median(np.abs(found - expected)) < 0.05
+        weighted = draws.weight @ draws.theta
+        scatter = after["theta"].values[0].std(axis=0)
+        np.testing.assert_array_less(
+            np.abs(weighted - after["theta"].values[0].mean(axis=0)), 0.3 * scatter
+        )
 
 
 class PriorProposal:

@@ -140,7 +140,10 @@ def test_models_that_cannot_be_retrieved_are_told_and_fixed_ones_are_exact(
     def fails(model: SpectrumModel, method: str, **options: object) -> SpectrumResult:
         if "H2O" in model.description.fixed:
             raise ArielflowError("no spectrum anywhere")
-        return SpectrumResult(model, method, np.empty(0), 3.0, 0.1, 9, 1, 0, 7, 1.0, ("a note",))
+        draws = model.sampled(torch.full((30, model.dimension), 0.5, dtype=torch.float64)).numpy()
+        own = draws, np.full(30, 1 / 30)
+        numbers = 3.0, 0.1, 9, 1, 0, 7, 1.0
+        return SpectrumResult(model, method, np.empty(0), *own, *numbers, ("a note",))
 
     monkeypatch.setattr(selection, "retrieve_spectrum", fails)
     found = compare_models(planet(), observed, opacities=folder, seed=1, **QUICK).table.set_index(

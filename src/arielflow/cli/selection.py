@@ -40,7 +40,13 @@ from arielflow.editions import get_edition
 def select_model(
     inputs: Inputs,
     planet: Planet,
-    output: Annotated[Path, typer.Option(help="CSV file to write: one row a planet and model.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="CSV file to write: one row a planet and model. Of a spectrum, a table and a "
+            "figure of the points that speak for each part are written beside it."
+        ),
+    ],
     method: MethodOption = None,
     wavelength_unit: WavelengthUnit = None,
     depth_unit: DepthUnit = None,
@@ -73,16 +79,37 @@ def _of_spectrum(
     from arielflow.cli.tables import comparison_table
     from arielflow.core.files import write_table
     from arielflow.data.description.read import read_planet_file
+    from arielflow.evaluation.detections import selection_by_bin
     from arielflow.retrieval.spectra.selection import compare_models
 
     description = read_planet_file(file)
     say(False, {}, *describe_lines(spectrum))
     with spoken(description.name) as tell:
         found = compare_models(description, spectrum, method=method, seed=seed, say=tell, **setup)
-    write_table(found.table, output)
+    by_bin = selection_by_bin(found)
+    write_table(by_bin.models, output)
+    write_table(by_bin.points, output.with_name(f"{output.stem}_points.csv"))
+    _draw(by_bin, output.with_name(f"{output.stem}_points.png"))
     notes = (*found.full.spectrum.notes[len(spectrum.notes) :], *found.full.description.notes)
     say(False, {}, *(f"note: {note}" for note in notes))
-    console.print(comparison_table(found.table, description.name))
+    console.print(comparison_table(by_bin.models, description.name))
+
+
+def _draw(by_bin: Any, path: Path) -> None:
+    from arielflow.core.files import atomic_path
+    from arielflow.plotting import detection_map
+
+    found = by_bin.detections
+    if not found:
+        return
+    figure = detection_map(
+        by_bin.points["wavelength_um"].to_numpy(),
+        {name: one.loss for name, one in found.items()},
+        {name: one.needs_refit for name, one in found.items()},
+        {name: one.rests_on for name, one in found.items()},
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _of_test_planets(edition: str, planets: Any, output: Path, physics: Any, seed: int) -> None:

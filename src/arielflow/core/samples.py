@@ -1,4 +1,4 @@
-"""Tools for weighted posterior samples: check, clip, resample, summarise, mix, thin.
+"""Tools for weighted posterior samples: check, clip, resample, choose, summarise, mix, thin.
 
 Everywhere ``theta`` holds the samples, shape (sample, target), and ``weight`` their statistical
 weights, shape (sample,), which need not be normalised on input.
@@ -164,6 +164,57 @@ def resample(theta: np.ndarray, weight: np.ndarray, n: int, rng: np.random.Gener
     theta, weight = check_weighted_samples(theta, weight)
     drawn: np.ndarray = theta[systematic_indices(weight, n, rng)]
     return drawn
+
+
+def choose_weighted(
+    weight: np.ndarray, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most ``n`` samples, none of them twice, that stand for all of them without bias.
+
+    Samples of large weights are kept with these. Of the others some are drawn, each of which gets
+    the same weight, the threshold that tells large from small (Fearnhead & Clifford 2003, J. R.
+    Stat. Soc. B 65, 887): every sample's expected weight is its own, and no other unbiased choice
+    changes weights less.
+
+    Parameters
+    ----------
+    weight
+        Weights, shape (sample,).
+    n
+        The most samples to choose.
+    rng
+        Source of the one random number that drawing the others needs.
+
+    Returns
+    -------
+    indices, weight : numpy.ndarray
+        Which samples, ascending, and their new weights, which sum to one; samples without weight
+        are left out.
+
+    Raises
+    ------
+    ArielflowError
+        The weights are not valid, or ``n`` is below one.
+    """
+    if n < 1:
+        raise ArielflowError(f"choosing: {n} samples asked for, expected at least 1")
+    weight = _check_weight(weight, "choosing")
+    found = np.flatnonzero(weight)
+    if len(found) <= n:
+        return found, weight[found]
+    order = found[np.argsort(-weight[found], kind="stable")]
+    largest = weight[order[:n]]
+    rest = np.maximum(1 - np.append(0, np.cumsum(largest[:-1])), 0)
+    thresholds = rest / np.arange(n, 0, -1)
+    # Rounding aside, the last of n is always below: the smallest left are its threshold's parts.
+    n_kept = int(np.argmax(largest <= thresholds)) if (largest <= thresholds).any() else n - 1
+    small = np.sort(order[n_kept:])
+    drawn = small[systematic_indices(weight[small], n - n_kept, rng)]
+    indices = np.append(order[:n_kept], drawn)
+    share = weight[small].sum() / (n - n_kept)
+    chosen = np.append(largest[:n_kept], np.full(len(drawn), share))
+    ascending = np.argsort(indices, kind="stable")
+    return indices[ascending], chosen[ascending]
 
 
 def effective_sample_size(weight: np.ndarray) -> float:

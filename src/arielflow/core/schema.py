@@ -15,7 +15,10 @@ Three kinds of dataset pass between the steps of the workflow, all NetCDF files:
     Bayesian networks and ensembles ``aleatoric`` and ``epistemic`` (planet, target); that of
     a retrieval tells each planet's ``log_evidence`` and ``effective_samples`` (or ``elbo``,
     ``elbo_error`` and ``efficiency``), ``likelihood_calls``, ``seconds``, ``retrieved`` and
-    ``fault``.
+    ``fault``. That of importance sampling also keeps weighted draws: ``draw_theta(planet, draw,
+    target)``, ``draw_weight(planet, draw)``, which sum to one, and
+    ``draw_log_likelihood(planet, draw, wavelength)``; where a planet has fewer draws than another,
+    or none, the rest is NaN with a weight of zero.
 
 Every target and auxiliary column has an official name, which differs between editions, and a
 *quantity*, which does not; code outside ``editions/`` looks columns up by quantity.
@@ -109,6 +112,14 @@ _LONG_NAMES = {
     "trace": ("weighted posterior sample", "see target_units"),
     "weight": ("statistical weight of the sample", "1"),
     "log_prob": ("natural logarithm of the posterior density", "1"),
+    "draw_theta": ("weighted draw of the posterior", "see target_units"),
+    "draw_weight": ("statistical weight of the draw", "1"),
+    "draw_log_likelihood": ("natural log-likelihood of the bin at the draw", "1"),
+    "elpd": ("expected log predictive density of the bin, predicted by the other bins", "1"),
+    "elpd_error": ("Monte-Carlo error of elpd", "1"),
+    "loo_pareto_shape": ("shape of the Pareto tail of the weights that leave the bin out", "1"),
+    "p_loo": ("effective number of parameters that the bin takes", "1"),
+    "needs_refit": ("1 where only a retrieval without the bin tells its elpd", "1"),
     ALEATORIC: ("standard deviation within the networks of the posterior", "see target_units"),
     EPISTEMIC: ("standard deviation between the networks of the posterior", "see target_units"),
     "log_evidence": ("natural logarithm of the evidence under the retrieval prior", "1"),

@@ -8,6 +8,7 @@ from arielflow.plotting.chemistry import (
     latent_trajectories,
 )
 from arielflow.plotting.data import population, quality_counts, spectra_gallery
+from arielflow.plotting.detections import detection_map
 from arielflow.plotting.drift import drift_by_bin, drift_of_parameters, drift_scores
 from arielflow.plotting.explanations import (
     agreement_chart,
@@ -62,6 +63,7 @@ __all__ = [
     "corner_plot",
     "counterfactual_spectra",
     "coverage_curves",
+    "detection_map",
     "drift_by_bin",
     "drift_of_parameters",
     "drift_scores",

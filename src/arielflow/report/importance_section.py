@@ -9,6 +9,7 @@ from arielflow import plotting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.content import ReportContent
 from arielflow.report.formatting import number
+from arielflow.report.left_out import left_out_table
 from arielflow.report.score_tables import with_detail
 from arielflow.retrieval.amortised import Fallback
 
@@ -41,6 +42,11 @@ def importance_section(content: ReportContent) -> Section:
     )
     figure = plotting.importance_quality(tables, fallback.efficiency, fallback.pareto_shape)
     blocks = [_table(tables), FigureBlock(identifier, caption, figure)]
+    for name in rows:
+        final = name + _FALLBACK_SUFFIX
+        left_out = left_out_table(content, final if final in content.posteriors else name)
+        if left_out is not None:
+            blocks.append(left_out)
     warned = [
         [name, planet, warning]
         for name, table in tables.items()

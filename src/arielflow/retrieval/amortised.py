@@ -16,6 +16,7 @@ from arielflow.core.seeds import derived_seed
 from arielflow.editions import Edition
 from arielflow.physics.forward import PhysicsSettings
 from arielflow.retrieval.importance import ImportanceResult, importance_sampling
+from arielflow.retrieval.kept_draws import keep_draws
 from arielflow.retrieval.likelihood import gaussian_log_likelihood, under_whole_prior, widened
 from arielflow.retrieval.method import Attempt, Method
 from arielflow.retrieval.nested import Nested
@@ -69,6 +70,11 @@ class Importance(Method):
         *Method.variables,
         *("log_evidence_error", "sampling_efficiency", "pareto_shape"),
     )
+
+    @property
+    def kept_draws(self) -> int:
+        """Weighted draws per planet to keep, see :mod:`arielflow.retrieval.kept_draws`."""
+        return self.settings.kept_draws
 
     def check(self, planets: xr.Dataset, n_samples: int) -> None:
         """Refuse a proposal without a density."""
@@ -163,8 +169,9 @@ def importance_posteriors(
     -------
     importance, with_fallback : xarray.Dataset
         Posterior datasets with ``log_evidence``, its error, ``sampling_efficiency``,
-        ``pareto_shape``, ``likelihood_calls`` and more, each (planet,); the second one tells in
-        ``fallen_back`` where nested sampling took over.
+        ``pareto_shape``, ``likelihood_calls`` and more, each (planet,), and weighted draws with
+        the log-likelihood of their bins, see :mod:`arielflow.retrieval.kept_draws`; the second one
+        tells in ``fallen_back`` where nested sampling took over.
 
     Raises
     ------
@@ -181,12 +188,18 @@ def importance_posteriors(
         for row, result in weighted.items()
         if fallback.needed(result) and not retrieval.faults[row]
     ]
-    final = weighted | retrieval.results(Nested(nested or NestedSettings()), needed)
+    sampled = retrieval.results(Nested(nested or NestedSettings()), needed)
+    final = weighted | sampled
+    kept, instead = (
+        keep_draws(results, retrieval.forward, method.kept_draws, seed)
+        for results in (weighted, sampled)
+    )
+    trusted = {row: draws for row, draws in kept.items() if row not in needed}
     fallen = np.isin(list(final), needed).astype(np.int8)
     log.info("%d of %d planets fell back on nested sampling", len(needed), len(fallen))
     own = {f"fallback_{name}": value for name, value in fallback.model_dump().items()}
     first, second = (
-        retrieval.posterior(method, results, n_samples).assign_attrs(own)
-        for results in (weighted, final)
+        retrieval.posterior(method, results, n_samples, draws).assign_attrs(own)
+        for results, draws in ((weighted, kept), (final, trusted | instead))
     )
     return first, describe(second.assign(fallen_back=("planet", fallen)))

@@ -160,6 +160,27 @@ def gaussian_log_likelihood(
     return log_likelihood
 
 
+def log_likelihood_by_bin(forward: ForwardModel, planet: int, theta: np.ndarray) -> np.ndarray:
+    """Natural log-likelihoods (n, wavelength) of single bins, see :func:`gaussian_log_likelihood`.
+
+    Parameters
+    ----------
+    forward, planet
+        Forward model of a data set, and a position in that.
+    theta
+        Points (n, target).
+
+    Returns
+    -------
+    numpy.ndarray
+        NaN in bins without a value, and for points that the model has no spectrum for.
+    """
+    systems = forward.systems
+    error = np.where(systems.valid_bins(planet), systems.error[planet], np.nan)
+    residual = (forward.spectra(planet, theta) - systems.depth[planet]) / error
+    return -0.5 * residual**2 - np.log(error * np.sqrt(2 * np.pi))
+
+
 def _hopeless(name: str, calls: int, depth: np.ndarray, model: np.ndarray) -> str:
     found = model[np.isfinite(model)]
     modelled = f"{np.median(found):.4g}" if len(found) else "none"

@@ -76,6 +76,11 @@ class Method(ABC):
     fit_checked: ClassVar[bool] = False
     resumes: ClassVar[bool] = False
 
+    @property
+    def kept_draws(self) -> int:
+        """Weighted draws per planet to keep, see :mod:`arielflow.retrieval.kept_draws`."""
+        return 0
+
     def check(self, planets: xr.Dataset, n_samples: int) -> None:  # noqa: B027 - most take any
         """Raise :class:`ArielflowError` where planets, or samples kept of each, do not suit it."""
 

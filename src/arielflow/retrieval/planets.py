@@ -29,6 +29,7 @@ from arielflow.data.priors import prior_samples
 from arielflow.editions import Edition
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.retrieval.fit_check import with_fit_check
+from arielflow.retrieval.kept_draws import KeptDraws, keep_draws, with_kept_draws
 from arielflow.retrieval.method import Attempt, Method, WeightedResult
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,8 @@ def retrieve_planets(
     method.check(planets, n_samples)
     retrieval = Retrieval(edition, planets, physics, seed, state_dir)
     results = retrieval.results(method, workers=workers, progress=progress)
-    posterior = retrieval.posterior(method, results, n_samples)
+    kept = keep_draws(results, retrieval.forward, method.kept_draws, seed)
+    posterior = retrieval.posterior(method, results, n_samples, kept)
     if output is not None:
         write_dataset(posterior, output)
         shutil.rmtree(state_dir, ignore_errors=True)
@@ -227,7 +229,11 @@ class Retrieval:
                     progress(*reports.get())
 
     def posterior(
-        self, method: Method, results: Mapping[int, WeightedResult | str], n_samples: int
+        self,
+        method: Method,
+        results: Mapping[int, WeightedResult | str],
+        n_samples: int,
+        kept: Mapping[int, KeptDraws],
     ) -> xr.Dataset:
         """Posterior dataset of all planets; its attributes tell what it was made with.
 
@@ -239,11 +245,16 @@ class Retrieval:
             Of every planet, by position: its retrieval, or why there is none.
         n_samples
             Equally weighted samples per planet to keep.
+        kept
+            Weighted draws to keep, by position, where the method keeps any.
         """
         found = [results[row] for row in range(len(self.faults))]
         posterior = retrieved_posterior(self.planets, found, method.variables, n_samples, self.seed)
         if method.fit_checked:
             posterior = with_fit_check(posterior, self.forward)
+        if n_draws := method.kept_draws:
+            wavelength_um = self.forward.systems.wavelength_um
+            posterior = with_kept_draws(posterior, kept, n_draws, wavelength_um)
         return posterior.assign_attrs(
             {
                 "edition": self.edition.name,

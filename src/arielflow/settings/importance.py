@@ -70,6 +70,13 @@ class ImportanceSettings(StrictSettings):
         le=1,
         description="Further draws from the prior, as a share of n_proposal.",
     )
+    kept_draws: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="Weighted draws per planet that the posterior file keeps beside its samples, "
+        "with the log-likelihood of every bin: for leaving bins out; 0 for none.",
+    )
 
 
 class FallbackSettings(StrictSettings):

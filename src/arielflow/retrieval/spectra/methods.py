@@ -21,7 +21,7 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.samples import effective_sample_size, resample
+from arielflow.core.samples import choose_weighted, effective_sample_size, resample
 from arielflow.core.seeds import derived_seed, fingerprint
 from arielflow.retrieval.importance import importance_sampling
 from arielflow.retrieval.nested import NestedProgress, nested_sampling
@@ -61,6 +61,7 @@ _WIDENED, _FREEDOM = 2.5, 5.0
 _LONGEST_AXIS = 1.0
 # Clouds and tables make many local maxima, of which a spectrum of many points has steep ones.
 _SCREENED, _STARTS = 512, 8
+_KEPT_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class SpectrumResult:
         ``importance``, ``variational`` or ``nested``: which gave the samples.
     samples : np.ndarray
         Equally weighted samples (sample, parameter) of what is sampled, in random order.
+    draws, draw_weight : np.ndarray
+        At most a thousand of the method's own draws (draw, parameter), and their weights (draw,),
+        which sum to one.
     log_evidence, log_evidence_error : float
         Natural logarithm of the evidence under the priors, and its standard error.
     effective_samples : float
@@ -92,6 +96,8 @@ class SpectrumResult:
     model: SpectrumModel
     method: MethodName
     samples: np.ndarray
+    draws: np.ndarray
+    draw_weight: np.ndarray
     log_evidence: float
     log_evidence_error: float
     effective_samples: float
@@ -253,10 +259,13 @@ def _importance(
         settings=settings,
     )
     chosen = _resampled(found.theta, found.weight, n_samples, seed)
+    kept, weight = _kept(found.weight, seed)
     return SpectrumResult(
         model=model,
         method="importance",
         samples=sheared.sampled(chosen).numpy(),
+        draws=sheared.sampled(found.theta[kept]).numpy(),
+        draw_weight=weight,
         log_evidence=found.log_evidence,
         log_evidence_error=found.log_evidence_error,
         effective_samples=found.effective_samples,
@@ -279,6 +288,8 @@ def _variational(model: SpectrumModel, seed: int, n_samples: int, say: Say) -> S
         model=model,
         method="variational",
         samples=found.theta,
+        draws=found.theta[:_KEPT_DRAWS],
+        draw_weight=np.full(min(n_samples, _KEPT_DRAWS), 1 / min(n_samples, _KEPT_DRAWS)),
         log_evidence=found.log_evidence,
         log_evidence_error=found.log_evidence_error,
         effective_samples=found.sampling_efficiency * (settings.n_elbo + settings.n_check),
@@ -316,11 +327,14 @@ def _nested(
         progress=report,
     )
     chosen = _resampled(found.theta, found.weight, n_samples, seed)
+    kept, weight = _kept(found.weight, seed)
     # nautilus tells no error of the evidence; this is that of as many effective samples.
     return SpectrumResult(
         model=model,
         method="nested",
         samples=cube.sampled(chosen).numpy(),
+        draws=cube.sampled(found.theta[kept]).numpy(),
+        draw_weight=weight,
         log_evidence=found.log_evidence,
         log_evidence_error=float(1 / np.sqrt(effective_sample_size(found.weight))),
         effective_samples=found.effective_samples,
@@ -348,6 +362,11 @@ def _resampled(cube: np.ndarray, weight: np.ndarray, n_samples: int, seed: int) 
     """Equally weighted points (n_samples, parameter) of a cube, in random order."""
     rng = np.random.default_rng([seed, 1])
     return rng.permutation(resample(cube, weight, n_samples, rng))
+
+
+def _kept(weight: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which draws are kept, and with which weights."""
+    return choose_weighted(weight, _KEPT_DRAWS, np.random.default_rng([seed, 2]))
 
 
 def _reported(

@@ -14,18 +14,23 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
+from torch import Tensor, as_tensor, no_grad
 
 from arielflow.core.errors import ArielflowError
 from arielflow.data.description.read import Description
 from arielflow.data.spectra.spectrum import ObservedSpectrum
 from arielflow.physics.parametric import ParametricModel, TemperatureProfile
 from arielflow.retrieval.model_selection import FLAT_LINE, MODERATE
-from arielflow.retrieval.spectra.methods import MethodName, Say, retrieve_spectrum
+from arielflow.retrieval.spectra.methods import (
+    MethodName,
+    Say,
+    SpectrumResult,
+    retrieve_spectrum,
+)
 from arielflow.retrieval.spectra.model import SpectrumModel
 from arielflow.retrieval.spectra.setup import default_radius, default_temperature, prepared_model
 from arielflow.settings.importance import FallbackSettings, ImportanceSettings
@@ -56,6 +61,17 @@ _SCALE, _STRONGEST = ((1.0, "inconclusive"), (2.5, "weak"), (5.0, "moderate")), 
 _OF_INSTRUMENTS = ("offset[", "error_factor[", "jitter[")
 
 
+class PointDraws(NamedTuple):
+    """Weighted draws of one model: how likely each makes every point.
+
+    ``weight`` (draw,), which sums to one, and natural log-likelihoods ``log_likelihood`` (draw,
+    point).
+    """
+
+    weight: np.ndarray
+    log_likelihood: np.ndarray
+
+
 @dataclass(frozen=True)
 class SpectrumSelection:
     """Models compared on one spectrum.
@@ -71,10 +87,13 @@ class SpectrumSelection:
         ``log_bayes_factor_full_error``; ``significance``, the latter in words; ``method`` that gave
         the evidence; ``forward_calls``; ``seconds``; ``warning``, what a reader should know of the
         evidence; and ``selected``.
+    by_point : dict[str, PointDraws]
+        By models' names, those that were retrieved: what leaving single points out needs.
     """
 
     full: SpectrumModel
     table: pd.DataFrame
+    by_point: Mapping[str, PointDraws]
 
     @property
     def selected(self) -> str:
@@ -127,12 +146,14 @@ def compare_models(
     )
     models = {FULL: full, **dict(simpler_models(full))}
     options = {"seed": seed, "importance": importance, "fallback": fallback, "nested": nested}
-    records = []
+    records, by_point = [], {}
     for number, (name, model) in enumerate(models.items(), 1):
         told = None if say is None else _prefixed(say, f"{name}, model {number} of {len(models)}: ")
-        row = _evidence(name, model, method, checkpoints=checkpoints, say=told, **options)
+        row, found = _evidence(name, model, method, checkpoints=checkpoints, say=told, **options)
+        if found is not None:
+            by_point[name] = _by_point(found)
         records.append({"model": name, "free_parameters": model.dimension, **row})
-    return SpectrumSelection(full, _table(records, threshold))
+    return SpectrumSelection(full, _table(records, threshold), by_point)
 
 
 def simpler_models(full: SpectrumModel) -> Iterator[tuple[str, SpectrumModel]]:
@@ -198,19 +219,19 @@ def _flat_line(full: SpectrumModel) -> SpectrumModel:
 
 def _evidence(
     name: str, model: SpectrumModel, method: MethodName, **options: Any
-) -> dict[str, object]:
-    """Columns of one model; an evidence of zero where a simpler one cannot be retrieved."""
+) -> tuple[dict[str, object], SpectrumResult | None]:
+    """Columns of one model, and its result; zero evidence where a simpler one has no result."""
     if model.dimension == 0 and name != FULL:
         known = float(model.log_likelihood(np.empty((1, 0)))[0])
-        return _columns(known, 0.0, "exact", 1, 0.0, "")
+        return _columns(known, 0.0, "exact", 1, 0.0, ""), None
     try:
         found = retrieve_spectrum(model, method, **options)
     except ArielflowError as error:
         if name == FULL:
             raise
         log.warning("%s: %s", name, error)
-        return _columns(-np.inf, np.nan, method, 0, 0.0, f"not retrieved: {error}")
-    return _columns(
+        return _columns(-np.inf, np.nan, method, 0, 0.0, f"not retrieved: {error}"), None
+    columns = _columns(
         found.log_evidence,
         found.log_evidence_error,
         found.method,
@@ -218,6 +239,16 @@ def _evidence(
         found.seconds,
         "; ".join(found.notes),
     )
+    return columns, found
+
+
+def _by_point(found: SpectrumResult) -> PointDraws:
+    with no_grad():
+        log_likelihood = found.model.log_likelihood_by_point(as_tensor(found.draws)).numpy()
+    # A draw of the narrowest weight may lie where the tables end.
+    good = np.isfinite(log_likelihood).all(axis=1)
+    weight = np.where(good, found.draw_weight, 0)
+    return PointDraws(weight[good] / weight.sum(), log_likelihood[good])
 
 
 def _columns(
