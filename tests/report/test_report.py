@@ -22,7 +22,8 @@ from arielflow.retrieval.kept_draws import KeptDraws, with_kept_draws
 SECTIONS = [
     *("run", "leaderboard", "submission", "quality", "data", "exploration"),
     *("representation", "disentangled", "training"),
-    *("predictions", "calibration", "uncertainty", "importance_sampling", "posteriors", "observed"),
+    *("predictions", "calibration", "trust", "uncertainty", "importance_sampling", "posteriors"),
+    "observed",
     *("importances", "benchmarks", "manifest"),
 ]
 
