@@ -169,12 +169,10 @@ def leave_bins_out(posterior: xr.Dataset, planets: Sequence[str] | None = None) 
     found = []
     for name in asked:
         draws = kept_draws(posterior, name)
-        enough = draws is not None and len(draws.weight) >= _FEWEST_DRAWS
-        found.append(
-            leave_one_out(draws.log_likelihood, draws.weight)
-            if enough
-            else LeaveOneOut(empty, empty, empty, empty)
-        )
+        if draws is None or len(draws.weight) < _FEWEST_DRAWS:
+            found.append(LeaveOneOut(empty, empty, empty, empty))
+        else:
+            found.append(leave_one_out(draws.log_likelihood, draws.weight))
     columns = {
         "elpd": [one.elpd for one in found],
         "elpd_error": [one.elpd_error for one in found],

@@ -59,13 +59,13 @@ def model_spaces(ensemble: Ensemble, train: xr.Dataset, seed: int) -> dict[str, 
         return context_features(planet_tensors(planets))[:, :n_bins].numpy()
 
     spaces = {"spectrum": Novelty.fitted(spectrum, noisy)}
-    network = getattr(ensemble.estimators[0], "network", None)
-    if hasattr(network, "embed"):
+    first = ensemble.estimators[0]
+    if first.has_derivatives:
 
         @torch.no_grad()
         def embedding(planets: xr.Dataset) -> np.ndarray:
-            home = next(network.parameters()).device
-            return network.eval().embed(planet_tensors(planets).to(home)).double().cpu().numpy()
+            found: np.ndarray = first.embedding(planet_tensors(planets)).double().cpu().numpy()
+            return found
 
         spaces["embedding"] = Novelty.fitted(embedding, noisy)
     return spaces

@@ -22,7 +22,10 @@ POSTERIOR_TESTS = ("weight_loss", "excess_chi2", "outlying_fit", "epistemic_shar
 class Density(Protocol):
     """A posterior that may have a density, such as :class:`arielflow.models.ensemble.Ensemble`."""
 
-    has_log_prob: bool
+    @property
+    def has_log_prob(self) -> bool:
+        """It has a density."""
+        ...
 
     def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> xr.Dataset:
         """Posterior dataset of planets."""
@@ -60,7 +63,8 @@ class Predictions(NamedTuple):
 
     def best(self) -> np.ndarray:
         """The sample (planet, target) whose spectrum fits best."""
-        return self.theta[np.arange(len(self.theta)), np.argmin(self.chi2, axis=1)]
+        found: np.ndarray = self.theta[np.arange(len(self.theta)), np.argmin(self.chi2, axis=1)]
+        return found
 
 
 def predict(

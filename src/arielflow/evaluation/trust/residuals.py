@@ -60,7 +60,8 @@ class Refit:
     @property
     def chi2(self) -> np.ndarray:
         """Sum of squares (planet,)."""
-        return np.sum(self.residual**2, axis=1)
+        found: np.ndarray = np.sum(self.residual**2, axis=1)
+        return found
 
 
 def refit(forward: ForwardModel, planets: xr.Dataset, start: np.ndarray) -> Refit:

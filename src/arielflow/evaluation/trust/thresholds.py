@@ -107,7 +107,8 @@ class Reference:
     @staticmethod
     def smallest(probabilities: pd.DataFrame) -> np.ndarray:
         """The smallest of a planet's probabilities, one where no test has a value."""
-        return probabilities.min(axis=1).fillna(1.0).to_numpy()
+        found: np.ndarray = probabilities.min(axis=1).fillna(1.0).to_numpy()
+        return found
 
     def verdicts(self, probabilities: pd.DataFrame) -> np.ndarray:
         """``green``, ``amber`` or ``red`` (planet,)."""

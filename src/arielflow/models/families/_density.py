@@ -328,7 +328,7 @@ class DensityEstimator(PosteriorEstimator):
 
     def embedding(self, planets: PlanetTensors) -> Tensor:
         """See :meth:`PosteriorEstimator.embedding`."""
-        return self.network.eval().embed(planets)
+        return self.network.eval().embed(planets.to(self._home))
 
     def sees(self, planets: xr.Dataset) -> np.ndarray:
         """See :meth:`PosteriorEstimator.sees`."""

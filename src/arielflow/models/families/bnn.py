@@ -217,7 +217,7 @@ class Estimator(DensityEstimator):
         The network has no embedding of its own that all draws of the weights share.
         """
         network = self.network.eval()
-        predictive = network.density.predictive(network.embed(planets))
+        predictive = network.density.predictive(network.embed(planets.to(self._home)))
         return predictive.mean.mean(dim=0)
 
 
