@@ -265,7 +265,7 @@ def test_an_edit_of_a_familys_settings_retrains_that_family_alone() -> None:
 # Saved models.
 
 # Of the defaults as earlier versions saved them, entry by entry.
-SAVED = "310197b73315b2bbf3a446f49c64b1357009b5f82b1a2270eb3493a703058ced"
+SAVED = "580467a7bdb863e7b57a7edfc0112fd830920888cc61f0082f2731231e872fc5"
 STORED = """\
 {
  "family": "flow",

@@ -74,7 +74,8 @@ class Importance(Method):
     @property
     def kept_draws(self) -> int:
         """Weighted draws per planet to keep, see :mod:`arielflow.retrieval.kept_draws`."""
-        return self.settings.kept_draws
+        # Bins are not independent under an error model, so that none can be left out by its own.
+        return self.settings.kept_draws if self.settings.error_model == "none" else 0
 
     def check(self, planets: xr.Dataset, n_samples: int) -> None:
         """Refuse a proposal without a density."""
@@ -92,7 +93,9 @@ class Importance(Method):
         )
         if "fault" in drawn and (fault := drawn["fault"].values[0]):
             raise ArielflowError(f"the model gives no proposal: {fault}")
-        log_likelihood = gaussian_log_likelihood(attempt.forward, attempt.planet)
+        log_likelihood = gaussian_log_likelihood(
+            attempt.forward, attempt.planet, self.settings.error_model
+        )
         systems = attempt.forward.systems
 
         def weighted(box: np.ndarray) -> ImportanceResult:
@@ -188,7 +191,9 @@ def importance_posteriors(
         for row, result in weighted.items()
         if fallback.needed(result) and not retrieval.faults[row]
     ]
-    sampled = retrieval.results(Nested(nested or NestedSettings()), needed)
+    own = {"error_model": method.settings.error_model}
+    nested = (nested or NestedSettings()).model_copy(update=own)
+    sampled = retrieval.results(Nested(nested), needed)
     final = weighted | sampled
     kept, instead = (
         keep_draws(results, retrieval.forward, method.kept_draws, seed)

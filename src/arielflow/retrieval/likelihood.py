@@ -16,7 +16,9 @@ from arielflow.physics.systems import (
     scale_height_m,
     surface_gravity_m_s2,
 )
+from arielflow.retrieval.error_models import log_density
 from arielflow.retrieval.method import WeightedResult
+from arielflow.settings.base import ErrorModel
 
 _LOG_ZERO = -1e100
 # If none of so many draws has a spectrum, sampling would go on for ever.
@@ -123,7 +125,7 @@ def under_whole_prior(found: Found, systems: Systems, planet: int) -> Found:
 
 
 def gaussian_log_likelihood(
-    forward: ForwardModel, planet: int
+    forward: ForwardModel, planet: int, error_model: ErrorModel = "none"
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Independent Gaussian errors around the stored spectrum; normalised in the data.
 
@@ -133,6 +135,8 @@ def gaussian_log_likelihood(
     ----------
     forward, planet
         Forward model of a data set, and a position in that.
+    error_model
+        What the errors may leave out, see :mod:`arielflow.retrieval.error_models`.
 
     Returns
     -------
@@ -144,14 +148,15 @@ def gaussian_log_likelihood(
     used = systems.valid_bins(planet)
     depth, error = systems.depth[planet][used], systems.error[planet][used]
     constant = -np.sum(np.log(error)) - 0.5 * len(error) * np.log(2 * np.pi)
+    density = log_density(error_model, systems.wavelength_um[used])
     calls, met = 0, False
 
     def log_likelihood(theta: np.ndarray) -> np.ndarray:
         nonlocal calls, met
         model = forward.spectra(planet, theta)
         model = model if used.all() else model[:, used]
-        value = constant - 0.5 * np.sum(((model - depth) / error) ** 2, axis=1)
-        good = np.isfinite(value)
+        good = np.isfinite(model).all(axis=1)
+        value = constant + density(np.where(good[:, None], (model - depth) / error, 0.0))
         calls, met = calls + len(theta), met or bool(good.any())
         if not met and calls >= _HOPELESS_CALLS:
             raise ArielflowError(_hopeless(systems.names[planet], calls, depth, model))

@@ -253,7 +253,7 @@ def retrieve(
         posterior still touches the box after widening, or sampling failed.
     """
     systems, settings = forward.systems, settings or NestedSettings()
-    log_likelihood = gaussian_log_likelihood(forward, planet)
+    log_likelihood = gaussian_log_likelihood(forward, planet, settings.error_model)
 
     def sampled(box: np.ndarray) -> NestedResult:
         file = checkpoints and checkpoints / _checkpoint(systems, planet, box, seed, settings)

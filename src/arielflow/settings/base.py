@@ -13,6 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
+ErrorModel = Literal["none", "jitter", "correlated"]
+"""What a retrieval takes a spectrum's errors for: as told, or less than the truth by white noise,
+or by noise that neighbouring bins share."""
 
 
 class StrictSettings(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from arielflow.settings.base import StrictSettings
+from arielflow.settings.base import ErrorModel, StrictSettings
 
 
 class ImportanceSettings(StrictSettings):
@@ -69,6 +69,11 @@ class ImportanceSettings(StrictSettings):
         ge=0,
         le=1,
         description="Further draws from the prior, as a share of n_proposal.",
+    )
+    error_model: ErrorModel = Field(
+        "none",
+        description="Noise of unknown strength beside the errors, integrated over: white (jitter), "
+        "or shared by neighbouring bins (correlated), for where the forward model is wrong.",
     )
     kept_draws: int = Field(
         1000,

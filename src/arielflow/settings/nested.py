@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from arielflow.settings.base import StrictSettings
+from arielflow.settings.base import ErrorModel, StrictSettings
 
 
 class NestedSettings(StrictSettings):
@@ -22,4 +22,7 @@ class NestedSettings(StrictSettings):
         le=1_000_000,
         description="New live points after which a bound is fitted anew; rarer costs calls, saves "
         "time.",
+    )
+    error_model: ErrorModel = Field(
+        "none", description="Noise beside the errors, as of importance sampling."
     )

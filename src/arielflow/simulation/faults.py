@@ -269,9 +269,7 @@ def with_fault(
     ArielflowError
         There is no such fault, or the planets lack what it needs.
     """
-    if name not in FAULTS:
-        raise ArielflowError(f"fault {name!r} is unknown; choose {', '.join(FAULTS)}")
-    fault, stage = FAULTS[name], _Stage(edition, planets, physics)
+    fault, stage = _known(name), _Stage(edition, planets, physics)
     depth = planets["transit_depth"].values
     amplitude = np.full(len(depth), np.nan)
     found, remaining = np.full(depth.shape, np.nan), np.full(len(depth), np.nan)
@@ -290,6 +288,29 @@ def with_fault(
         "fault_chi2": ("planet", remaining, {"units": "1", "long_name": "chi2 left by a refit"}),
     }
     return planets.assign(variables)
+
+
+def faulty_depths(
+    edition: Edition,
+    planets: xr.Dataset,
+    name: str,
+    amplitude: float,
+    *,
+    physics: PhysicsSettings,
+    seed: int,
+) -> np.ndarray:
+    """Noise-free depths (planet, wavelength) of the same planets with a fault of one amplitude.
+
+    Parameters and errors are those of :func:`with_fault`, but for ``amplitude``, in the fault's own
+    unit.
+    """
+    return _Stage(edition, planets, physics).depths(_known(name), amplitude, seed)
+
+
+def _known(name: str) -> Fault:
+    if name not in FAULTS:
+        raise ArielflowError(f"fault {name!r} is unknown; choose {', '.join(FAULTS)}")
+    return FAULTS[name]
 
 
 class _Stage:

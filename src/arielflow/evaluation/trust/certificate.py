@@ -31,7 +31,7 @@ _POSTERIOR_WORDS = {
     "epistemic_share": "the members of the ensemble disagree",
 }
 RETRIEVE = "retrieve the planet by importance or nested sampling"
-_MORE_ERROR = "or let the errors grow with the fit (retrieval.error_model)"
+_MORE_ERROR = "or let the errors grow with the fit (importance.settings.error_model)"
 
 
 def planet_tests(
