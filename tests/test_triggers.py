@@ -90,7 +90,10 @@ OF_FAMILIES = {
     "calibrate_model",
     "score_model",
     "sample_importance",
+    "test_posteriors",
+    "explain_model",
 }
+DRAWN = {"drift", *(f"explain_model:{family}" for family in FAMILIES)}
 TRAINING = {"train_model", "tune_model", "train_representation", "compress_network"}
 DATA = {"ingest", "ingest_truth", "split_planets"}
 SCORES = {"score_model", "leaderboard"}
@@ -133,7 +136,7 @@ def test_an_edit_reruns_what_it_can_change(
 @pytest.mark.parametrize(
     ("module", "rerun"),
     [
-        ("plotting/style.py", REPORTS),
+        ("plotting/style.py", REPORTS | DRAWN),
         ("report/sections.py", REPORTS),
         ("cli/forward.py", set()),
         ("runs/manifest.py", set()),
