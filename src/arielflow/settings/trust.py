@@ -20,5 +20,5 @@ class TrustSettings(StrictSettings):
         5000, ge=20, le=1_000_000, description="Training planets that others are compared with."
     )
     n_samples: int = Field(
-        48, ge=8, le=4999, description="Posterior samples per planet whose spectra are computed."
+        32, ge=8, le=4999, description="Posterior samples per planet whose spectra are computed."
     )
