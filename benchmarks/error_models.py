@@ -76,7 +76,6 @@ def measured(posterior: xr.Dataset, planets: xr.Dataset) -> dict[str, float]:
         "sharpness": deviation.mean(),
         "efficiency": float(posterior["sampling_efficiency"].median()),
         "pareto_shape": float(posterior["pareto_shape"].median()),
-        "seconds": float(posterior["seconds"].mean()),
     }
 
 
