@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import ndtr
 
 from arielflow.core.samples import effective_sample_size
 from arielflow.physics.forward import ForwardModel
@@ -47,9 +46,6 @@ class Predictions(NamedTuple):
         Natural log-density (planet, sample) where the model has one.
     chi2 : np.ndarray
         Of the samples' spectra, shape (planet, sample); infinite without a spectrum.
-    pit : np.ndarray
-        Probability that a replicated spectrum lies below the observed one, shape (planet,
-        wavelength).
     epistemic_share : np.ndarray
         Largest share, over the targets, of the variance that is between networks (planet,); NaN
         where the model does not tell.
@@ -58,7 +54,6 @@ class Predictions(NamedTuple):
     theta: np.ndarray
     log_prob: np.ndarray | None
     chi2: np.ndarray
-    pit: np.ndarray
     epistemic_share: np.ndarray
 
     def best(self) -> np.ndarray:
@@ -103,7 +98,6 @@ def predict(
         theta,
         model.log_prob(planets, theta) if model.has_log_prob else None,
         chi2,
-        np.nanmean(ndtr(residual), axis=1),
         epistemic,
     )
 
