@@ -11,12 +11,13 @@ from scipy.stats import binom, multivariate_normal
 from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import Quality
 from arielflow.evaluation.trust.certificate import certify
-from arielflow.evaluation.trust.novelty import Novelty, novelty_tests
+from arielflow.evaluation.trust.novelty import Novelty, Reconstruction, novelty_tests
 from arielflow.evaluation.trust.posteriors import posterior_tests, predict
 from arielflow.evaluation.trust.residuals import RESIDUAL_TESTS, Refit, residual_tests
 from arielflow.evaluation.trust.rows import certify_rows
 from arielflow.evaluation.trust.thresholds import AMBER_RATE, RED_RATE, Reference
 from arielflow.evaluation.trust.verdicts import row_verdicts, verdict_counts
+from arielflow.models import make_representation
 from arielflow.retrieval.linear import gain, unabsorbed
 
 WAVELENGTH_UM = np.geomspace(0.6, 7.5, 40)
@@ -170,6 +171,29 @@ def test_novelty_grows_away_from_the_training_planets() -> None:
     usual, strange = (novelty_tests({"spectrum": space}, p) for p in (other, far))
     for name in ("spectrum_distance", "spectrum_isolation"):
         assert strange[name].min() > usual[name].quantile(0.99)
+
+
+def test_what_a_representation_cannot_reconstruct_is_strange() -> None:
+    train, other = linear_planets(500, 7), linear_planets(100, 8)
+    model = make_representation("pca", {"n_latent": N_TARGETS, "scaling": "standardised"})
+    quality = np.zeros(500, dtype=int)
+    usable = [p.assign(quality=("planet", quality[: p.sizes["planet"]])) for p in (train, other)]
+    model.fit(usable[0], usable[1], seed=1, device="cpu")
+    band = 10 * np.exp(-0.5 * (np.log(WAVELENGTH_UM / 4.3) / 0.1) ** 2)
+    spaces = {"pca": Reconstruction(model, "cpu")}
+    usual = novelty_tests(spaces, usable[1])
+    strange = novelty_tests(spaces, usable[1].assign(transit_depth=other["transit_depth"] + band))
+    assert list(usual) == ["pca_rest"]
+    assert np.median(strange["pca_rest"]) > usual["pca_rest"].quantile(0.95)
+
+
+def test_a_bin_that_no_sample_predicts_is_told_by_its_probability() -> None:
+    planets = linear_planets(2000, 15)
+    planets["transit_depth"].values[0, 7] += 8
+    found = predict(GaussianModel(), LinearForward(), planets, N_SAMPLES, seed=16).outlying_bin
+    assert 8**2 / 2 - 20 < found[0] < 8**2 / 2 + 20 and found[0] > found[1:].max()
+    # Of forty bins alike the likeliest to be furthest out has a probability of 1/(2 * 40).
+    assert abs(np.median(found[1:]) - np.log(80)) < 0.5
 
 
 def test_probabilities_go_on_beyond_all_calibration_planets() -> None:

@@ -10,6 +10,11 @@ if CERTIFIED:
             posterior=f"{RUN}/posteriors/test/{{model}}.nc",
             train=lambda w: f"{RUN}/ingested/{training_set(w.model)}.nc",
             planets=f"{RUN}/ingested/test.nc",
+            # The largest of each: what they leave is what none can reconstruct.
+            representations=expand(
+                f"{RUN}/representation/models/{{representation}}/{max(DIMENSIONS)}",
+                representation=config["representation"]["models"],
+            ),
             physics=PHYSICS_FILES,
         output:
             tests=f"{RUN}/trust/{{model}}/tests.csv",
@@ -30,7 +35,9 @@ if CERTIFIED:
             settings=config["trust"]["settings"],
             prior=config["dataset"]["prior"],
             population=config["simulation"]["population"],
-            sources=code("test_posteriors", EDITION_CODE, family_code),
+            sources=code(
+                "test_posteriors", EDITION_CODE, family_code, "arielflow.models.representations"
+            ),
             seed=config["seed"],
             device=config["device"],
         script:

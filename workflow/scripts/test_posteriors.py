@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from arielflow.core.files import write_table
 from arielflow.core.schema import open_dataset
 from arielflow.editions import get_edition
@@ -15,6 +17,7 @@ with job(snakemake):
         get_edition(params.edition),
         PhysicsSettings(**params.physics),
         TrustSettings(**params.settings),
+        representations={Path(folder).parent.name: folder for folder in given.representations},
         shares=open_dataset(given.posterior).attrs["shares"],
         **{name: params[name] for name in ("prior", "population", "seed", "device")},
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from arielflow.core.seeds import derived_seed
-from arielflow.evaluation.trust.novelty import Novelty, novelty_tests
+from arielflow.evaluation.trust.novelty import Strangeness, novelty_tests
 from arielflow.evaluation.trust.posteriors import (
     POSTERIOR_TESTS,
     Density,
@@ -28,6 +30,7 @@ _POSTERIOR_WORDS = {
     "weight_loss": "few of the model's samples carry the weight of the exact posterior",
     "excess_chi2": "the model's samples fit the spectrum worse than the best fit does",
     "outlying_fit": "the best fit lies outside of the model's posterior",
+    "outlying_bin": "a bin lies outside of what the model's samples predict",
     "epistemic_share": "the members of the ensemble disagree",
 }
 RETRIEVE = "retrieve the planet by importance or nested sampling"
@@ -38,7 +41,7 @@ def planet_tests(
     model: Density,
     forward: ForwardModel,
     planets: xr.Dataset,
-    spaces: dict[str, Novelty],
+    spaces: Mapping[str, Strangeness],
     *,
     seed: int,
     n_samples: int,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from arielflow.data.forward_models import edition_model
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import Edition
 from arielflow.evaluation.trust.certificate import planet_tests
-from arielflow.evaluation.trust.novelty import Novelty
+from arielflow.evaluation.trust.novelty import Novelty, Reconstruction, Strangeness
+from arielflow.models import load_representation
 from arielflow.models.ensemble import Ensemble
 from arielflow.models.features import context_features, noisy_copies, planet_tensors
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
@@ -37,11 +38,18 @@ class ModelTests(NamedTuple):
     calibration: pd.DataFrame
 
 
-def model_spaces(ensemble: Ensemble, train: xr.Dataset, seed: int) -> dict[str, Novelty]:
+def model_spaces(
+    ensemble: Ensemble,
+    train: xr.Dataset,
+    seed: int,
+    representations: Mapping[str, str | Path] | None = None,
+    *,
+    device: str = "auto",
+) -> dict[str, Strangeness]:
     """The spaces in which a model's planets are compared with those that it was trained on.
 
     ``spectrum``: depths in scale heights; ``embedding``: what the first member's context network
-    makes of spectrum and system, where it has one.
+    makes of spectrum and system, where it has one; and whatever trained representations there are.
 
     Parameters
     ----------
@@ -51,6 +59,15 @@ def model_spaces(ensemble: Ensemble, train: xr.Dataset, seed: int) -> dict[str, 
         Usable training planets.
     seed
         Of the noise that they get.
+    representations
+        Folders of trained representations, by name.
+    device
+        Where these are computed.
+
+    Raises
+    ------
+    ArielflowError
+        A folder holds no representation, or a damaged one.
     """
     noisy = noisy_copies(train, derived_seed(seed, "trust/training noise"))
     n_bins = noisy.sizes["wavelength"]
@@ -58,7 +75,7 @@ def model_spaces(ensemble: Ensemble, train: xr.Dataset, seed: int) -> dict[str, 
     def spectrum(planets: xr.Dataset) -> np.ndarray:
         return context_features(planet_tensors(planets))[:, :n_bins].numpy()
 
-    spaces = {"spectrum": Novelty.fitted(spectrum, noisy)}
+    spaces: dict[str, Strangeness] = {"spectrum": Novelty.fitted(spectrum, noisy)}
     first = ensemble.estimators[0]
     if first.has_derivatives:
 
@@ -68,12 +85,14 @@ def model_spaces(ensemble: Ensemble, train: xr.Dataset, seed: int) -> dict[str, 
             return found
 
         spaces["embedding"] = Novelty.fitted(embedding, noisy)
+    for name, folder in (representations or {}).items():
+        spaces[name] = Reconstruction(load_representation(folder), device)
     return spaces
 
 
 def calibration_tests(
     ensemble: Ensemble,
-    spaces: dict[str, Novelty],
+    spaces: Mapping[str, Strangeness],
     edition: Edition,
     physics: PhysicsSettings,
     settings: TrustSettings,
@@ -99,7 +118,7 @@ def calibration_tests(
 
 def _tests(
     ensemble: Ensemble,
-    spaces: dict[str, Novelty],
+    spaces: Mapping[str, Strangeness],
     edition: Edition,
     physics: PhysicsSettings,
     settings: TrustSettings,
@@ -140,6 +159,7 @@ def model_tests(
     population: str,
     seed: int,
     shares: Sequence[float] | None = None,
+    representations: Mapping[str, str | Path] | None = None,
     device: str = "auto",
 ) -> ModelTests:
     """Tests of a model's posteriors, of planets and of fresh ones without a fault.
@@ -161,18 +181,21 @@ def model_tests(
         Names of the retrieval prior and of the prior that calibration planets are drawn from.
     seed, device
         Of everything random; where the members sample.
+    representations
+        Folders of trained representations, by name, whose reconstruction is a test too.
 
     Raises
     ------
     ArielflowError
-        The edition has no forward model, or a member is damaged.
+        The edition has no forward model, or a member or representation is damaged.
     """
     settings = settings or TrustSettings()
     ensemble = Ensemble(members, shares, device=device)
     usable = np.flatnonzero(is_usable(train))[: settings.n_training]
     if not len(usable):
         raise ArielflowError("certificates: no training planet is usable; check the training data")
-    spaces = model_spaces(ensemble, train.isel(planet=usable), seed)
+    known = train.isel(planet=usable)
+    spaces = model_spaces(ensemble, known, seed, representations, device=device)
     calibration = calibration_tests(
         ensemble, spaces, edition, physics, settings, prior=prior, population=population, seed=seed
     )

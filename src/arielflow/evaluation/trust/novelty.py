@@ -2,13 +2,15 @@
 
 Each space is standardised by its principal components over training planets with noise. The
 Mahalanobis distance sees a planet far from all of them, the distance to the nearest neighbours one
-in a gap between them, and the rest of a projection one that leaves the space altogether.
+in a gap between them, and the rest of a projection one that leaves the space altogether. What an
+autoencoder fails to reconstruct is such a rest too, of a space that is not flat.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,22 @@ import xarray as xr
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from arielflow.models.base import SpectrumRepresentation
+
 Space = Callable[[xr.Dataset], np.ndarray]
 """From planets to their coordinates (planet, coordinate)."""
 
 _VARIANCE = 0.999
 _NEIGHBOURS = 10
 _TINY = 1e-12
+
+
+class Strangeness(Protocol):
+    """What :func:`novelty_tests` asks of a space."""
+
+    def __call__(self, planets: xr.Dataset) -> dict[str, np.ndarray]:
+        """Values (planet,) by kind of test; larger is stranger."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,13 +75,27 @@ class Novelty:
         }
 
 
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a trained representation leaves of a planet's scaled spectrum."""
+
+    representation: SpectrumRepresentation
+    device: str = "auto"
+
+    def __call__(self, planets: xr.Dataset) -> dict[str, np.ndarray]:
+        """``rest``, the mean square over the bins, shape (planet,)."""
+        model, device = self.representation, self.device
+        decoded = model.decode(model.encode(planets, device=device), device=device)
+        return {"rest": np.mean((decoded - model.scaled(planets)) ** 2, axis=1)}
+
+
 def _rest(pca: PCA, values: np.ndarray, scores: np.ndarray) -> np.ndarray:
     left: np.ndarray = np.mean((values - pca.inverse_transform(scores)) ** 2, axis=1)
     return left
 
 
-def novelty_tests(spaces: Mapping[str, Novelty], planets: xr.Dataset) -> pd.DataFrame:
-    """Distances in all spaces, columns ``<space>_<distance>``, one row per planet."""
+def novelty_tests(spaces: Mapping[str, Strangeness], planets: xr.Dataset) -> pd.DataFrame:
+    """Tests in all spaces, columns ``<space>_<kind>``, one row per planet."""
     return pd.DataFrame(
         {
             f"{name}_{kind}": values

@@ -1,7 +1,8 @@
 """Tests of a posterior against the spectrum that it is of, through the forward model.
 
 A few samples are enough: an exact posterior's samples have likelihood over density of one constant,
-fit the spectrum no worse than its width allows, and have the best fit among them.
+fit the spectrum no worse than its width allows, have the best fit among them, and predict every bin
+with its noise (probability integral transform, Gelman et al. 2014, Bayesian Data Analysis, 6.3).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import logsumexp
+from scipy.stats import norm
 
 from arielflow.core.samples import effective_sample_size
 from arielflow.physics.forward import ForwardModel
 
-POSTERIOR_TESTS = ("weight_loss", "excess_chi2", "outlying_fit", "epistemic_share")
+POSTERIOR_TESTS = ("weight_loss", "excess_chi2", "outlying_fit", "outlying_bin", "epistemic_share")
 
 
 class Density(Protocol):
@@ -46,6 +49,9 @@ class Predictions(NamedTuple):
         Natural log-density (planet, sample) where the model has one.
     chi2 : np.ndarray
         Of the samples' spectra, shape (planet, sample); infinite without a spectrum.
+    outlying_bin : np.ndarray
+        Least probability that the samples, with noise, predict for a bin's depth or one further
+        out, as a negative natural logarithm (planet,).
     epistemic_share : np.ndarray
         Largest share, over the targets, of the variance that is between networks (planet,); NaN
         where the model does not tell.
@@ -54,6 +60,7 @@ class Predictions(NamedTuple):
     theta: np.ndarray
     log_prob: np.ndarray | None
     chi2: np.ndarray
+    outlying_bin: np.ndarray
     epistemic_share: np.ndarray
 
     def best(self) -> np.ndarray:
@@ -98,8 +105,22 @@ def predict(
         theta,
         model.log_prob(planets, theta) if model.has_log_prob else None,
         chi2,
+        _outlying_bin(residual),
         epistemic,
     )
+
+
+def _outlying_bin(residual: np.ndarray) -> np.ndarray:
+    """Of residuals (planet, sample, bin) in error bars; NaN for planets without any."""
+    known = ~np.isnan(residual)
+    # A sample without a spectrum predicts nothing.
+    count = np.log(np.maximum(known.sum(axis=1), 1))
+    lower, upper = (
+        logsumexp(np.where(known, norm.logcdf(sign * residual), -np.inf), axis=1) - count
+        for sign in (1, -1)
+    )
+    found = np.where(known.any(axis=1), -np.minimum(lower, upper), np.nan)
+    return np.where(known.any(axis=(1, 2)), np.nanmax(found, axis=1, initial=0), np.nan)
 
 
 def posterior_tests(
@@ -127,11 +148,12 @@ def posterior_tests(
         Gaussian posterior has one per parameter that the spectrum constrains). With a density also
         ``weight_loss``: samples over effective samples of importance weights, as a logarithm; and
         ``outlying_fit``: how far the best fit's density lies below that of the samples' mean, in
-        nats. ``epistemic_share``, see :class:`Predictions`.
+        nats. ``outlying_bin`` and ``epistemic_share``, see :class:`Predictions`.
     """
     excess = predicted.chi2.mean(axis=1) - best_chi2
     table = pd.DataFrame({"weight_loss": np.nan, "excess_chi2": excess}, index=range(len(excess)))
-    table["outlying_fit"], table["epistemic_share"] = np.nan, predicted.epistemic_share
+    table["outlying_fit"], table["outlying_bin"] = np.nan, predicted.outlying_bin
+    table["epistemic_share"] = predicted.epistemic_share
     if predicted.log_prob is None:
         return table
     log_weight = -0.5 * predicted.chi2 - predicted.log_prob
