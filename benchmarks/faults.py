@@ -37,10 +37,12 @@ from arielflow.models.ensemble import Ensemble
 from arielflow.models.features import noisy_copies
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
 from arielflow.plotting import fault_power
+from arielflow.settings.trust import TrustSettings
 from arielflow.simulation.faults import FAULTS, with_fault
 
 ROOT = Path(__file__).parents[1]
-CHUNK, SEED, N_SAMPLES, N_ERROR_SAMPLES = 250, 2026, 64, 256
+CHUNK, SEED, N_ERROR_SAMPLES = 250, 2026, 256
+N_SAMPLES = TrustSettings().n_samples
 CHI2_EDGES = (1, 3, 10, 30, 50, 100, 300)
 UNSEEN = "scaled_opacities"
 LEVELS = (0.5, 0.68, 0.95)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from faults import CHUNK, LEVELS, ROOT, SEED, Bench, tests_of
+from faults import CHUNK, LEVELS, ROOT, SEED, TRUTH, Bench, tests_of
 from scipy.stats import binom
 
 from arielflow.core.schema import open_dataset
@@ -51,7 +51,7 @@ def sampled(bench: Bench, number: int) -> tuple[xr.Dataset, xr.Dataset]:
 def ranked(bench: Bench, number: int, calibration: pd.DataFrame) -> pd.DataFrame:
     """Verdicts of one chunk, and the ranks of the true parameters in the samples."""
     noisy, posterior = sampled(bench, number)
-    tests = tests_of(bench.tested("clean", number))
+    tests = bench.tested("clean", number).drop(columns=list(TRUTH))
     table = certify_rows(noisy, {"flow": tests}, {"flow": calibration}, {ROW: posterior})
     weight = np.full(N_SAMPLES, 1 / N_SAMPLES)
     pairs = [(theta, weight) for theta in posterior["theta"].values]
@@ -82,6 +82,8 @@ def main() -> None:
     parser.add_argument("--clean", type=int, default=20, help=f"chunks of {CHUNK} planets")
     given = parser.parse_args()
     bench = Bench(given.run, given.state, sorted((given.run / "models" / "flow").iterdir()))
+    for number in range(given.clean):
+        sampled(bench, number)
     calibration = tests_of(bench.many("calibration", given.calibration))
     parts = [ranked(bench, number, calibration) for number in range(given.clean)]
     table = pd.concat(parts, ignore_index=True)

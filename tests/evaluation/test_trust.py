@@ -11,6 +11,7 @@ from scipy.stats import binom, multivariate_normal
 from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import Quality
 from arielflow.evaluation.trust.certificate import certify
+from arielflow.evaluation.trust.local_test import LEVEL, LocalTest
 from arielflow.evaluation.trust.novelty import Novelty, Reconstruction, novelty_tests
 from arielflow.evaluation.trust.posteriors import posterior_tests, predict
 from arielflow.evaluation.trust.residuals import RESIDUAL_TESTS, Refit, residual_tests
@@ -79,6 +80,7 @@ def linear_planets(count: int, seed: int) -> xr.Dataset:
         {
             "transit_depth": (("planet", "wavelength"), depth),
             "transit_depth_error": (("planet", "wavelength"), np.ones_like(depth)),
+            "theta": (("planet", "target"), theta),
         },
         coords={
             "planet": [f"p{n}" for n in range(count)],
@@ -258,3 +260,37 @@ def test_the_best_sample_is_the_one_of_least_chi2() -> None:
     found = predict(GaussianModel(), LinearForward(), planets, N_SAMPLES, seed=14)
     residual = planets["transit_depth"].values - found.best() @ SLOPES.T
     assert np.allclose((residual**2).sum(axis=1), found.chi2.min(axis=1))
+
+
+class LocallyNarrow(GaussianModel):
+    """Exact, but too narrow where the first parameter is large."""
+
+    def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> xr.Dataset:
+        found = super().sample(planets, n_samples, seed=seed)
+        mean = self.means(planets)[:, None]
+        width = np.where(mean[..., :1] > 0, 0.6, 1.0)
+        return found.assign(theta=mean + width * (found["theta"] - mean))
+
+
+def test_a_local_test_finds_where_posteriors_are_not_calibrated() -> None:
+    def context(planets: xr.Dataset) -> np.ndarray:
+        return GaussianModel().means(planets)
+
+    known, asked = linear_planets(1000, 17), linear_planets(300, 18)
+    high = context(asked)[:, 0] > 0
+    called = {}
+    for name, model in {"exact": GaussianModel(), "narrow": LocallyNarrow()}.items():
+        test = LocalTest.fitted(model, context, known, seed=19)
+        called[name] = test.probabilities(asked, 20) < LEVEL
+    assert called["exact"].mean() < 0.01
+    assert called["narrow"][high].mean() > 0.9
+    assert called["narrow"][~high].mean() < called["narrow"][high].mean()
+
+
+def test_a_planet_without_local_calibration_is_amber() -> None:
+    usual = Reference(noise_left(500, 3))
+    tests = noise_left(4, 21).set_axis(["a", "b", "c", "d"]).assign(local_test=[0.5, 1e-5, 1, 1])
+    found = certify(tests, usual).set_index("planet")
+    assert found.loc["b", "verdict"] == "amber"
+    assert found.loc["b", "reasons"].endswith("spectra like this one are not calibrated")
+    assert found.loc["b", "p_local_test"] == 1e-5

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from arielflow import plotting
+from arielflow.evaluation.trust.local_test import LOCAL_TEST
 from arielflow.evaluation.trust.posteriors import POSTERIOR_TESTS
 from arielflow.evaluation.trust.residuals import RESIDUAL_TESTS
 from arielflow.evaluation.trust.thresholds import AMBER_RATE, RED_RATE
@@ -61,7 +62,7 @@ def _probabilities(own: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
         group = "likeness to training planets"
         if name in RESIDUAL_TESTS:
             group = "residuals of the best fit"
-        elif name in POSTERIOR_TESTS:
+        elif name in (*POSTERIOR_TESTS, LOCAL_TEST):
             group = "posterior of the model"
         found.setdefault(group, {})[name] = values.dropna().to_numpy()
     return found

@@ -22,3 +22,8 @@ class TrustSettings(StrictSettings):
     n_samples: int = Field(
         32, ge=8, le=4999, description="Posterior samples per planet whose spectra are computed."
     )
+    local_test: bool = Field(
+        False,
+        description="Ask a classifier whether the posterior of spectra like a planet's is "
+        "calibrated (L-C2ST): a minute, and 5,000 calibration planets if it is to see much.",
+    )

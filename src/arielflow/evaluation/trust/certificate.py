@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from arielflow.core.seeds import derived_seed
+from arielflow.evaluation.trust.local_test import LEVEL, LOCAL_TEST
 from arielflow.evaluation.trust.novelty import Strangeness, novelty_tests
 from arielflow.evaluation.trust.posteriors import (
     POSTERIOR_TESTS,
@@ -33,6 +34,7 @@ _POSTERIOR_WORDS = {
     "outlying_bin": "a bin lies outside of what the model's samples predict",
     "epistemic_share": "the members of the ensemble disagree",
 }
+_UNCALIBRATED = "the model's posteriors of spectra like this one are not calibrated"
 RETRIEVE = "retrieve the planet by importance or nested sampling"
 _MORE_ERROR = "or let the errors grow with the fit (importance.settings.error_model)"
 
@@ -91,7 +93,8 @@ def certify(tests: pd.DataFrame, reference: Reference) -> pd.DataFrame:
     ----------
     tests
         What :func:`planet_tests` returned, indexed by the planets' identifiers; without the columns
-        of tests that do not count.
+        of tests that do not count. A column ``local_test`` holds probabilities already, see
+        :mod:`arielflow.evaluation.trust.local_test`; it calls planets amber at most.
     reference
         Of calibration planets.
 
@@ -104,10 +107,16 @@ def certify(tests: pd.DataFrame, reference: Reference) -> pd.DataFrame:
     """
     probabilities = reference.probabilities(tests)
     verdicts = reference.verdicts(probabilities)
+    uncalibrated = np.zeros(len(tests), dtype=bool)
+    if LOCAL_TEST in tests:
+        uncalibrated = tests[LOCAL_TEST].to_numpy() < LEVEL
+        verdicts[uncalibrated & (verdicts == "green")] = "amber"
     rows = []
     for number, (planet, row) in enumerate(probabilities.iterrows()):
         strange = row[row < reference.amber].sort_values()
         reasons = _reasons(strange.index, tests.iloc[number])
+        if uncalibrated[number]:
+            reasons.append((_UNCALIBRATED, RETRIEVE))
         shown = reasons[:_SHOWN_REASONS] if verdicts[number] != "green" else []
         steps = dict.fromkeys(step for _, step in shown)
         rows.append(
@@ -119,6 +128,8 @@ def certify(tests: pd.DataFrame, reference: Reference) -> pd.DataFrame:
                 "next_step": "; ".join(steps),
             }
         )
+    if LOCAL_TEST in tests:
+        probabilities = probabilities.join(tests[LOCAL_TEST])
     named = probabilities.add_prefix("p_").reset_index(drop=True)
     return pd.DataFrame(rows, columns=COLUMNS).join(named)
 

@@ -18,6 +18,7 @@ from arielflow.data.forward_models import edition_model
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import Edition
 from arielflow.evaluation.trust.certificate import planet_tests
+from arielflow.evaluation.trust.local_test import LOCAL_TEST, LocalTest
 from arielflow.evaluation.trust.novelty import Novelty, Reconstruction, Strangeness
 from arielflow.models import load_representation
 from arielflow.models.ensemble import Ensemble
@@ -29,6 +30,8 @@ SPLIT = "calibration"
 """Split of the fresh planets: no other planets of a run are drawn from the same stream."""
 
 _CHUNK = 500
+# What the local test knows of a spectrum; a classifier of a few thousand pairs learns no more.
+_LOCAL_COMPONENTS = 8
 
 
 class ModelTests(NamedTuple):
@@ -36,6 +39,20 @@ class ModelTests(NamedTuple):
 
     planets: pd.DataFrame
     calibration: pd.DataFrame
+
+
+def _with_noise(train: xr.Dataset, seed: int) -> xr.Dataset:
+    return noisy_copies(train, derived_seed(seed, "trust/training noise"))
+
+
+def spectrum_space(train: xr.Dataset, seed: int) -> Novelty:
+    """The space of depths in scale heights, of usable training planets that get noise."""
+    n_bins = train.sizes["wavelength"]
+
+    def spectrum(planets: xr.Dataset) -> np.ndarray:
+        return context_features(planet_tensors(planets))[:, :n_bins].numpy()
+
+    return Novelty.fitted(spectrum, _with_noise(train, seed))
 
 
 def model_spaces(
@@ -69,13 +86,7 @@ def model_spaces(
     ArielflowError
         A folder holds no representation, or a damaged one.
     """
-    noisy = noisy_copies(train, derived_seed(seed, "trust/training noise"))
-    n_bins = noisy.sizes["wavelength"]
-
-    def spectrum(planets: xr.Dataset) -> np.ndarray:
-        return context_features(planet_tensors(planets))[:, :n_bins].numpy()
-
-    spaces: dict[str, Strangeness] = {"spectrum": Novelty.fitted(spectrum, noisy)}
+    spaces: dict[str, Strangeness] = {"spectrum": spectrum_space(train, seed)}
     first = ensemble.estimators[0]
     if first.has_derivatives:
 
@@ -84,15 +95,13 @@ def model_spaces(
             found: np.ndarray = first.embedding(planet_tensors(planets)).double().cpu().numpy()
             return found
 
-        spaces["embedding"] = Novelty.fitted(embedding, noisy)
+        spaces["embedding"] = Novelty.fitted(embedding, _with_noise(train, seed))
     for name, folder in (representations or {}).items():
         spaces[name] = Reconstruction(load_representation(folder), device)
     return spaces
 
 
-def calibration_tests(
-    ensemble: Ensemble,
-    spaces: Mapping[str, Strangeness],
+def calibration_planets(
     edition: Edition,
     physics: PhysicsSettings,
     settings: TrustSettings,
@@ -100,8 +109,8 @@ def calibration_tests(
     prior: str,
     population: str,
     seed: int,
-) -> pd.DataFrame:
-    """Tests of fresh simulated planets without a fault, see :func:`planet_tests`."""
+) -> xr.Dataset:
+    """Fresh simulated planets without a fault, with noise; ``theta`` is their truth."""
     planets = simulate_planets(
         edition,
         settings.n_calibration,
@@ -112,8 +121,7 @@ def calibration_tests(
         physics=physics,
     )
     planets = planets.isel(planet=is_usable(planets))
-    own = derived_seed(seed, "trust/calibration")
-    return _tests(ensemble, spaces, edition, physics, settings, planets, own)
+    return noisy_copies(planets, derived_seed(seed, "trust/calibration noise"))
 
 
 def _tests(
@@ -122,12 +130,10 @@ def _tests(
     edition: Edition,
     physics: PhysicsSettings,
     settings: TrustSettings,
-    planets: xr.Dataset,
+    noisy: xr.Dataset,
     seed: int,
 ) -> pd.DataFrame:
-    """Tests of usable planets, some at a time."""
-    # Before the planets are parted: a part's noise would be that of any other.
-    noisy = noisy_copies(planets, derived_seed(seed, "trust/noise"))
+    """Tests of usable planets with noise, some at a time."""
     forward = ForwardModel(edition_model(edition, physics), noisy)
     count = noisy.sizes["planet"]
     parts = np.array_split(np.arange(count), max(1, -(-count // _CHUNK)))
@@ -196,10 +202,32 @@ def model_tests(
         raise ArielflowError("certificates: no training planet is usable; check the training data")
     known = train.isel(planet=usable)
     spaces = model_spaces(ensemble, known, seed, representations, device=device)
-    calibration = calibration_tests(
-        ensemble, spaces, edition, physics, settings, prior=prior, population=population, seed=seed
+    fresh = calibration_planets(
+        edition, physics, settings, prior=prior, population=population, seed=seed
     )
-    own = planets.isel(planet=is_usable(planets))
-    given = (ensemble, spaces, edition, physics, settings, own, seed)
-    found = _tests(*given) if own.sizes["planet"] else calibration.iloc[:0]
+    common = ensemble, spaces, edition, physics, settings
+    calibration = _tests(*common, fresh, derived_seed(seed, "trust/calibration"))
+    # Before the planets are parted: a part's noise would be that of any other.
+    own = noisy_copies(planets.isel(planet=is_usable(planets)), derived_seed(seed, "trust/noise"))
+    found = _tests(*common, own, seed) if own.sizes["planet"] else calibration.iloc[:0]
+    if settings.local_test and own.sizes["planet"]:
+        found[LOCAL_TEST] = _local_test(ensemble, known, fresh, own, seed)
     return ModelTests(found, calibration)
+
+
+def _local_test(
+    ensemble: Ensemble,
+    train: xr.Dataset,
+    fresh: xr.Dataset,
+    own: xr.Dataset,
+    seed: int,
+) -> np.ndarray:
+    """Probability (planet,) of a calibrated posterior to look as wrong at each spectrum."""
+    space = spectrum_space(train, seed)
+    test = LocalTest.fitted(
+        ensemble,
+        lambda planets: space.scores(planets)[:, :_LOCAL_COMPONENTS],
+        fresh,
+        seed=seed,
+    )
+    return test.probabilities(own, seed)

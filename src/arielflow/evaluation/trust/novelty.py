@@ -63,6 +63,11 @@ class Novelty:
         neighbours = NearestNeighbors(n_neighbors=_NEIGHBOURS).fit(scores)
         return cls(space, pca, neighbours, left)
 
+    def scores(self, planets: xr.Dataset) -> np.ndarray:
+        """Principal components of unit variance, the widest first, shape (planet, component)."""
+        found: np.ndarray = self.pca.transform(self.space(planets))
+        return found
+
     def __call__(self, planets: xr.Dataset) -> dict[str, np.ndarray]:
         """``distance``, ``isolation`` and ``rest``, shape (planet,) each; larger is stranger."""
         values = self.space(planets)

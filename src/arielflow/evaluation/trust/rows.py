@@ -10,6 +10,7 @@ import xarray as xr
 
 from arielflow.core.schema import is_usable
 from arielflow.evaluation.trust.certificate import COLUMNS, RETRIEVE, certify
+from arielflow.evaluation.trust.local_test import LOCAL_TEST
 from arielflow.evaluation.trust.posteriors import POSTERIOR_TESTS
 from arielflow.evaluation.trust.thresholds import Reference
 
@@ -52,7 +53,8 @@ def certify_rows(
         weighted = [model + end for end in _IMPORTANCE if model + end in posteriors]
         if weighted:
             kept = calibration[model].drop(columns=list(POSTERIOR_TESTS))
-            found = certify(named.drop(columns=list(POSTERIOR_TESTS)), Reference(kept))
+            others = named.drop(columns=[*POSTERIOR_TESTS, LOCAL_TEST], errors="ignore")
+            found = certify(others, Reference(kept))
         for row in weighted:
             whole = _whole(found, planets, row)
             parts.append(_with_weights(whole, posteriors[row]))
