@@ -44,7 +44,7 @@ def cases(count: int, physics: PhysicsSettings) -> dict[str, xr.Dataset]:
     """Planets with noise, by what is wrong with their opacities."""
     edition = get_edition("adc2023")
     planets = simulate_planets(
-        edition, count, seed=SEED, split="robust", prior="matched", physics=physics
+        edition, count, seed=SEED, split="error_models", prior="matched", physics=physics
     )
     found = {}
     for name, fault in CASES.items():

@@ -4,7 +4,8 @@ A forward model that is wrong is certain of the wrong parameters. With an error 
 is a mixture: of the errors as they are told, and of errors to which noise of unknown strength is
 added, either white (``jitter``) or alike in neighbouring bins (``correlated``). Half of the prior
 probability is with the errors as told, the other half is spread evenly over the logarithm of the
-strength and over the lengths. The mixture has no further parameter to sample.
+strength and over the lengths. The strength is the same in all bins, as a depth: wrong opacities
+move precise bins as far as others. The mixture has no further parameter to sample.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy.special import logsumexp
 from arielflow.settings.base import ErrorModel
 
 _STRENGTHS = np.geomspace(0.3, 30, 11)
-"""Added noise in error bars."""
+"""Added noise in median error bars."""
 
 # Lengths over which opacities go wrong together, in ln(wavelength).
 _LENGTHS_LOG_UM = (0.05, 0.15, 0.5)
@@ -25,7 +26,7 @@ _AS_TOLD = 0.5
 
 
 def log_density(
-    error_model: ErrorModel, wavelength_um: np.ndarray
+    error_model: ErrorModel, wavelength_um: np.ndarray, error: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Natural log-density of residuals, but for that of standard normal ones' constant.
 
@@ -35,6 +36,8 @@ def log_density(
         ``none``, ``jitter`` or ``correlated``.
     wavelength_um
         Centres of the bins, shape (bin,).
+    error
+        Their error bars, of any unit, shape (bin,).
 
     Returns
     -------
@@ -50,6 +53,8 @@ def log_density(
         log_um = np.log(wavelength_um)
         distance = log_um[:, None] - log_um
         kernels = [np.exp(-0.5 * (distance / length) ** 2) for length in _LENGTHS_LOG_UM]
+    weight = np.median(error) / error
+    kernels = [weight[:, None] * kernel * weight for kernel in kernels]
     parts = [np.linalg.eigh(kernel) for kernel in kernels]
     share = np.log((1 - _AS_TOLD) / (len(kernels) * len(_STRENGTHS)))
 

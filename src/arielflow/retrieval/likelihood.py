@@ -148,7 +148,7 @@ def gaussian_log_likelihood(
     used = systems.valid_bins(planet)
     depth, error = systems.depth[planet][used], systems.error[planet][used]
     constant = -np.sum(np.log(error)) - 0.5 * len(error) * np.log(2 * np.pi)
-    density = log_density(error_model, systems.wavelength_um[used])
+    density = log_density(error_model, systems.wavelength_um[used], error)
     calls, met = 0, False
 
     def log_likelihood(theta: np.ndarray) -> np.ndarray:
