@@ -30,13 +30,14 @@ from k_table_spectra import (
     model,
     tables_of,
 )
+from trust_k_tables_report import Fitted, report
 
 from arielflow.core.files import atomic_path
 from arielflow.core.schema import is_usable, open_dataset
 from arielflow.data.ingest import ingest
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.evaluation.trust.residuals import Refit, refit
+from arielflow.evaluation.trust.residuals import refit
 from arielflow.models.features import noisy_copies
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
@@ -46,7 +47,6 @@ from arielflow.settings.best_fit import FitSettings
 ROOT = Path(__file__).parents[1]
 MAIN = ("builtin_5", "builtin_5_cia", "ktable_5", "ktable_5_cia")
 WITHOUT = ("builtin_5_cia_without", "ktable_5_cia_without")
-MOLECULE_NAMES = ("H2O", "CO2", "CH4", "CO", "NH3")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def fit_part(
         kept.to_netcdf(temporary, engine="h5netcdf")
 
 
-def fits(sets: Sets, name: str, which: str) -> xr.Dataset:
+def finished(sets: Sets, name: str, which: str) -> xr.Dataset:
     """All finished parts of a case, in the planets' order."""
     parts = [sets.state / f"{which}_{name}_{part}.nc" for part in range(N_PARTS)]
     joined = xr.concat([open_dataset(path) for path in parts if path.is_file()], "planet")
@@ -162,9 +162,13 @@ def fits(sets: Sets, name: str, which: str) -> xr.Dataset:
     return joined.sel(planet=order[np.isin(order, joined["planet"].values)])
 
 
-def as_refit(found: xr.Dataset) -> Refit:
-    """The fits as the residual tests take them."""
-    return Refit(*(found[name].values for name in ("residual", "slopes", "theta")))
+def fitted(sets: Sets, name: str) -> Fitted:
+    """A case's fits, ready for the report."""
+    case = (CASES | CHECKS)[name]
+    real, simulated = (finished(sets, name, which) for which in sets.means)
+    means = sets.means["real"].sel(planet=real["planet"].values)
+    planets = means.isel(wavelength=bins_used(case, means))
+    return Fitted(case.label, real, simulated, planets)
 
 
 def main() -> None:
@@ -181,6 +185,7 @@ def main() -> None:
         for name in names:
             for which in sets.means:
                 fit_case(sets, name, which, parts)
+    report({name: fitted(sets, name) for name in (*MAIN, *WITHOUT)})
 
 
 if __name__ == "__main__":
