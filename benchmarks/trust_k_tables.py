@@ -37,7 +37,7 @@ from arielflow.core.schema import is_usable, open_dataset
 from arielflow.data.ingest import ingest
 from arielflow.data.simulated_planets import simulate_planets
 from arielflow.editions import get_edition
-from arielflow.evaluation.trust.residuals import refit
+from arielflow.evaluation.trust.residuals import Refit, refit
 from arielflow.models.features import noisy_copies
 from arielflow.physics.builtin_opacity import ensure_builtin_opacities
 from arielflow.physics.forward import ForwardModel, PhysicsSettings
@@ -46,6 +46,7 @@ from arielflow.settings.best_fit import FitSettings
 
 ROOT = Path(__file__).parents[1]
 MAIN = ("builtin_5", "builtin_5_cia", "ktable_5", "ktable_5_cia")
+ADDED, RAYLEIGH_SLOPE = 0.1, -4.0
 WITHOUT = ("builtin_5_cia_without", "ktable_5_cia_without")
 
 
@@ -67,6 +68,10 @@ class Sets:
     means: dict[str, xr.Dataset]
     folders: dict[str, Path]
     state: Path
+
+    def path(self, which: str, name: str, part: int) -> Path:
+        """Where the fits of one part of a set are kept."""
+        return self.state / f"{which}_{name}_{part}.nc"
 
     def transmission(self, case: Case) -> object:
         """The forward model of a case, in the cells that it uses."""
@@ -113,9 +118,38 @@ def prepared(spectra: Path, ktables: Path, calibration: int, state: Path) -> Set
     return Sets(bins, matrix, means, folders, state)
 
 
+def search(sets: Sets, name: str, part: int) -> None:
+    """Look for the best fits of one part of the real planets, from scratch."""
+    path = sets.path("search", name, part)
+    if path.is_file():
+        return
+    transmission = sets.transmission(CASES[name])
+    planets = sets.planets(CASES[name], "real", transmission)
+    planets = planets.isel(planet=slice(part, None, N_PARTS))
+    forward = ForwardModel(transmission, planets)
+    found = maximum_a_posteriori(forward, planets, seed=SEED, settings=FitSettings(n_starts=1))
+    keep(found[["theta"]], path)
+    print(f"{CASES[name].label}, search, part {part}", flush=True)
+
+
+def starts(sets: Sets, name: str, which: str, part: int, planets: xr.Dataset) -> list[np.ndarray]:
+    """Where the fits of one part start; the best end of each planet is kept.
+
+    Simulated planets start from the truth. Real ones start from what their own search found and
+    from what that by the best opacities did, so that few stay in local minima.
+    """
+    if which == "simulated":
+        return [planets["theta"].values]
+    if name in WITHOUT:
+        path = sets.path("real", name.removesuffix("_without"), part)
+        return [open_dataset(path)["theta"].values]
+    other = "ktable_5_cia" if name != "ktable_5_cia" else "ktable_5"
+    return [open_dataset(sets.path("search", own, part))["theta"].values for own in (name, other)]
+
+
 def fit_case(sets: Sets, name: str, which: str, parts: Sequence[int]) -> None:
     """Fit some parts of the planets, unless that has been done."""
-    paths = {part: sets.state / f"{which}_{name}_{part}.nc" for part in parts}
+    paths = {part: sets.path(which, name, part) for part in parts}
     missing = {part: path for part, path in paths.items() if not path.is_file()}
     if not missing:
         return
@@ -125,38 +159,64 @@ def fit_case(sets: Sets, name: str, which: str, parts: Sequence[int]) -> None:
     planets = sets.planets(case, which, transmission)
     for part, path in missing.items():
         own = planets.isel(planet=slice(part, None, N_PARTS))
-        fit_part(case, ForwardModel(transmission, own), ForwardModel(twin, own), own, path)
+        forward = ForwardModel(transmission, own)
+        ends = [refit(forward, own, at) for at in starts(sets, name, which, part, own)]
+        keep(described(case, best_of(ends), forward, ForwardModel(twin, own), own), path)
         print(f"{case.label}, {which}, part {part}", flush=True)
 
 
-def fit_part(
-    case: Case, forward: ForwardModel, twin: ForwardModel, planets: xr.Dataset, path: Path
-) -> None:
-    """Fit planets and keep the fits; the twin differs by collision-induced absorption alone."""
-    first = maximum_a_posteriori(forward, planets, seed=SEED, settings=FitSettings(n_starts=1))
-    start = first["theta"].values
-    middle = 0.5 * (planets["prior_low"].values + planets["prior_high"].values)
-    found = refit(forward, planets, np.where(np.isfinite(start), start, middle))
+def best_of(ends: Sequence[Refit]) -> Refit:
+    """Of several fits of the same planets the one of least chi2, planet by planet."""
+    chosen = np.argmin([np.where(np.isfinite(end.chi2), end.chi2, np.inf) for end in ends], axis=0)
+    rows = np.arange(len(chosen))
+    arrays = ("residual", "slopes", "theta")
+    return Refit(*(np.stack([getattr(end, a) for end in ends])[chosen, rows] for a in arrays))
+
+
+def described(
+    case: Case, found: Refit, forward: ForwardModel, twin: ForwardModel, planets: xr.Dataset
+) -> xr.Dataset:
+    """Fits to be kept; the twin model differs by collision-induced absorption alone."""
     rows = np.arange(planets.sizes["planet"])
-    change = twin.spectra(rows, found.theta) - forward.spectra(rows, found.theta)
-    change /= planets["transit_depth_error"].values
-    kept = xr.Dataset(
+    error, fit = planets["transit_depth_error"].values, forward.spectra(rows, found.theta)
+    change = (twin.spectra(rows, found.theta) - fit) / error
+    return xr.Dataset(
         {
             "residual": (("planet", "wavelength"), found.residual),
             "slopes": (("planet", "wavelength", "target"), found.slopes),
             "theta": (("planet", "target"), found.theta),
             # Depths with collision-induced absorption less those without, in error bars.
             "cia_effect": (("planet", "wavelength"), -change if case.cia else change),
+            # In error bars per dex of Rayleigh scattering.
+            "scattering_effect": (
+                ("planet", "wavelength"),
+                (more_scattering(forward, found.theta) - fit) / error / np.log10(1 + ADDED),
+            ),
         },
         coords={"planet": planets["planet"], "wavelength": planets["wavelength"]},
     )
+
+
+def more_scattering(forward: ForwardModel, theta: np.ndarray) -> np.ndarray:
+    """Depths with somewhat more Rayleigh scattering, as a haze of its slope."""
+    air = forward.atmospheres(np.arange(len(theta)), torch.as_tensor(theta))
+    strength = torch.full_like(air.radius_m, np.log10(ADDED))
+    slope = torch.full_like(strength, RAYLEIGH_SLOPE)
+    air = replace(air, haze_log_strength=strength, haze_slope=slope)
+    with torch.no_grad():
+        depths: np.ndarray = forward.transmission(air).cpu().numpy()
+    return depths
+
+
+def keep(found: xr.Dataset, path: Path) -> None:
+    """Write fits to the state's folder."""
     with atomic_path(path) as temporary:
-        kept.to_netcdf(temporary, engine="h5netcdf")
+        found.to_netcdf(temporary, engine="h5netcdf")
 
 
 def finished(sets: Sets, name: str, which: str) -> xr.Dataset:
     """All finished parts of a case, in the planets' order."""
-    parts = [sets.state / f"{which}_{name}_{part}.nc" for part in range(N_PARTS)]
+    parts = [sets.path(which, name, part) for part in range(N_PARTS)]
     joined = xr.concat([open_dataset(path) for path in parts if path.is_file()], "planet")
     order = sets.means[which]["planet"].values
     return joined.sel(planet=order[np.isin(order, joined["planet"].values)])
@@ -175,16 +235,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("spectra", type=Path)
     parser.add_argument("ktables", type=Path)
-    parser.add_argument("--calibration", type=int, default=600)
+    parser.add_argument("--calibration", type=int, default=1000)
     parser.add_argument("--state", type=Path, default=ROOT / "results" / "trust_k_tables")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     sets = prepared(arguments.spectra, arguments.ktables, arguments.calibration, arguments.state)
-    halves = range(0, N_PARTS, 2), range(1, N_PARTS, 2)
-    for names, parts in ((MAIN, halves[0]), (MAIN, halves[1]), (WITHOUT, range(N_PARTS))):
-        for name in names:
-            for which in sets.means:
-                fit_case(sets, name, which, parts)
+    for part in range(N_PARTS):
+        for name in MAIN:
+            search(sets, name, part)
+    for name in (*MAIN, *WITHOUT):
+        for which in sets.means:
+            fit_case(sets, name, which, range(N_PARTS))
     report({name: fitted(sets, name) for name in (*MAIN, *WITHOUT)})
 
 

@@ -27,7 +27,8 @@ from arielflow.retrieval.linear import left_matrix
 
 DOCS = Path(__file__).parents[1] / "docs"
 MOLECULES = ("H2O", "CO2", "CH4", "CO", "NH3")
-ABSORBERS = (*MOLECULES, "CIA")
+CONTINUA = ("CIA", "Rayleigh")
+ABSORBERS = (*MOLECULES, *CONTINUA)
 EVERYTHING = "all together"
 """Not an absorber: the whole opacity of a bin, which no molecule is named by."""
 N_FOLDS = 8
@@ -63,12 +64,13 @@ class Fitted:
         return Reference(residual_tests(as_refit(self.simulated), self.wavelength_um))
 
     def effects(self) -> dict[str, np.ndarray]:
-        """Change of the real planets' depths in error bars per dex of each opacity."""
+        """Change of the real planets' depths in error bars per dex of each opacity, by name."""
         prior = self.planets["prior_high"].values - self.planets["prior_low"].values
         per_dex = self.real["slopes"].values * (np.sqrt(12) / prior)[:, None, :]
         column = list(self.planets["target_quantity"].values).index
         found = {name: per_dex[:, :, column(name)] for name in MOLECULES}
         found["CIA"] = np.log(10) * self.real["cia_effect"].values
+        found["Rayleigh"] = self.real["scattering_effect"].values
         systems = Systems.of(self.planets)
         seen_m = np.sqrt(systems.depth) * systems.star_radius_m[:, None]
         gravity = surface_gravity_m_s2(systems.planet_mass_kg[:, None], seen_m)
@@ -177,7 +179,7 @@ def absorber_rows(fitted: Fitted) -> pd.DataFrame:
     leading = np.where(named.max(axis=0) > LEAST_EVIDENCE, named.argmax(axis=0), -1)
     rows = []
     sets = {name: (name,) for name in effects}
-    sets |= {"five molecules": MOLECULES, "five molecules and CIA": ABSORBERS}
+    sets |= {"molecules": MOLECULES, "molecules, CIA, Rayleigh": ABSORBERS}
     for label, names in sets.items():
         after = cross_corrected(real, np.array([effects[name] for name in names]))
         called = verdicts(after, fitted, reference)
