@@ -231,13 +231,18 @@ def fitted(sets: Sets, name: str) -> Fitted:
     return Fitted(case.label, real, simulated, planets)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def asked(description: str) -> argparse.Namespace:
+    """The command line's arguments."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("spectra", type=Path)
     parser.add_argument("ktables", type=Path)
     parser.add_argument("--calibration", type=int, default=1000)
     parser.add_argument("--state", type=Path, default=ROOT / "results" / "trust_k_tables")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = asked(__doc__)
     torch.set_num_threads(1)
     sets = prepared(arguments.spectra, arguments.ktables, arguments.calibration, arguments.state)
     for part in range(N_PARTS):

@@ -85,6 +85,16 @@ def as_refit(found: xr.Dataset) -> Refit:
     return Refit(*(found[name].values for name in ("residual", "slopes", "theta")))
 
 
+def freed(found: Refit) -> Refit:
+    """The fits as if none had met an edge of the prior, by one more step of a straight line.
+
+    Where an edge holds an amount, residuals ask for more of the whole absorber. Here it is asked
+    what no amount of it explains.
+    """
+    left = left_matrix(found.slopes)
+    return replace(found, residual=np.einsum("nij,nj->ni", left, found.residual))
+
+
 def verdicts(found: Refit, fitted: Fitted, reference: Reference) -> np.ndarray:
     """Verdict of every planet."""
     return reference.verdicts(reference.probabilities(residual_tests(found, fitted.wavelength_um)))
@@ -162,7 +172,7 @@ def cell_rows(fitted: Fitted) -> pd.DataFrame:
         }
     )
     effects = fitted.effects()
-    correction = shared_distortion(real, np.array([effects[name] for name in ABSORBERS]))
+    correction = shared_distortion(freed(real), np.array([effects[name] for name in ABSORBERS]))
     for name, dex, deviation in zip(
         ABSORBERS, correction.dex, correction.deviation_dex, strict=True
     ):
@@ -172,20 +182,22 @@ def cell_rows(fitted: Fitted) -> pd.DataFrame:
 
 def absorber_rows(fitted: Fitted) -> pd.DataFrame:
     """How many planets name which absorber, and what correcting it does to other planets."""
-    real, effects, reference = as_refit(fitted.real), fitted.effects(), fitted.reference()
+    real, effects, reference = freed(as_refit(fitted.real)), fitted.effects(), fitted.reference()
     evidence = evidence_of_distortion(real, np.array([*effects.values()]))
     by_name = dict(zip(effects, evidence, strict=True))
     named = evidence[: len(ABSORBERS)]
     leading = np.where(named.max(axis=0) > LEAST_EVIDENCE, named.argmax(axis=0), -1)
     rows = []
-    sets = {name: (name,) for name in effects}
-    sets |= {"molecules": MOLECULES, "molecules, CIA, Rayleigh": ABSORBERS}
+    sets: dict[str, tuple[str, ...]] = {"none": (), **{name: (name,) for name in effects}}
+    sets |= {"five molecules": MOLECULES, "all seven": ABSORBERS}
     for label, names in sets.items():
-        after = cross_corrected(real, np.array([effects[name] for name in names]))
+        chosen = np.array([effects[name] for name in names])
+        after = cross_corrected(real, chosen) if names else real
         called = verdicts(after, fitted, reference)
         row: dict[str, object] = {"fits": fitted.label, "absorber": label}
-        if label in ABSORBERS:
-            row["share_leading"] = np.mean(leading == ABSORBERS.index(label))
+        if label in (*ABSORBERS, "none"):
+            place = -1 if label == "none" else ABSORBERS.index(label)
+            row["share_leading"] = np.mean(leading == place)
         if label in by_name:
             row["share_with_evidence"] = np.mean(by_name[label] > LEAST_EVIDENCE)
             row["log_bayes_factor_median"] = np.median(by_name[label])
@@ -193,8 +205,7 @@ def absorber_rows(fitted: Fitted) -> pd.DataFrame:
         row["chi2_median_corrected"] = np.median(after.chi2)
         row["red_corrected"] = np.mean(called == "red")
         rows.append(row)
-    nobody = {"fits": fitted.label, "absorber": "none", "share_leading": np.mean(leading < 0)}
-    return pd.DataFrame([*rows, nobody])
+    return pd.DataFrame(rows)
 
 
 def cross_corrected(real: Refit, effects: np.ndarray) -> Refit:
@@ -236,9 +247,9 @@ def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     alarms = [{label: own[name].to_numpy() for label, own in cells.items()} for name in columns]
     absorbers = tables["absorbers"]
     titles = {
-        "share_leading": "explain a planet best",
-        "chi2_removed_median": "of χ² removed in other planets",
-        "red_corrected": "red after correction",
+        "share_leading": "planets it explains best",
+        "chi2_removed_median": "χ² removed in other planets",
+        "red_corrected": "red with it corrected",
     }
     panels = {
         title: absorbers.pivot(index="fits", columns="absorber", values=column)

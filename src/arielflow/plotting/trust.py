@@ -166,7 +166,7 @@ def opacity_corrections(
     absorbers = list(next(iter(corrections.values())))
     rows = -(-len(absorbers) // 2)
     figure = Figure(figsize=(8.2, 1.55 * rows + 0.6), layout="constrained")
-    panels = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).ravel()
+    panels = figure.subplots(rows, 2, sharey=True, squeeze=False).ravel()
     handles = []
     for index, by_absorber in enumerate(corrections.values()):
         for axes, name in zip(panels, absorbers, strict=False):
@@ -177,11 +177,11 @@ def opacity_corrections(
             )  # fmt: skip
             line = axes.plot(wavelength_um, dex, "o-", color=colour(index), markersize=2.2)[0]
         handles.append(line)
-    for axes, name in zip(panels, absorbers, strict=False):
+    for place, (axes, name) in enumerate(zip(panels, absorbers, strict=False)):
         axes.axhline(0, color=MUTED, linewidth=0.7)
         axes.set_title(name)
         wavelength_axis(axes, wavelength_um)
-        if axes not in panels[-2:]:
+        if place < len(absorbers) - 2:
             axes.set_xlabel("")
     for axes in panels[::2]:
         axes.set_ylabel("correction [dex]")
