@@ -25,6 +25,7 @@ WITHOUT_UNIT = {
     "column",
     "fault",
     "part of the model",
+    "absorber",
 }
 
 
@@ -189,6 +190,18 @@ FIGURES |= {
             }
         ),
         {"haze": "haze", "cloud": "clouds"},
+    ),
+    "absorber_shares": lambda _: plotting.absorber_shares(
+        {"red": pd.DataFrame({"H2O": [0.2], "CO2": [0.7]}, index=["k-tables"])}
+    ),
+    "bin_alarms": lambda _: plotting.bin_alarms(
+        {"fine": np.geomspace(0.6, 7, 9), "coarse": np.geomspace(0.6, 7, 4)},
+        {"fine": np.full(9, 0.1), "coarse": np.full(4, 0.2)},
+        {"fine": np.full(9, 0.3), "coarse": np.zeros(4)},
+    ),
+    "opacity_corrections": lambda _: plotting.opacity_corrections(
+        np.geomspace(0.6, 7, 9),
+        {"k-tables": {name: np.full((2, 9), 0.1) for name in ("H2O", "CO2", "CO")}},
     ),
     "test_probabilities": lambda _: plotting.test_probabilities(
         {"residuals": {"chi2": np.linspace(0.01, 1, 20)}, "posterior": {"excess": np.ones(3)}}

@@ -50,15 +50,23 @@ from arielflow.plotting.results import (
     spread_parts,
     training_curves,
 )
-from arielflow.plotting.trust import fault_power, test_probabilities
+from arielflow.plotting.trust import (
+    absorber_shares,
+    bin_alarms,
+    fault_power,
+    opacity_corrections,
+    test_probabilities,
+)
 
 __all__ = [
+    "absorber_shares",
     "abundance_errors",
     "abundance_trajectories",
     "agreement_chart",
     "attribution_bands",
     "band_differences",
     "band_importance",
+    "bin_alarms",
     "clusters",
     "corner_plot",
     "counterfactual_spectra",
@@ -80,6 +88,7 @@ __all__ = [
     "loadings",
     "mean_versus_scatter",
     "opacity_comparison",
+    "opacity_corrections",
     "population",
     "posterior_beside_literature",
     "predicted_spectrum",

@@ -92,3 +92,15 @@ def unabsorbed(scaled: np.ndarray, change: np.ndarray) -> np.ndarray:
     moved = gain(scaled) @ change[:, :, None]
     left: np.ndarray = change - (scaled @ moved)[:, :, 0]
     return left
+
+
+def left_matrix(scaled: np.ndarray) -> np.ndarray:
+    """Matrix that turns changes of the data into what a refit leaves of them.
+
+    Parameters
+    ----------
+    scaled
+        What :func:`scaled_jacobian` returned; the result is (n, wavelength, wavelength).
+    """
+    left: np.ndarray = np.eye(scaled.shape[1]) - scaled @ gain(scaled)
+    return left

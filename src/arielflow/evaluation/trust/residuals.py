@@ -1,7 +1,7 @@
 """What the best fit leaves of a spectrum, and tests whether that is noise.
 
 With the Jacobian J of the scaled forward model, the residuals of a right model are M times the
-noise, M = 1 - J (J'J + 1)^-1 J' (:func:`arielflow.retrieval.linear.unabsorbed`). Their covariance
+noise, M = 1 - J (J'J + 1)^-1 J' (:func:`arielflow.retrieval.linear.left_matrix`). Their covariance
 MM is therefore known planet by planet, and so is what to expect of any sum of them.
 """
 
@@ -15,7 +15,7 @@ import xarray as xr
 
 from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval.best_fit import maximum_a_posteriori
-from arielflow.retrieval.linear import jacobian, scaled_jacobian, unabsorbed
+from arielflow.retrieval.linear import jacobian, left_matrix, scaled_jacobian
 from arielflow.settings.best_fit import FitSettings
 
 REFIT = FitSettings(max_steps=12, tolerance=3e-3)
@@ -109,8 +109,7 @@ def residual_tests(found: Refit, wavelength_um: np.ndarray) -> pd.DataFrame:
     log_um = np.log(wavelength_um)
     good = np.isfinite(found.residual).all(axis=1)
     residual = np.where(good[:, None], found.residual, 0.0)
-    identity = np.broadcast_to(np.eye(len(log_um)), (len(residual), len(log_um), len(log_um)))
-    left = np.stack([unabsorbed(found.slopes, row) for row in identity.transpose(1, 0, 2)], axis=1)
+    left = left_matrix(found.slopes)
     covariance = left @ left.transpose(0, 2, 1)
     table = pd.DataFrame({"chi2": np.sum(residual**2, axis=1)})
     for length in _LENGTHS_LOG_UM:
