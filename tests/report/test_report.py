@@ -12,8 +12,9 @@ from report_content import HOSTILE_NAME, make_content, make_importance
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset
 from arielflow.core.schema import is_usable
+from arielflow.data.shown_planets import shown_planets, typical_planets
 from arielflow.report import ReportContent, build_report, load_content
-from arielflow.report.content import true_samples, typical_planets
+from arielflow.report.content import true_samples
 from arielflow.report.formatting import duration, flatten, latex_to_html, size
 from arielflow.report.importance_section import importance_section
 from arielflow.report.score_tables import leaderboard_table
@@ -147,7 +148,7 @@ def test_importance_sampling_counts_planets_that_cannot_be_trusted(content, tmp_
 def test_bins_are_left_out_of_typical_planets_where_draws_are_kept(content):
     rows = make_importance(content.test, 7)
     posterior, rng = rows["flow_importance_fallback"], np.random.default_rng(1)
-    names = typical_planets(content.test, 3)
+    names = shown_planets(content.test, content.truth)
     bins = content.test["wavelength"].values
     kept = {}
     for position, planet in enumerate(posterior["planet"].values):
