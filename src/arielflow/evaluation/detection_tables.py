@@ -94,7 +94,7 @@ def detect_molecules(
             found = _detection(forward, number, molecule, posterior, seed, sampling)
             if isinstance(found, str):
                 log.warning("%s: not compared without %s: %s", name, molecule, found)
-                warning = f"not compared without it: {found}"
+                warning = f"{molecule} could not be left out: {found}"
                 rows.append({"planet": name, "molecule": molecule, "warning": warning})
                 continue
             wavelength_um = forward.systems.wavelength_um

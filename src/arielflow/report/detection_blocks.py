@@ -10,8 +10,7 @@ from arielflow.report.blocks import FigureBlock, TableBlock
 from arielflow.report.formatting import number
 from arielflow.retrieval.model_selection import MODERATE
 
-_HEADER = ["molecule", "log Bayes factor [1]", "bin that speaks most for it [µm]"]
-_HEADER += ["log Bayes factor without that bin [1]", "warning"]
+_HEADER = ["molecule", "log Bayes factor [1]", "leading bin [µm]", "without that bin [1]"]
 
 
 def detection_blocks(
@@ -42,8 +41,9 @@ def detection_blocks(
         )
         caption = (
             f"Planet {planet}, {model}: what leaving a molecule out of the model loses in expected "
-            "log predictive density, bin by bin; blue bins speak for the molecule, red ones "
-            f"against it. {_in_words(rows)} A dot marks bins of which the draws cannot tell."
+            "log predictive density, bin by bin; blue bins speak for the molecule, orange "
+            f"ones against it. Detected: {_detected(rows)}. A dot marks bins of which the draws "
+            "cannot tell, a frame the only bin that a detection rests on."
         )
         blocks.append(FigureBlock(f"detections_{model}_{place}", caption, figure))
     cells = [
@@ -52,22 +52,24 @@ def detection_blocks(
             number(row.log_bayes_factor, 1),
             number(row.leading_wavelength_um, 2),
             number(row.log_bayes_factor_without_it, 1),
-            row.warning,
         ]
         for row in rows.itertuples()
     ]
-    note = (
-        "The log Bayes factor, a natural logarithm, is that of the model with the molecule over "
-        f"the one without it. {MODERATE:g} and more are taken for a detection."
+    warnings = [f"Warning: {row.warning}." for row in rows.itertuples() if row.warning]
+    note = " ".join(
+        [
+            *warnings,
+            "The log Bayes factor, a natural logarithm, is that of the model with the molecule "
+            f"over the one without it; {MODERATE:g} and more are taken for a detection. The "
+            "leading bin speaks most for the molecule.",
+        ]
     )
     classes = ["verdict-amber" if row.warning else "" for row in rows.itertuples()]
     title = f"{planet}, {model}: molecules left out"
-    blocks.append(TableBlock(_HEADER, cells, title, row_classes=classes, note=note))
+    blocks.append(TableBlock(_HEADER, cells, title, 1, row_classes=classes, note=note))
     return blocks
 
 
-def _in_words(rows: pd.DataFrame) -> str:
-    """What is detected, and the warnings."""
-    detected = rows["molecule"][rows["log_bayes_factor"] >= MODERATE].tolist()
-    warnings = [f"Warning: {text}." for text in rows["warning"] if text]
-    return " ".join([f"Detected: {', '.join(detected) or 'nothing'}.", *warnings])
+def _detected(rows: pd.DataFrame) -> str:
+    found = rows["molecule"][rows["log_bayes_factor"] >= MODERATE]
+    return ", ".join(found) or "nothing"

@@ -35,7 +35,7 @@ def left_out_table(content: ReportContent, name: str) -> TableBlock | None:
         if not np.isfinite(own["elpd"]).any():
             rows.append([planet, *[""] * 4])
             continue
-        most = wavelength_um[int(own["p_loo"].argmax())]
+        most = wavelength_um[int(np.nanargmax(own["p_loo"].values))]
         refit = wavelength_um[own["needs_refit"].values == 1]
         rows.append(
             [
