@@ -39,6 +39,8 @@ _RISES, _FALLS = "#b2182b", "#2166ac"
 _ROW_INCHES = 0.95
 _BAND_ALPHA = 0.16
 _MOST_GROUPS = 30
+# Ends of the scale of shifts; a model that hardly learnt anything has none as large as the lower.
+_LEAST_SHIFT, _LEAST_TOP = 0.1, 0.2
 
 
 @styled
@@ -215,13 +217,13 @@ def band_importance(table: pd.DataFrame) -> Figure:
         figsize=(2.2 + 2.3 * len(clusters), 1.3 + 0.21 * len(groups)), layout="constrained"
     )
     panels = figure.subplots(1, len(clusters), sharey=True, squeeze=False)[0]
+    top = max(_LEAST_TOP, float(table["shift"].max()))
     for axes, cluster in zip(panels, clusters, strict=True):
         own = table[table["cluster"] == cluster]
         values = own.pivot(index="group", columns="target", values="shift").loc[groups, targets]
-        top = float(np.nanmax(table["shift"]))
         image = axes.imshow(
-            np.log10(values.clip(lower=0.1)), cmap="viridis", vmin=-1, vmax=np.log10(top),
-            aspect="auto",
+            np.log10(values.clip(lower=_LEAST_SHIFT)), cmap="viridis",
+            vmin=np.log10(_LEAST_SHIFT), vmax=np.log10(top), aspect="auto",
         )  # fmt: skip
         axes.set_xticks(range(len(targets)), [plain(name) for name in targets], rotation=90)
         axes.set_yticks(range(len(groups)), [plain(name.replace("um", "µm")) for name in groups])
