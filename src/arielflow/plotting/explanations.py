@@ -134,9 +134,10 @@ def agreement_chart(table: pd.DataFrame) -> Figure:
     methods, targets = (list(dict.fromkeys(table[name])) for name in ("method", "target"))
     values = table.pivot(index="method", columns="target", values="median_rho")
     values = values.loc[methods, targets].to_numpy(dtype=float)
-    figure = Figure(figsize=(7.6, 1.0 + 0.27 * len(methods)), layout="constrained")
+    # One method alone still needs the height that the colours' label takes.
+    figure = Figure(figsize=(7.6, max(2.4, 1.0 + 0.27 * len(methods))), layout="constrained")
     axes = figure.subplots()
-    _heat_map(axes, values, targets, methods, -1, 1, "median rank correlation with the gain [1]")
+    _heat_map(axes, values, targets, methods, -1, 1, "median rank correlation\nwith the gain [1]")
     return figure
 
 
@@ -234,7 +235,7 @@ def band_importance(table: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("band whose bins are exchanged")
     ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick <= top]
     bar = figure.colorbar(image, ax=panels, label="rms shift of the posterior mean [σ]")
-    bar.set_ticks(np.log10(ticks), labels=[f"{tick:g}" for tick in ticks])
+    bar.set_ticks(np.log10(ticks), labels=["≤ 0.1", *(f"{tick:g}" for tick in ticks[1:])])
     return figure
 
 
