@@ -11,7 +11,7 @@ import h5py
 import pandas as pd
 import pytest
 from remote_servers import s3_client, s3_server
-from workflow_run import ROOT, project, run_tiny, snakemake
+from workflow_run import LOCAL, ROOT, TINY, project, run_tiny, snakemake
 
 
 def test_everything_is_there(tiny: Path) -> None:
@@ -96,6 +96,57 @@ def test_a_run_becomes_a_crate(tiny: Path) -> None:
     read = {entities[ref["@id"]].get("sha256") for ref in action["object"]}
     assert {entry["sha256"] for entry in manifest["inputs"].values()} <= read
     assert {"@id": "submission/flow.hdf5"} in action["result"]
+
+
+def test_a_map_of_molecules_is_made_of_planets_whose_posteriors_the_report_draws(
+    tiny: Path,
+) -> None:
+    run = tiny / "results/tiny"
+    rows = pd.read_csv(run / "detections/flow/molecules.csv")
+    assert (rows.groupby("planet").size() == 5).all() and rows["planet"].nunique() == 3
+    bins = pd.read_csv(run / "detections/flow/bins.csv")
+    assert len(bins) == 52 * rows["log_bayes_factor"].notna().sum()
+    page = (run / "report/index.html").read_text()
+    for number, planet in enumerate(rows["planet"].unique(), start=1):
+        assert f"Planet {planet}: joint posteriors" in page
+        assert (run / f"figures/corner_{number}.svg").is_file()
+        assert f"{planet}, flow: molecules left out" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["random_forest", "mc_dropout", "flow", "bnn"])
+def test_every_model_can_be_asked_what_it_looked_at(tiny: Path, model: str) -> None:
+    folder = tiny / f"results/tiny/explanations/{model}"
+    done = run_tiny(tiny, "--", f"results/tiny/explanations/{model}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    content = json.loads((folder / "explanation.json").read_text())
+    written = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    # Snakemake marks the folder as an output.
+    assert written - {".snakemake_timestamp"} == {*content["files"], "explanation.json"}
+    assert len(content["planets"]) == 4
+    tables = {"attributions.csv", "agreement.csv", "permutation.csv", "rules.csv"}
+    assert tables | {"figures/bands_1.png", "figures/permutation.png"} <= written
+    clusters = pd.read_csv(folder / "permutation.csv")["cluster"].astype(str)
+    assert {"all"} < set(clusters)
+
+
+@pytest.mark.slow
+def test_a_run_compares_its_training_and_test_planets(tiny: Path) -> None:
+    # The tiny run's four test planets are too few.
+    done = run_tiny(tiny, "--", "results/tiny/drift/drift.json")
+    assert done.returncode != 0
+    assert "4 usable planets of 4, expected at least 20" in done.stderr + done.stdout
+    (tiny / "more.yaml").write_text("run: more\nsimulation: {n_test: 24}\n")
+    done = snakemake(tiny, *LOCAL, *TINY, "more.yaml", "--", "results/more/drift/drift.json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    folder = tiny / "results/more/drift"
+    verdicts = json.loads((folder / "drift.json").read_text())["verdicts"]
+    assert len(verdicts) == 6
+    # Both come from one simulation and theta is known of both: nothing differs but by chance.
+    assert sum(bool(verdict["drift"]) for verdict in verdicts) <= 1
+    assert len(pd.read_csv(folder / "concept.csv")) == 7
+    assert len(pd.read_csv(folder / "spectrum_bins.csv")) == 52
+    assert (folder / "bins.svg").stat().st_size > 1000
 
 
 @pytest.mark.slow

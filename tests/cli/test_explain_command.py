@@ -67,7 +67,8 @@ def test_a_forest_is_explained_without_derivatives(folder, tmp_path) -> None:
 
 FAULTS = {
     "no model": (["planets.nc"], "planets.nc"),
-    "no planets": (["flow", "nowhere.nc"], "nowhere.nc"),
+    "no planets": (["flow", "nowhere.nc"], "nowhere.nc: no such file or folder"),
+    "no numbers": (["flow", "blank.nc"], "blank.nc: planets dataset: transit_depth"),
     "unknown planet": (["flow", "planets.nc", "--planet", "nobody"], "planet nobody is not in"),
     "no clusters": (
         ["flow", "planets.nc", "--exploration", "planets.nc"],
@@ -98,6 +99,9 @@ def test_faults_are_one_line(folder, tmp_path, fault) -> None:
         {"planet": ["stranger"], "split": ("planet", ["train"])},
     )
     write_dataset(others, folder / "others.nc")
+    planets = xr.open_dataset(folder / "planets.nc", engine="h5netcdf").load()
+    blank = planets.assign(transit_depth=planets["transit_depth"] * np.nan)
+    write_dataset(blank, folder / "blank.nc")
     names = [folder / word if (folder / word).exists() else word for word in given]
     if len(names) == 1:
         names.append(folder / "planets.nc")

@@ -8,13 +8,18 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 from arielflow.core.errors import ArielflowError
+from arielflow.core.files import write_table
+from arielflow.core.schema import posterior_dataset
+from arielflow.core.tables import read_results
 from arielflow.data.forward_models import edition_model
 from arielflow.editions import get_edition
+from arielflow.evaluation import detection_tables
+from arielflow.evaluation.detection_tables import detect_molecules, planet_tables
 from arielflow.evaluation.detections import Detection, detection, planet_detections
 from arielflow.evaluation.leave_one_out import leave_one_out
 from arielflow.physics.forward import ForwardModel
 from arielflow.plotting import detection_map
-from arielflow.retrieval.kept_draws import KeptDraws
+from arielflow.retrieval.kept_draws import KeptDraws, with_kept_draws
 from arielflow.retrieval.likelihood import log_likelihood_by_bin, sampling_box
 from arielflow.settings.importance import ImportanceSettings
 
@@ -139,3 +144,51 @@ def test_a_planets_molecule_is_left_out_as_by_its_prior(simulated, physics) -> N
     np.testing.assert_allclose(found.loss, loss, atol=0.05)
     with pytest.raises(ArielflowError, match="molecule N2 is none of the forward model's"):
         planet_detections(forward, 0, draws, full, molecules=["N2"], **options)
+
+
+def test_tables_of_planets_hold_what_was_found_and_what_was_not(
+    simulated, physics, monkeypatch, tmp_path
+) -> None:
+    planets = simulated.isel(planet=[3, 5, 8]).assign_coords(planet=["007", "b", "c"])
+    theta = np.zeros((3, 40, planets.sizes["target"]))
+    draws = KeptDraws(theta[0], np.full(40, 1 / 40), np.zeros((40, planets.sizes["wavelength"])))
+    wavelength_um = planets["wavelength"].values
+    posterior = with_kept_draws(posterior_dataset(planets, theta), {0: draws}, 40, wavelength_um)
+    posterior["log_evidence"] = "planet", [-7.0, -8.0, -9.0]
+    loss = np.where(np.arange(len(wavelength_um)) == 9, 3.0, 0.01)
+    alone = Detection(3.25, loss, loss < 0)
+    asked = []
+
+    def left_out(forward, planet, draws, log_evidence, *, molecules, seed, settings):
+        asked.append((str(forward.systems.names[planet]), log_evidence, settings))
+        if molecules == ["CO"]:
+            raise ArielflowError("nothing is like the spectrum")
+        return {molecules[0]: alone}
+
+    monkeypatch.setattr(detection_tables, "planet_detections", left_out)
+    settings = ImportanceSettings(n_proposal=300, rounds=1)
+    options = {"physics": physics, "seed": 1, "settings": settings}
+    found = detect_molecules(get_edition("adc2023"), planets, posterior, ["007", "c"], **options)
+    for name, table in zip(("molecules", "bins"), found, strict=True):
+        write_table(table, tmp_path / f"{name}.csv")
+    stored = detection_tables.DetectionTables(
+        *(read_results(tmp_path / f"{name}.csv") for name in ("molecules", "bins"))
+    )
+    # No more draws than the row's own sampling takes, and no more than are enough.
+    name, log_evidence, sampling = asked[0]
+    assert (name, log_evidence) == ("007", -7.0) and len(asked) == 5
+    assert (sampling.n_proposal, sampling.rounds, sampling.n_refined) == (300, 1, 800)
+    rows = stored.molecules.fillna({"warning": ""}).set_index(["planet", "molecule"])
+    assert len(rows) == 10
+    water = rows.loc[("007", "H2O")]
+    assert water["leading_wavelength_um"] == wavelength_um[9]
+    assert water["log_bayes_factor_without_it"] == pytest.approx(0.25)
+    assert "H2O rests on the bin" in water["warning"]
+    assert rows.loc[("007", "CO"), "warning"].endswith("nothing is like the spectrum")
+    assert rows.loc["c", "warning"].str.contains("keeps no weighted draws").all()
+    assert rows.loc["c", "log_bayes_factor"].isna().all()
+    bins, again = planet_tables(stored, "007")
+    np.testing.assert_allclose(bins, wavelength_um)
+    assert list(again) == ["H2O", "CO2", "CH4", "NH3"] and again["H2O"].rests_on == 9
+    np.testing.assert_allclose(again["H2O"].loss, loss)
+    assert planet_tables(stored, "c")[1] == {}

@@ -123,8 +123,22 @@ def test_features_are_scaled_by_both_sets_alike() -> None:
     both = standardised(first, second)
     swapped = standardised(second, first)
     assert np.allclose(both[0], swapped[1]) and np.allclose(both[1], swapped[0])
-    assert np.allclose(both[0].mean(axis=0), -both[1].mean(axis=0))
+    pooled = np.concatenate(both)
+    assert np.allclose(pooled.mean(axis=0), 0) and np.allclose(pooled.std(axis=0), 1)
     assert with_components(first, second)[0].shape == (500, 6)
+
+
+@pytest.mark.parametrize("n_test", [20, 40])
+def test_a_small_set_that_is_like_the_large_one_is_not_told_apart(n_test) -> None:
+    """Fewer planets than bins, in correlated bins."""
+    mixed = np.random.default_rng(0).normal(size=(52, 52)) * np.geomspace(1, 0.01, 52)
+    found = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        first, second = (rng.normal(size=(n, 52)) @ mixed for n in (500, n_test))
+        found.append(classifier_test(*with_components(first, second), seed=seed, trees=30))
+    assert np.mean([one.auroc for one in found]) == pytest.approx(0.5, abs=0.15)
+    assert min(one.p_value for one in found) > 0.001
 
 
 def concept_of(theta_shift: float, x_shift: float, seed: int = 1):

@@ -150,6 +150,24 @@ def test_a_molecule_taken_out_is_seen_by_the_bins_that_it_absorbs_in(simulated, 
     assert change.min() < 0 and change.max() < 0.1 * abs(change.min())
 
 
+def test_a_planet_without_a_spectrum_to_take_a_molecule_from_has_no_answer(simulated) -> None:
+    planets = simulated.isel(planet=slice(0, 3))
+
+    class Forward:
+        def spectra(self, rows, theta):
+            bare = np.isneginf(theta).any(axis=1)
+            missing = np.where(rows == 1, np.nan, 1e-4)
+            return np.where(bare, 0, missing)[:, None] + np.zeros(planets.sizes["wavelength"])
+
+    table = without_molecules(
+        LinearEnsemble(reader(np.array([9]))), planets, Forward(), n_samples=4, seed=1
+    )
+    names = planets["planet"].values.astype(str)
+    unknown = table[["median_after", "shift", "change_sigma"]].isna()
+    assert (unknown.all(axis=1) == (table["planet"] == names[1])).all()
+    assert (unknown.any(axis=1) == (table["planet"] == names[1])).all()
+
+
 def test_a_planet_is_its_own_nearest_neighbour(simulated) -> None:
     training = simulated.isel(planet=slice(0, 200))
     model = Mixed([reader(FIVE)], np.ones(1))

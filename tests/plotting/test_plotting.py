@@ -254,6 +254,15 @@ FIGURES |= {
 }
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.07, np.nan])
+def test_importances_of_a_model_that_hardly_learnt_are_drawn(shift):
+    table = correlations(cluster=0, group="H2O 1.4 um").assign(shift=shift)
+    figure = plotting.band_importance(table)
+    figure.canvas.draw()
+    low, high = figure.axes[0].images[0].get_clim()
+    assert low < high and len(figure.axes[-1].get_yticks()) == 2
+
+
 def test_a_heat_map_shows_the_numbers_that_are_known():
     axes = FIGURES["agreement_chart"](CONTENT).axes[0]
     assert [text.get_text() for text in axes.texts] == ["0.90", "0.90"]

@@ -6,16 +6,20 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 from report_content import HOSTILE_NAME, make_content, make_importance
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset
 from arielflow.core.schema import is_usable
+from arielflow.data.shown_planets import shown_planets, typical_planets
+from arielflow.evaluation.detection_tables import DetectionTables
 from arielflow.report import ReportContent, build_report, load_content
-from arielflow.report.content import true_samples, typical_planets
+from arielflow.report.content import true_samples
 from arielflow.report.formatting import duration, flatten, latex_to_html, size
 from arielflow.report.importance_section import importance_section
+from arielflow.report.posterior_sections import corner_section
 from arielflow.report.score_tables import leaderboard_table
 from arielflow.retrieval.kept_draws import KeptDraws, with_kept_draws
 
@@ -147,7 +151,7 @@ def test_importance_sampling_counts_planets_that_cannot_be_trusted(content, tmp_
 def test_bins_are_left_out_of_typical_planets_where_draws_are_kept(content):
     rows = make_importance(content.test, 7)
     posterior, rng = rows["flow_importance_fallback"], np.random.default_rng(1)
-    names = typical_planets(content.test, 3)
+    names = shown_planets(content.test, content.truth)
     bins = content.test["wavelength"].values
     kept = {}
     for position, planet in enumerate(posterior["planet"].values):
@@ -164,6 +168,49 @@ def test_bins_are_left_out_of_typical_planets_where_draws_are_kept(content):
     for row in table.rows[:2]:
         assert float(row[2]) > 0 and row[3].startswith(f"{bins[9]:.2f} (")
         assert f"{bins[9]:.2f}" in row[4]
+
+
+def test_maps_of_molecules_stand_beside_the_posteriors_of_their_planets(content, tmp_path):
+    names = shown_planets(content.test, content.truth)
+    wavelength_um = content.test["wavelength"].values
+    alone = np.where(np.arange(len(wavelength_um)) == 9, 3.5, 0.0)
+    rows = [
+        *((names[0], "H2O", 8.125, wavelength_um[4], 6.5, np.nan),),
+        *((names[0], "CO2", 3.75, wavelength_um[9], 0.25, "CO2 rests on the bin at 0.9 um alone"),),
+        *((names[2], "H2O", np.nan, np.nan, np.nan, "not compared without it: no <draws>"),),
+    ]
+    columns = ["planet", "molecule", "log_bayes_factor", "leading_wavelength_um"]
+    columns += ["log_bayes_factor_without_it", "warning"]
+    bins = pd.concat(
+        pd.DataFrame(
+            {
+                "planet": names[0],
+                "molecule": molecule,
+                "wavelength_um": wavelength_um,
+                "elpd_loss": loss,
+                "needs_refit": 0,
+            }
+        )
+        for molecule, loss in {"H2O": np.full(len(alone), 0.2), "CO2": alone}.items()
+    )
+    tables = DetectionTables(pd.DataFrame(rows, columns=columns), bins)
+    flow = {"flow": content.posteriors["flow"]}
+    section = corner_section(light(content, posteriors=flow, detections={"flow": tables}))
+    maps = [block for block in section.blocks if "detections" in getattr(block, "name", "")]
+    assert [block.name for block in maps] == ["detections_flow_1"]
+    assert maps[0].caption.startswith(f"Planet {names[0]}, flow: ")
+    assert "Detected: H2O, CO2." in maps[0].caption
+    assert len(maps[0].figure.axes[0].patches) == 1
+    first, failed = [block for block in section.blocks if "left out" in getattr(block, "title", "")]
+    water, carbon = first.rows
+    assert water == ["H2O", "8.1", f"{wavelength_um[4]:.2f}", "6.5"] and carbon[3] == "0.2"
+    assert first.row_classes == ["", "verdict-amber"]
+    assert first.note.startswith("Warning: CO2 rests on the bin at 0.9 um alone. The log")
+    assert failed.rows == [["H2O", "", "", ""]] and "no <draws>" in failed.note
+    text = build(light(content, posteriors=flow, detections={"flow": tables}), tmp_path)
+    assert 'id="figure-detections_flow_1"' in text and "no &lt;draws&gt;" in text
+    without = build(light(content, posteriors=flow), tmp_path)
+    assert "detections" not in without and "left out" not in without
 
 
 def test_missing_inputs_are_explained(content, tmp_path):

@@ -19,6 +19,7 @@ from arielflow.editions.official_files import write_official
 from arielflow.physics.forward import ForwardModel
 from arielflow.physics.systems import Systems
 from arielflow.retrieval import model_selection
+from arielflow.retrieval.kept_draws import KeptDraws
 from arielflow.retrieval.model_selection import (
     FLAT_LINE,
     Selection,
@@ -71,11 +72,14 @@ def test_the_search_keeps_what_earns_its_place(gains, flat, expected, monkeypatc
             elbo_error=0.1,
             forward_calls=7,
             seconds=1.0,
+            theta=np.repeat([[0.0, 1.0], [2.0, 3.0]], [3, 1], axis=0),
             warning="" if absent else "the flow misses a lot",
         )
 
     monkeypatch.setattr(model_selection, "fit_variational", fit)
     monkeypatch.setattr(model_selection, "flat_line_log_evidence", lambda *arguments: flat)
+    by_bin = lambda forward, planet, theta: theta  # noqa: E731 - in place of a function
+    monkeypatch.setattr(model_selection, "log_likelihood_by_bin", by_bin)
     molecules = ("H2O", "CO2", "CO", "CH4")
     transmission = SimpleNamespace(molecules=molecules)
     forward = SimpleNamespace(transmission=transmission, systems=None)
@@ -93,6 +97,9 @@ def test_the_search_keeps_what_earns_its_place(gains, flat, expected, monkeypatc
     np.testing.assert_allclose(table["log_bayes_factor"], difference)
     assert table.loc["all molecules", "warning"] == "the flow misses a lot"
     assert table.loc[["without H2O", FLAT_LINE], "warning"].tolist() == ["", ""]
+    # Samples that are the same count together.
+    assert set(found.draws) == set(table.index) - {FLAT_LINE}
+    np.testing.assert_array_equal(found.draws["without H2O"].weight, [0.75, 0.25])
 
 
 def test_the_command_writes_the_table_and_names_bad_planets(
@@ -102,11 +109,19 @@ def test_the_command_writes_the_table_and_names_bad_planets(
     planets["planet"] = ["test1", "test2"]
     planets["transit_depth"].values[1] = np.nan
     write_official(tmp_path, get_edition("adc2023"), "test", planets)
-    columns = {"model": ["flat line", "all molecules"], "elbo": [1.0, 9.0], "elbo_error": 0.1}
-    columns |= {"log_evidence": [1.0, 9.5], "log_evidence_error": 0.02}
-    columns |= {"warning": ["", "only [/] 20 effective draws"]}
-    columns |= {"log_bayes_factor": [-8.0, 0.0], "forward_calls": 5, "selected": [False, True]}
-    fake = Selection(("H2O",), pd.DataFrame(columns))
+    columns = {"model": ["flat line", "all molecules", "without H2O", "without CO"]}
+    columns |= {"elbo": [1.0, 9.0, 4.0, 8.0], "elbo_error": 0.1}
+    columns |= {"log_evidence": [1.5, 9.5, 5.5, 8.5], "log_evidence_error": 0.02}
+    columns |= {"warning": ["", "only [/] 20 effective draws", "", ""]}
+    columns |= {"log_bayes_factor": [-8.0, 0.0, -4.0, -1.0], "forward_calls": 5}
+    table = pd.DataFrame(columns | {"selected": [False, True, False, False]})
+    # Without H2O the bin at 3 um is met worse by 3.5, all others as well as with it.
+    by_bin = np.random.default_rng(1).normal(0, 0.01, (60, 52))
+    worse = by_bin.copy()
+    worse[:, 30] -= 3.5
+    draws = {"all molecules": by_bin, "without H2O": worse, "without CO": by_bin[:20]}
+    weighted = {name: KeptDraws(b, np.full(len(b), 1 / len(b)), b) for name, b in draws.items()}
+    fake = Selection(("H2O",), table, weighted)
     monkeypatch.setattr(model_selection, "select_molecules", lambda *arguments, **options: fake)
     command = ["select-model", str(tmp_path), "--edition", "adc2023", "--opacities", str(opacities)]
     command += ["--planet", "test1", "--planet", "test2", "--output", str(tmp_path / "out.csv")]
@@ -116,9 +131,22 @@ def test_the_command_writes_the_table_and_names_bad_planets(
     assert "9.50 ± 0.02" in done.output
     assert "all molecules: warning: only [/] 20 effective draws" in done.output
     assert "test2: no comparison (unusable data" in done.output
-    written = pd.read_csv(tmp_path / "out.csv")
-    assert written["planet"].tolist() == ["test1", "test1"]
-    assert written["selected"].tolist() == [False, True]
+    written = pd.read_csv(tmp_path / "out.csv", keep_default_na=False).set_index("model")
+    assert list(written.index) == columns["model"] and set(written["planet"]) == {"test1"}
+    assert written["selected"].tolist() == [False, True, False, False]
+    water = written.loc["without H2O"]
+    wavelength_um = get_edition("adc2023").wavelength_um
+    assert float(water["elpd_loss"]) == pytest.approx(3.5, abs=0.01)
+    assert float(water["log_bayes_factor_full"]) == -4
+    assert float(water["leading_wavelength_um"]) == wavelength_um[30]
+    assert float(water["log_bayes_factor_full_without_it"]) == pytest.approx(-0.5, abs=0.01)
+    assert f"H2O rests on the bin at {wavelength_um[30]:.3f} um alone" in water["warning"]
+    assert "20 draws have a weight" in written.loc["without CO", "warning"]
+    assert written.loc["flat line", "elpd_loss"] == written.loc["all molecules", "elpd_loss"] == ""
+    points = pd.read_csv(tmp_path / "out_points.csv")
+    assert list(points.columns[:2]) == ["planet", "wavelength_um"] and len(points) == 52
+    assert points["without H2O"].sum() == pytest.approx(float(water["elpd_loss"]))
+    assert (tmp_path / "out_points_test1.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

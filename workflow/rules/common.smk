@@ -16,6 +16,14 @@ IMPORTANCE = [
     for model in config["importance"]["models"]
     for suffix in ("", "_fallback")
 ]
+# Whose molecules are left out one by one: the draws that this starts from must be kept, and stand
+# for single bins, which errors of unknown strength do not allow.
+DETECTED = (
+    config["importance"]["models"]
+    if config["importance"]["settings"].get("kept_draws", 1)
+    and config["importance"]["settings"].get("error_model", "none") == "none"
+    else []
+)
 VARIATIONAL = ["flow_variational"] if config["variational"]["start"] else []
 ROWS = MODELS + IMPORTANCE + VARIATIONAL
 CERTIFIED = certified_models(config)

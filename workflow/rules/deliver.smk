@@ -51,6 +51,8 @@ REPORT_INPUTS = dict(
     calibration=expand(f"{RUN}/scores/calibration/{{model}}.csv", model=MODELS) if SCORED else [],
     coverage=expand(f"{RUN}/scores/coverage/{{model}}.csv", model=MODELS) if SCORED else [],
     certificates=f"{RUN}/scores/certificates.csv" if CERTIFIED else [],
+    detections=expand(f"{RUN}/detections/{{model}}/molecules.csv", model=DETECTED),
+    detection_bins=expand(f"{RUN}/detections/{{model}}/bins.csv", model=DETECTED),
     truth=f"{RUN}/truth/truth.nc" if SCORED else [],
     observed=f"{RUN}/ingested/observed.nc" if OBSERVED else [],
     observed_posteriors=(

@@ -76,6 +76,36 @@ if CERTIFIED:
             "../scripts/certify.py"
 
 
+# Which molecules the planets show whose posteriors the report draws, and by which bins. The truth
+# tells which planets these are, nothing else.
+rule detect_molecules:
+    input:
+        posterior=f"{RUN}/posteriors/test/{{model}}_importance_fallback.nc",
+        planets=f"{RUN}/ingested/test.nc",
+        truth=f"{RUN}/truth/truth.nc" if SCORED else [],
+        physics=PHYSICS_FILES,
+    output:
+        molecules=f"{RUN}/detections/{{model}}/molecules.csv",
+        bins=f"{RUN}/detections/{{model}}/bins.csv",
+    log:
+        f"{RUN}/logs/detect_molecules_{{model}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/detect_molecules_{{model}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(60),
+    params:
+        edition=EDITION,
+        physics=PHYSICS,
+        settings=config["importance"]["settings"],
+        sources=code("detect_molecules", EDITION_CODE),
+        seed=config["seed"],
+    script:
+        "../scripts/detect_molecules.py"
+
+
 # Made on request alone; theta is compared too where the test planets' is known.
 rule drift:
     input:

@@ -68,13 +68,22 @@ def read(
     True
     """
     if Path(source).is_file():
-        planets = validate_planets(open_dataset(source))
+        try:
+            planets = validate_planets(open_dataset(source))
+        except ArielflowError as error:
+            told = str(error)
+            raise ArielflowError(told if str(source) in told else f"{source}: {told}") from None
         found = edition_of(planets).name
         if edition not in (None, found):
             raise ArielflowError(
                 f"{source}: holds planets of edition {found}, expected {edition}; leave edition out"
             )
         return planets
+    if not Path(source).exists() and edition is None:
+        raise ArielflowError(
+            f"{source}: no such file or folder; give the root of a data set, or a NetCDF file of "
+            "planets"
+        )
     if edition is None:
         raise ArielflowError(f"{source}: of which edition? give edition, one of {listed(NAMES)}")
     planets, _, _ = ingest(source, get_edition(edition), split, prior=prior, limits=limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,8 +44,8 @@ def select_model(
     output: Annotated[
         Path,
         typer.Option(
-            help="CSV file to write: one row a planet and model. Of a spectrum, a table and a "
-            "figure of the points that speak for each part are written beside it."
+            help="CSV file to write: one row a planet and model. A table and figures of the points "
+            "that speak for each part are written beside it."
         ),
     ],
     method: MethodOption = None,
@@ -79,14 +80,14 @@ def _of_spectrum(
     from arielflow.cli.tables import comparison_table
     from arielflow.core.files import write_table
     from arielflow.data.description.read import read_planet_file
-    from arielflow.evaluation.detections import selection_by_bin
+    from arielflow.evaluation.detections import spectrum_selection_by_bin
     from arielflow.retrieval.spectra.selection import compare_models
 
     description = read_planet_file(file)
     say(False, {}, *describe_lines(spectrum))
     with spoken(description.name) as tell:
         found = compare_models(description, spectrum, method=method, seed=seed, say=tell, **setup)
-    by_bin = selection_by_bin(found)
+    by_bin = spectrum_selection_by_bin(found)
     write_table(by_bin.models, output)
     write_table(by_bin.points, output.with_name(f"{output.stem}_points.csv"))
     _draw(by_bin, output.with_name(f"{output.stem}_points.png"))
@@ -117,17 +118,28 @@ def _of_test_planets(edition: str, planets: Any, output: Path, physics: Any, see
 
     from arielflow.cli.tables import selection_tables
     from arielflow.core.files import write_table
+    from arielflow.evaluation.detections import planet_selection_by_bin
     from arielflow.retrieval.model_selection import ModelSelection, select_models
 
     with Progress(console=errors, transient=True) as bar:
         show = shown(bar, bar.add_task("planets", total=planets.sizes["planet"]))
-        table, faults = select_models(
+        selections, faults = select_models(
             *(get_edition(edition), planets, ModelSelection()),
             physics=physics,
             seed=seed,
             done=show,
         )
+    wavelength_um = planets["wavelength"].values
+    by_bin = {
+        name: planet_selection_by_bin(found, wavelength_um) for name, found in selections.items()
+    }
+    table = _together({name: found.models for name, found in by_bin.items()})
     write_table(table, output)
+    points = _together({name: found.points for name, found in by_bin.items()})
+    write_table(points, output.with_name(f"{output.stem}_points.csv"))
+    for name, found in by_bin.items():
+        safe = re.sub(r"[^\w.+-]", "_", name)
+        _draw(found, output.with_name(f"{output.stem}_points_{safe}.png"))
     say(False, {}, prior_line(planets))
     for part in selection_tables(table):
         console.print(part)
@@ -135,3 +147,11 @@ def _of_test_planets(edition: str, planets: Any, output: Path, physics: Any, see
         say(False, {}, f"{name}: no comparison ({fault})")
     if not len(table):
         raise typer.Exit(INVALID)
+
+
+def _together(tables: dict[str, Any]) -> Any:
+    """Planets' tables one after another, the planet in the first column."""
+    import pandas as pd
+
+    named = [table.assign(planet=name) for name, table in tables.items()]
+    return pd.concat([pd.DataFrame({"planet": []}), *named], ignore_index=True)

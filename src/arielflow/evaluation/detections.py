@@ -9,23 +9,26 @@ left out rests on that bin, and on nothing being wrong with it (Welbanks et al. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from arielflow.core.errors import ArielflowError
 from arielflow.evaluation.leave_one_out import LeaveOneOut, leave_one_out
 from arielflow.physics.forward import ForwardModel
 from arielflow.retrieval.absent_molecules import ABSENT_SETTINGS, without_molecule
 from arielflow.retrieval.kept_draws import KeptDraws, keep_draws
-from arielflow.retrieval.model_selection import MODERATE
-from arielflow.retrieval.spectra.selection import FULL, SpectrumSelection
+from arielflow.retrieval.model_selection import ALL, MODERATE, Selection
+from arielflow.retrieval.spectra.selection import FULL, PointDraws, SpectrumSelection
 from arielflow.settings.importance import ImportanceSettings
 
 INCONCLUSIVE = 1.0
 """Log Bayes factor below which nothing is said for either model (Trotta 2008)."""
+
+_OF_FULL = ("elpd", "elpd_error", "pareto_shape", "p_loo")
 
 
 @dataclass(frozen=True)
@@ -162,60 +165,92 @@ def planet_detections(
 
 
 class SelectionByBin(NamedTuple):
-    """What leaving points out says of compared models, see :func:`selection_by_bin`."""
+    """What leaving bins out says of models compared on one spectrum, see :func:`selection_by_bin`.
+
+    Attributes
+    ----------
+    models : the comparison's table with, for models that were retrieved, ``elpd_loss``, what they
+        lose in elpd to the full model, and ``elpd_loss_error``; ``leading_wavelength_um``, the bin
+        that speaks most for the full model; ``log_bayes_factor_full_without_it``; and what
+        :meth:`Detection.warning` says added to ``warning``
+    points : one row a bin: ``wavelength_um``; the full model's ``elpd``, ``elpd_error``,
+        ``pareto_shape`` and ``p_loo``; and the loss of every other model, by its name
+    detections : by the names of the simpler models, the evidence for what each lacks
+    """
 
     models: pd.DataFrame
     points: pd.DataFrame
     detections: dict[str, Detection]
 
 
-def selection_by_bin(selection: SpectrumSelection) -> SelectionByBin:
-    """Leave every point out of every model that was compared on a spectrum.
+def selection_by_bin(
+    table: pd.DataFrame,
+    draws: Mapping[str, KeptDraws | PointDraws],
+    wavelength_um: np.ndarray,
+    full: str,
+) -> SelectionByBin:
+    """Leave every bin out of every model that was compared on a spectrum.
 
     Parameters
     ----------
-    selection
-        From :func:`arielflow.retrieval.spectra.selection.compare_models`.
-
-    Returns
-    -------
-    models : pandas.DataFrame
-        The selection's table with, for models that were retrieved, ``elpd_loss``, what they lose
-        in elpd to the full model, and ``elpd_loss_error``; ``leading_wavelength_um``, the point
-        that speaks most for the full model; ``log_bayes_factor_full_without_it``; and what
-        :meth:`Detection.warning` says added to ``warning``.
-    points : pandas.DataFrame
-        One row a point: ``wavelength_um``; the full model's ``elpd``, ``elpd_error``,
-        ``pareto_shape`` and ``p_loo``; and the loss of every other model, by its name.
-    detections : dict[str, Detection]
-        By the names of the simpler models: the evidence for what each lacks.
+    table
+        One row a model: ``model``; ``log_bayes_factor_full``, a natural logarithm, of it over the
+        full model; and ``warning``.
+    draws
+        By the names of the models that were retrieved. One of too few draws is told in its
+        ``warning``.
+    wavelength_um
+        Centres of the bins (bin,) [um].
+    full
+        Name of the model that the others lack a part of.
     """
-    wavelength_um = selection.full.spectrum.wavelength_um
-    full = leave_one_out(selection.by_point[FULL].log_likelihood, selection.by_point[FULL].weight)
-    points = {
-        "wavelength_um": wavelength_um,
-        "elpd": full.elpd,
-        "elpd_error": full.elpd_error,
-        "pareto_shape": full.pareto_shape,
-        "p_loo": full.p_loo,
-    }
-    models, rows, detections = selection.table.copy(), [], {}
+    left_out = {name: _left_out(own) for name, own in draws.items()}
+    whole, points, detections = left_out[full], {"wavelength_um": wavelength_um}, {}
+    if isinstance(whole, LeaveOneOut):
+        points |= {name: getattr(whole, name) for name in _OF_FULL}
+    models, rows = table.copy(), []
     for row in models.itertuples():
-        draws = selection.by_point.get(row.model)
-        if draws is None or row.model == FULL:
-            rows.append((np.nan, np.nan, np.nan, np.nan, row.warning))
-            continue
-        without = leave_one_out(draws.log_likelihood, draws.weight)
-        found = detection(full, without, -row.log_bayes_factor_full)
-        points[row.model], detections[row.model] = found.loss, found
-        said = found.warning(_part(row.model), wavelength_um)
-        leading = wavelength_um[found.leading], -found.log_bayes_factor_without[found.leading]
-        warning = "; ".join(filter(None, (row.warning, said)))
-        rows.append((found.total, found.total_error, *leading, warning))
+        own = left_out.get(row.model)
+        values, said = (np.nan,) * 4, own if isinstance(own, str) else ""
+        comparable = isinstance(whole, LeaveOneOut) and isinstance(own, LeaveOneOut)
+        if comparable and row.model != full:
+            found = detection(whole, own, -row.log_bayes_factor_full)
+            points[row.model], detections[row.model] = found.loss, found
+            leading = wavelength_um[found.leading], -found.log_bayes_factor_without[found.leading]
+            values = found.total, found.total_error, *leading
+            said = found.warning(_part(row.model), wavelength_um)
+        rows.append((*values, "; ".join(filter(None, (row.warning, said)))))
     names = ["elpd_loss", "elpd_loss_error", "leading_wavelength_um"]
     names += ["log_bayes_factor_full_without_it", "warning"]
     models[names] = pd.DataFrame(rows, index=models.index)
     return SelectionByBin(models, pd.DataFrame(points), detections)
+
+
+def spectrum_selection_by_bin(selection: SpectrumSelection) -> SelectionByBin:
+    """Leave every point out of the models of a comparison on an observed spectrum."""
+    wavelength_um = selection.full.spectrum.wavelength_um
+    return selection_by_bin(selection.table, selection.by_point, wavelength_um, FULL)
+
+
+def planet_selection_by_bin(selection: Selection, wavelength_um: np.ndarray) -> SelectionByBin:
+    """Leave every bin (bin,) [um] out of the models of a comparison on a test planet.
+
+    ``models`` has ``log_bayes_factor_full`` too, against the model of all molecules.
+    """
+    table = selection.table.copy()
+    evidence = table["log_evidence"]
+    full = float(evidence[table["model"] == ALL].iloc[0])
+    place = table.columns.get_loc("log_bayes_factor") + 1
+    table.insert(place, "log_bayes_factor_full", evidence - full)
+    return selection_by_bin(table, selection.draws, wavelength_um, ALL)
+
+
+def _left_out(draws: KeptDraws | PointDraws) -> LeaveOneOut | str:
+    """Leave every bin out of one model, or say why not."""
+    try:
+        return leave_one_out(draws.log_likelihood, draws.weight)
+    except ArielflowError as error:
+        return str(error)
 
 
 def _part(model: str) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, SymLogNorm
 from matplotlib.figure import Figure
 
 from arielflow.plotting.style import GRID, INK, SERIES, plain, styled, wavelength_axis
 
 _LEAST_LIMIT = 0.5
+_LINEAR = 1.0
 # Against, nothing, for; the colours of the first two series are told apart with any eyes.
 _FOR_AND_AGAINST = LinearSegmentedColormap.from_list(
     "for_and_against", [SERIES[1], "#f7f7f7", SERIES[0]]
@@ -39,7 +40,8 @@ def detection_map(
     rests_on
         By part: the bin that a detection rests on alone, if any; it bears a frame.
     """
-    figure = Figure(figsize=(7.2, 1.15 + 0.3 * len(losses)), layout="constrained")
+    # Wide enough for the report to let it be scrolled on a narrow screen rather than shrunk.
+    figure = Figure(figsize=(7.6, 1.15 + 0.3 * len(losses)), layout="constrained")
     axes = figure.subplots()
     axes.grid(visible=False)
     edges = _edges(wavelength_um)
@@ -47,9 +49,9 @@ def detection_map(
     values = np.array(list(losses.values()), dtype=float)
     found = np.abs(values[np.isfinite(values)])
     limit = max(_LEAST_LIMIT, float(found.max(initial=0)))
-    image = axes.pcolormesh(
-        edges, rows, values, cmap=_FOR_AND_AGAINST, vmin=-limit, vmax=limit, rasterized=True
-    )
+    # A strong band loses hundreds; what decides about a weak one must be seen beside it.
+    norm = SymLogNorm(_LINEAR, vmin=-limit, vmax=limit)
+    image = axes.pcolormesh(edges, rows, values, cmap=_FOR_AND_AGAINST, norm=norm, rasterized=True)
     axes.set_facecolor(GRID)
     for row, name in enumerate(losses):
         if needs_refit is not None:

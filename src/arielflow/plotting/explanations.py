@@ -39,6 +39,8 @@ _RISES, _FALLS = "#b2182b", "#2166ac"
 _ROW_INCHES = 0.95
 _BAND_ALPHA = 0.16
 _MOST_GROUPS = 30
+# Ends of the scale of shifts; a model that hardly learnt anything has none as large as the lower.
+_LEAST_SHIFT, _LEAST_TOP = 0.1, 0.2
 
 
 @styled
@@ -132,9 +134,10 @@ def agreement_chart(table: pd.DataFrame) -> Figure:
     methods, targets = (list(dict.fromkeys(table[name])) for name in ("method", "target"))
     values = table.pivot(index="method", columns="target", values="median_rho")
     values = values.loc[methods, targets].to_numpy(dtype=float)
-    figure = Figure(figsize=(7.6, 1.0 + 0.27 * len(methods)), layout="constrained")
+    # One method alone still needs the height that the colours' label takes.
+    figure = Figure(figsize=(7.6, max(2.4, 1.0 + 0.27 * len(methods))), layout="constrained")
     axes = figure.subplots()
-    _heat_map(axes, values, targets, methods, -1, 1, "median rank correlation with the gain [1]")
+    _heat_map(axes, values, targets, methods, -1, 1, "median rank correlation\nwith the gain [1]")
     return figure
 
 
@@ -215,13 +218,13 @@ def band_importance(table: pd.DataFrame) -> Figure:
         figsize=(2.2 + 2.3 * len(clusters), 1.3 + 0.21 * len(groups)), layout="constrained"
     )
     panels = figure.subplots(1, len(clusters), sharey=True, squeeze=False)[0]
+    top = max(_LEAST_TOP, float(table["shift"].max()))
     for axes, cluster in zip(panels, clusters, strict=True):
         own = table[table["cluster"] == cluster]
         values = own.pivot(index="group", columns="target", values="shift").loc[groups, targets]
-        top = float(np.nanmax(table["shift"]))
         image = axes.imshow(
-            np.log10(values.clip(lower=0.1)), cmap="viridis", vmin=-1, vmax=np.log10(top),
-            aspect="auto",
+            np.log10(values.clip(lower=_LEAST_SHIFT)), cmap="viridis",
+            vmin=np.log10(_LEAST_SHIFT), vmax=np.log10(top), aspect="auto",
         )  # fmt: skip
         axes.set_xticks(range(len(targets)), [plain(name) for name in targets], rotation=90)
         axes.set_yticks(range(len(groups)), [plain(name.replace("um", "µm")) for name in groups])
@@ -232,7 +235,7 @@ def band_importance(table: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("band whose bins are exchanged")
     ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick <= top]
     bar = figure.colorbar(image, ax=panels, label="rms shift of the posterior mean [σ]")
-    bar.set_ticks(np.log10(ticks), labels=[f"{tick:g}" for tick in ticks])
+    bar.set_ticks(np.log10(ticks), labels=["≤ 0.1", *(f"{tick:g}" for tick in ticks[1:])])
     return figure
 
 

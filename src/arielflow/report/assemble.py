@@ -59,6 +59,7 @@ def assemble_report(
         calibration=_by_stem(inputs["calibration"]),
         coverage=_by_stem(inputs["coverage"]),
         certificates=_one(inputs["certificates"]),
+        detections=_detections(inputs),
         posteriors=_by_stem(inputs["posteriors"]),
         observed_posteriors=_by_stem(inputs["observed_posteriors"]),
         truth=_one(inputs["truth"]),
@@ -83,6 +84,15 @@ def _one(paths: str | Sequence[str]) -> str | None:
 
 def _by_stem(paths: str | Sequence[str]) -> dict[str, str]:
     return {Path(path).stem: path for path in _many(paths)}
+
+
+def _detections(inputs: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Tables of molecules and of bins by the model, whose folder they share."""
+    molecules, bins = (
+        {Path(path).parent.name: path for path in _many(inputs[name])}
+        for name in ("detections", "detection_bins")
+    )
+    return {name: (path, bins[name]) for name, path in molecules.items() if name in bins}
 
 
 def _with_rows(paths: str | Sequence[str]) -> dict[str, str]:

@@ -16,8 +16,9 @@ from arielflow.core.files import sha256
 from arielflow.core.netcdf import check_plain
 from arielflow.core.readers import guarded, listed, read_json_object, regular_file, shown
 from arielflow.core.samples import WeightedSamples
-from arielflow.core.schema import is_usable, open_dataset
+from arielflow.core.schema import open_dataset
 from arielflow.core.tables import numeric_column, read_csv, read_results
+from arielflow.evaluation.detection_tables import DetectionTables
 from arielflow.models.importances import read_importances
 from arielflow.runs.resources import measured_jobs
 
@@ -64,6 +65,8 @@ class ReportContent:
         Tables of :class:`arielflow.evaluation.calibration.Calibration` by model.
     certificates : pd.DataFrame | None
         As :func:`arielflow.evaluation.trust.rows.certify_rows` makes it.
+    detections : Mapping[str, DetectionTables]
+        Molecules that test planets show, by the model whose draws were weighted.
     posteriors, observed_posteriors : Mapping[str, xr.Dataset]
         Posterior datasets of test and observed planets by model.
     truth : xr.Dataset | None
@@ -100,6 +103,7 @@ class ReportContent:
     calibration: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     coverage: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     certificates: pd.DataFrame | None = None
+    detections: Mapping[str, DetectionTables] = field(default_factory=dict)
     posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
     observed_posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
     truth: xr.Dataset | None = None
@@ -159,22 +163,6 @@ def true_samples(truth: xr.Dataset | None, planet: str) -> WeightedSamples | Non
     start = int(sizes[:position].sum())
     rows = truth[["trace", "weight"]].isel(obs=slice(start, start + int(sizes[position]))).load()
     return rows["trace"].values, rows["weight"].values
-
-
-def typical_planets(planets: xr.Dataset, number: int) -> list[str]:
-    """Identifiers of usable planets from the faintest to the strongest spectral features.
-
-    Strength is the spectrum's range over its median error bar.
-    """
-    usable = planets.isel(planet=is_usable(planets))
-    depth = usable["transit_depth"].values
-    strength = np.ptp(depth, axis=1) / np.median(usable["transit_depth_error"].values, axis=1)
-    order = np.argsort(strength, kind="stable")
-    # The very ends are outliers: a tenth of the planets is cut off on both sides.
-    cut = len(order) // 10 if len(order) >= 3 * number else 0
-    inner = order[cut : len(order) - cut]
-    rows = np.unique(np.linspace(0, len(inner) - 1, min(number, len(inner))).round().astype(int))
-    return [str(name) for name in usable["planet"].values[inner[rows]]]
 
 
 def _history(path: str | Path) -> pd.DataFrame:
@@ -267,6 +255,7 @@ def load_content(
     calibration: Mapping[str, str | Path] | None = None,
     coverage: Mapping[str, str | Path] | None = None,
     certificates: str | Path | None = None,
+    detections: Mapping[str, Sequence[str | Path]] | None = None,
     posteriors: Mapping[str, str | Path] | None = None,
     observed_posteriors: Mapping[str, str | Path] | None = None,
     truth: str | Path | None = None,
@@ -282,6 +271,7 @@ def load_content(
 
     Posteriors and truth are opened without being read. ``submissions`` gives the file of each
     track, ``submission_faults`` and ``submission_warnings`` what the checker found in them,
+    ``detections`` the files of molecules and of bins by model,
     ``benchmarks`` the folder of Snakemake's benchmark files.
 
     Raises
@@ -290,7 +280,7 @@ def load_content(
         A file that was named is missing or not readable.
     """
 
-    def each(files: Mapping[str, str | Path] | None, load: Any) -> dict[str, Any]:
+    def each(files: Mapping[str, Any] | None, load: Any) -> dict[str, Any]:
         return {name: load(path) for name, path in (files or {}).items()}
 
     def one(path: str | Path | None, load: Any) -> Any:
@@ -319,6 +309,9 @@ def load_content(
         calibration=each(calibration, read_results),
         coverage=each(coverage, read_results),
         certificates=one(certificates, read_results),
+        detections=each(
+            detections, lambda paths: DetectionTables(*(read_results(path) for path in paths))
+        ),
         posteriors=each(posteriors, _lazily),
         observed_posteriors=each(observed_posteriors, _lazily),
         truth=one(truth, _lazily),

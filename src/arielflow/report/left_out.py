@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from arielflow.data.shown_planets import shown_planets
 from arielflow.evaluation.leave_one_out import LARGEST_SHAPE, leave_bins_out
 from arielflow.report.blocks import TableBlock
-from arielflow.report.content import ReportContent, typical_planets
+from arielflow.report.content import ReportContent
 from arielflow.report.formatting import number
-
-_PLANETS = 3
 
 
 def left_out_table(content: ReportContent, name: str) -> TableBlock | None:
@@ -27,7 +26,7 @@ def left_out_table(content: ReportContent, name: str) -> TableBlock | None:
     posterior = content.posteriors[name]
     if "draw_weight" not in posterior or content.test is None:
         return None
-    planets = typical_planets(content.test, _PLANETS)
+    planets = shown_planets(content.test, content.truth)
     found = leave_bins_out(posterior, planets)
     wavelength_um = found["wavelength"].values
     rows = []
@@ -36,7 +35,7 @@ def left_out_table(content: ReportContent, name: str) -> TableBlock | None:
         if not np.isfinite(own["elpd"]).any():
             rows.append([planet, *[""] * 4])
             continue
-        most = wavelength_um[int(own["p_loo"].argmax())]
+        most = wavelength_um[int(np.nanargmax(own["p_loo"].values))]
         refit = wavelength_um[own["needs_refit"].values == 1]
         rows.append(
             [

@@ -10,16 +10,16 @@ from markupsafe import Markup
 
 from arielflow import plotting
 from arielflow.core.samples import WeightedSamples, weighted_quantiles
+from arielflow.data.shown_planets import shown_planets
 from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.content import (
     ReportContent,
     planet_samples,
     true_samples,
-    typical_planets,
 )
+from arielflow.report.detection_blocks import detection_blocks
 
-_CORNER_PLANETS = 3
 _CORNER_MODELS = 3
 _QUANTILE_PLANETS = 500
 _CREDIBLE_68 = (0.16, 0.5, 0.84)
@@ -70,15 +70,10 @@ def corner_section(content: ReportContent) -> Section:
     title = "Posteriors of test planets"
     if not content.posteriors or content.test is None:
         return Section("posteriors", title, absent="No posteriors were handed over.")
-    planets = content.test
-    if content.truth is not None and "row_size" in content.truth:
-        annotated = content.truth["planet"].values[content.truth["row_size"].values > 0]
-        if len(annotated):
-            planets = planets.isel(planet=np.isin(planets["planet"].values, annotated))
     theta = content.true_theta()
     models = content.ranked_models[:_CORNER_MODELS]
-    blocks = []
-    for number, name in enumerate(typical_planets(planets, _CORNER_PLANETS), start=1):
+    blocks: list[FigureBlock | TableBlock] = []
+    for number, name in enumerate(shown_planets(content.test, content.truth), start=1):
         truth = true_samples(content.truth, name)
         position = int(np.flatnonzero(content.test["planet"].values == name)[0])
         figure = plotting.corner_plot(
@@ -90,6 +85,8 @@ def corner_section(content: ReportContent) -> Section:
         overlay = ", the true posterior drawn over them" if truth is not None else ""
         caption = f"Planet {name}: joint posteriors (contours hold 39 and 86 %){overlay}."
         blocks.append(FigureBlock(f"corner_{number}", caption, figure))
+        for model, tables in content.detections.items():
+            blocks += detection_blocks(model, tables, name, number)
     intro = "Planets with weak, typical and strong spectral features relative to their error bars."
     return Section("posteriors", title, intro, blocks)
 

@@ -17,6 +17,7 @@ _SINGLE = {
     "exploration": "exploration.nc",
     "representation": "representation/comparison.nc",
     "disentangled": "representation/disentangled.nc",
+    "certificates": "scores/certificates.csv",
     "leaderboard": "scores/leaderboard.csv",
     "ks_by_target": "scores/ks_by_target.csv",
     "truth": "truth/truth.nc",
@@ -70,10 +71,10 @@ def _files(run: Path, config: Mapping[str, Any]) -> dict[str, list[str]]:
         if not settings.get(name, {}).get("members_of")
     }
     members = [f"{name}/{number}" for name, count in trained.items() for number in range(count)]
-    verified = [f"{name}_importance" for name in config["importance"]["models"]]
+    weighted = config["importance"]["models"]
     rows = [
         *models,
-        *(f"{name}{suffix}" for name in verified for suffix in ("", "_fallback")),
+        *(f"{name}_importance{suffix}" for name in weighted for suffix in ("", "_fallback")),
         "flow_variational",
     ]
     chosen = config["submission"]["model"]
@@ -84,6 +85,8 @@ def _files(run: Path, config: Mapping[str, Any]) -> dict[str, list[str]]:
         "posteriors": [f"posteriors/test/{name}.nc" for name in rows],
         "calibration": [f"scores/calibration/{name}.csv" for name in models],
         "coverage": [f"scores/coverage/{name}.csv" for name in models],
+        "detections": [f"detections/{name}/molecules.csv" for name in weighted],
+        "detection_bins": [f"detections/{name}/bins.csv" for name in weighted],
         "observed_posteriors": [f"posteriors/observed/{name}.nc" for name in models],
         "submission": [f"submission/{chosen}{suffix}" for suffix in (".hdf5", ".csv")],
     }

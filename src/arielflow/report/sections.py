@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from arielflow import plotting
 from arielflow.core.schema import REFERENCE_ROWS
+from arielflow.data.shown_planets import typical_planets
 from arielflow.report import formatting
 from arielflow.report.blocks import FigureBlock, Section, TableBlock
 from arielflow.report.calibration_section import calibration_section
-from arielflow.report.content import ReportContent, typical_planets
+from arielflow.report.content import ReportContent
 from arielflow.report.importance_section import importance_section
 from arielflow.report.posterior_sections import (
     corner_section,

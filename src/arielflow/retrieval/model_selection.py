@@ -10,8 +10,8 @@ molecule that is not needed, but only by the share of its prior that the data ex
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,11 @@ from arielflow.physics.systems import (
     scale_height_m,
     surface_gravity_m_s2,
 )
+from arielflow.retrieval.kept_draws import KeptDraws
+from arielflow.retrieval.likelihood import log_likelihood_by_bin
 from arielflow.retrieval.method import Attempt, Method
 from arielflow.retrieval.planets import Done, Retrieval
-from arielflow.retrieval.variational import fit_variational
+from arielflow.retrieval.variational import VariationalResult, fit_variational
 from arielflow.settings.variational import VariationalSettings
 
 log = logging.getLogger(__name__)
@@ -61,10 +63,12 @@ class Selection:
         ``log_bayes_factor`` (against the highest evidence), ``log_evidence_error``, ``elbo``,
         ``elbo_error``, ``forward_calls``, ``seconds``, ``warning`` (what speaks against the
         evidence, empty if nothing does) and ``selected``; natural logarithms
+    draws : by models' names, those that were fitted: what leaving single bins out needs
     """
 
     molecules: tuple[str, ...]
     table: pd.DataFrame
+    draws: Mapping[str, KeptDraws] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"selected {self.table.loc[self.table['selected'], 'model'].iloc[0]}"
@@ -98,11 +102,14 @@ def select_molecules(
     """
     everything = tuple(forward.transmission.molecules)
     rows: dict[tuple[str, ...], dict[str, object]] = {}
+    draws: dict[str, KeptDraws] = {}
 
     def evidence(molecules: tuple[str, ...]) -> float:
         if molecules not in rows:
             absent = [name for name in everything if name not in molecules]
-            rows[molecules] = _fitted(forward, planet, seed, settings, absent)
+            rows[molecules], found = _fitted(forward, planet, seed, settings, absent)
+            if found is not None:
+                draws[_name(absent)] = _weighted(forward, planet, found)
         return rows[molecules]["log_evidence"]
 
     evidence(everything)
@@ -116,7 +123,7 @@ def select_molecules(
         current = _without(current, cheapest)
     flat = flat_line_log_evidence(forward.systems, planet)
     selected = None if evidence(current) - flat < threshold else current
-    return Selection(selected or (), _table(everything, rows, flat, selected))
+    return Selection(selected or (), _table(everything, rows, flat, selected), draws)
 
 
 def _without(molecules: Sequence[str], name: str) -> tuple[str, ...]:
@@ -133,20 +140,26 @@ def _fitted(
     seed: int,
     settings: VariationalSettings,
     absent: Sequence[str],
-) -> dict[str, object]:
-    """The row of one model; an evidence of zero where a reduced one cannot be fitted."""
+) -> tuple[dict[str, object], VariationalResult | None]:
+    """The row of one model, and its fit; zero evidence where a reduced one cannot be fitted."""
     try:
         found = fit_variational(forward, planet, seed=seed, settings=settings, absent=absent)
     except ArielflowError as error:
         if not absent:
             raise
         log.warning("%s: %s", _name(absent), error)
-        return dict(zip(_RESULTS, (-np.inf, np.nan) * 2 + (0, 0.0), strict=True)) | {
-            "warning": f"not fitted: {error}"
-        }
+        unfitted = dict(zip(_RESULTS, (-np.inf, np.nan) * 2 + (0, 0.0), strict=True))
+        return unfitted | {"warning": f"not fitted: {error}"}, None
     if found.warning:
         log.warning("%s: %s", _name(absent), found.warning)
-    return {name: getattr(found, name) for name in (*_RESULTS, "warning")}
+    return {name: getattr(found, name) for name in (*_RESULTS, "warning")}, found
+
+
+def _weighted(forward: ForwardModel, planet: int, found: VariationalResult) -> KeptDraws:
+    """The fit's samples, those that are the same as one of more weight."""
+    theta, count = np.unique(found.theta, axis=0, return_counts=True)
+    by_bin = log_likelihood_by_bin(forward, planet, theta)
+    return KeptDraws(theta, count / count.sum(), by_bin)
 
 
 def _table(
@@ -237,7 +250,7 @@ def select_models(
     physics: PhysicsSettings,
     seed: int,
     done: Done | None = None,
-) -> tuple[pd.DataFrame, dict[str, str]]:
+) -> tuple[dict[str, Selection], dict[str, str]]:
     """Compare models of planets' spectra.
 
     Parameters
@@ -249,9 +262,8 @@ def select_models(
 
     Returns
     -------
-    table
-        The planets' tables one after another, ``planet`` in the first column, see
-        :class:`Selection`.
+    selections
+        By planet.
     faults
         Planets without a comparison, and why.
 
@@ -261,10 +273,10 @@ def select_models(
         The forward model cannot be had for these planets.
     """
     results = Retrieval(edition, planets, physics, seed).results(method, done=done)
-    tables, faults = [pd.DataFrame({"planet": []})], {}
+    selections, faults = {}, {}
     for name, found in zip(map(str, planets["planet"].values), results.values(), strict=True):
         if isinstance(found, str):
             faults[name] = found
         else:
-            tables.append(found.table.assign(planet=name))
-    return pd.concat(tables, ignore_index=True), faults
+            selections[name] = found
+    return selections, faults

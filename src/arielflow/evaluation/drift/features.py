@@ -110,13 +110,11 @@ def compared(planets: xr.Dataset, *, name: str, seed: int, noise: bool = True) -
 def standardised(reference: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both samples in the pooled sample's standard deviations around its mean, cut at ten.
 
-    Both sets weigh the same however many planets they have, and neither is told from the other, so
-    that tests by relabelling stay valid.
+    Every planet weighs the same, whichever set it is of, so that neither is told from the other and
+    tests by relabelling stay valid however few planets one of them has.
     """
-    centre = (reference.mean(axis=0) + test.mean(axis=0)) / 2
-    scatter = np.sqrt(
-        (((reference - centre) ** 2).mean(axis=0) + ((test - centre) ** 2).mean(axis=0)) / 2
-    )
+    pooled = np.concatenate([reference, test])
+    centre, scatter = pooled.mean(axis=0), pooled.std(axis=0)
     scale = np.where(scatter > 1e-12 * np.abs(centre), scatter, 1.0)
     limit = _CLIP_STANDARD_DEVIATIONS
     first, second = (np.clip((x - centre) / scale, -limit, limit) for x in (reference, test))
@@ -130,7 +128,10 @@ def with_components(reference: np.ndarray, test: np.ndarray) -> tuple[np.ndarray
     classifier finds it sooner where it is as large as the rest.
     """
     first, second = standardised(reference, test)
-    covariance = (first.T @ first / len(first) + second.T @ second / len(second)) / 2
+    pooled = np.concatenate([first, second])
+    # A set of fewer planets than bins must not have a say of its own: its planets would be the only
+    # ones that its directions take to be near.
+    covariance = pooled.T @ pooled / len(pooled)
     variance, direction = np.linalg.eigh(covariance)
     turn = direction / np.sqrt(np.clip(variance, 0, None) + _LEAST_VARIANCE)
     return np.hstack([first, first @ turn]), np.hstack([second, second @ turn])

@@ -125,7 +125,8 @@ def without_molecules(
     pandas.DataFrame
         ``planet``, ``molecule`` taken out, ``target``, ``median_before``, ``median_after``,
         ``shift`` (their difference in standard deviations before) and ``change_sigma`` (length of
-        the change of the spectrum in error bars).
+        the change of the spectrum in error bars). What follows from the change is NaN where the
+        forward model has no spectrum at the medians.
     """
     before = ensemble.mixture(planets, n_samples, seed=seed).theta
     median, width = np.median(before, axis=1), before.std(axis=1)
@@ -138,9 +139,13 @@ def without_molecules(
         bare = median.copy()
         bare[:, quantities.index(molecule)] = -np.inf
         difference = forward.spectra(everyone, bare) - spectrum
+        told = np.isfinite(difference).all(axis=1)
+        difference[~told] = 0
         depth = planets["transit_depth"].copy(data=planets["transit_depth"].values + difference)
         after = ensemble.mixture(planets.assign(transit_depth=depth), n_samples, seed=seed).theta
-        new = np.median(after, axis=1)
+        # Without the model's spectrum there is no question that the answer would be to.
+        new = np.where(told[:, None], np.median(after, axis=1), np.nan)
+        changed = np.where(told, np.linalg.norm(difference / error, axis=1), np.nan)
         columns = {
             "planet": np.repeat(planets["planet"].values.astype(str), len(quantities)),
             "molecule": molecule,
@@ -150,7 +155,7 @@ def without_molecules(
             "shift": np.divide(
                 new - median, width, out=np.zeros_like(width), where=width > 0
             ).ravel(),
-            "change_sigma": np.repeat(np.linalg.norm(difference / error, axis=1), len(quantities)),
+            "change_sigma": np.repeat(changed, len(quantities)),
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
