@@ -88,7 +88,8 @@ def detect_molecules(
     chosen = choose_planets(planets, names)
     forward = ForwardModel(edition_model(edition, physics), chosen)
     sampling = _capped(settings or ImportanceSettings())
-    rows, bins = [], []
+    rows: list[dict[str, object]] = []
+    bins: list[pd.DataFrame] = []
     for number, name in enumerate(map(str, chosen["planet"].values)):
         for molecule in forward.transmission.molecules:
             found = _detection(forward, number, molecule, posterior, seed, sampling)
@@ -125,9 +126,14 @@ def _detection(
     if draws is None:
         return "the posterior keeps no weighted draws of this planet"
     log_evidence = float(posterior["log_evidence"].sel(planet=name))
-    own = {"seed": derived_seed(seed, f"detections/{name}"), "settings": settings}
+    own = derived_seed(seed, f"detections/{name}")
     try:
-        found = planet_detections(forward, planet, draws, log_evidence, molecules=[molecule], **own)
+        found = planet_detections(
+            *(forward, planet, draws, log_evidence),
+            molecules=[molecule],
+            seed=own,
+            settings=settings,
+        )
     except ArielflowError as error:
         return str(error)
     return found[molecule]

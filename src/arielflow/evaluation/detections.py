@@ -212,9 +212,9 @@ def selection_by_bin(
     for row in models.itertuples():
         own = left_out.get(row.model)
         values, said = (np.nan,) * 4, own if isinstance(own, str) else ""
-        comparable = isinstance(whole, LeaveOneOut) and isinstance(own, LeaveOneOut)
-        if comparable and row.model != full:
-            found = detection(whole, own, -row.log_bayes_factor_full)
+        simpler = None if row.model == full else own
+        if isinstance(whole, LeaveOneOut) and isinstance(simpler, LeaveOneOut):
+            found = detection(whole, simpler, -row.log_bayes_factor_full)
             points[row.model], detections[row.model] = found.loss, found
             leading = wavelength_um[found.leading], -found.log_bayes_factor_without[found.leading]
             values = found.total, found.total_error, *leading
