@@ -16,7 +16,7 @@ from arielflow.core.files import sha256
 from arielflow.core.netcdf import check_plain
 from arielflow.core.readers import guarded, listed, read_json_object, regular_file, shown
 from arielflow.core.samples import WeightedSamples
-from arielflow.core.schema import is_usable, open_dataset
+from arielflow.core.schema import is_usable, open_dataset, signal_to_noise
 from arielflow.core.tables import numeric_column, read_csv, read_results
 from arielflow.models.importances import read_importances
 from arielflow.runs.resources import measured_jobs
@@ -62,6 +62,8 @@ class ReportContent:
         Mean KS distance to the truth, one row per model: ``model`` and the targets.
     calibration, coverage : Mapping[str, pd.DataFrame]
         Tables of :class:`arielflow.evaluation.calibration.Calibration` by model.
+    recalibration : Mapping[str, pd.DataFrame]
+        Tables of :func:`arielflow.evaluation.calibration.gain.gain_table` by model.
     certificates : pd.DataFrame | None
         As :func:`arielflow.evaluation.trust.rows.certify_rows` makes it.
     posteriors, observed_posteriors : Mapping[str, xr.Dataset]
@@ -99,6 +101,7 @@ class ReportContent:
     per_target: pd.DataFrame | None = None
     calibration: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     coverage: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    recalibration: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     certificates: pd.DataFrame | None = None
     posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
     observed_posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
@@ -167,9 +170,7 @@ def typical_planets(planets: xr.Dataset, number: int) -> list[str]:
     Strength is the spectrum's range over its median error bar.
     """
     usable = planets.isel(planet=is_usable(planets))
-    depth = usable["transit_depth"].values
-    strength = np.ptp(depth, axis=1) / np.median(usable["transit_depth_error"].values, axis=1)
-    order = np.argsort(strength, kind="stable")
+    order = np.argsort(signal_to_noise(usable), kind="stable")
     # The very ends are outliers: a tenth of the planets is cut off on both sides.
     cut = len(order) // 10 if len(order) >= 3 * number else 0
     inner = order[cut : len(order) - cut]
@@ -266,6 +267,7 @@ def load_content(
     per_target: str | Path | None = None,
     calibration: Mapping[str, str | Path] | None = None,
     coverage: Mapping[str, str | Path] | None = None,
+    recalibration: Mapping[str, str | Path] | None = None,
     certificates: str | Path | None = None,
     posteriors: Mapping[str, str | Path] | None = None,
     observed_posteriors: Mapping[str, str | Path] | None = None,
@@ -318,6 +320,7 @@ def load_content(
         per_target=one(per_target, read_results),
         calibration=each(calibration, read_results),
         coverage=each(coverage, read_results),
+        recalibration=each(recalibration, read_results),
         certificates=one(certificates, read_results),
         posteriors=each(posteriors, _lazily),
         observed_posteriors=each(observed_posteriors, _lazily),
