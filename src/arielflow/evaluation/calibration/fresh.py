@@ -182,4 +182,4 @@ def fit_recalibration(
     """
     measured = measure(model, planets, n_samples, seed=seed)
     names = [str(name) for name in measured.planets["target"].values]
-    return Recalibration.fitted(measured.ranks, names)
+    return Recalibration.fitted(measured.ranks, names, resolution=1 / n_samples)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from scipy.optimize import minimize
-from scipy.special import ndtr, ndtri
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_json
@@ -70,7 +70,9 @@ class Recalibration:
     n_planets: int
 
     @classmethod
-    def fitted(cls, ranks: np.ndarray, target_names: Sequence[str]) -> Recalibration:
+    def fitted(
+        cls, ranks: np.ndarray, target_names: Sequence[str], *, resolution: float = 1e-3
+    ) -> Recalibration:
         """Fit the maps to ranks of truths.
 
         Parameters
@@ -80,6 +82,8 @@ class Recalibration:
             :func:`arielflow.evaluation.diagnostics.rank_statistics`.
         target_names
             Of the targets.
+        resolution
+            Ranks nearer to 0 or 1 are only known to be so: one over the number of samples.
 
         Raises
         ------
@@ -102,7 +106,8 @@ class Recalibration:
                 "recalibration: a rank is unknown or outside of 0 to 1; give the ranks of planets "
                 "with a known truth"
             )
-        found = [_fit(ndtri(np.clip(column, _LEAST, 1 - _LEAST))) for column in ranks.T]
+        farthest = -ndtri(max(resolution, _LEAST))
+        found = [_fit(ndtri(np.clip(column, _LEAST, 1 - _LEAST)), farthest) for column in ranks.T]
         offset, log_slope = (np.array(part) for part in zip(*found, strict=True))
         return cls(tuple(map(str, target_names)), offset, log_slope, len(ranks))
 
@@ -260,18 +265,27 @@ def _straight_beyond(x: np.ndarray, known: np.ndarray, values: np.ndarray) -> np
     return found
 
 
-def _fit(score: np.ndarray) -> tuple[float, np.ndarray]:
-    """Offset and log-slopes that are most probable for normal scores (planet,)."""
+def _fit(score: np.ndarray, farthest: float) -> tuple[float, np.ndarray]:
+    """Offset and log-slopes that are most probable for normal scores (planet,).
+
+    Of scores beyond ``farthest`` only that is used.
+    """
     # Planets on the grid's points: a step of .05 blurs no map.
-    nearest = np.rint((score - _GRID[0]) / (_GRID[1] - _GRID[0])).astype(int)
+    below, above = np.sum(score < -farthest), np.sum(score > farthest)
+    nearest = np.rint((score[np.abs(score) <= farthest] - _GRID[0]) / (_GRID[1] - _GRID[0])).astype(
+        int
+    )
     count = np.bincount(nearest, minlength=len(_GRID))
 
     def loss(values: np.ndarray) -> float:
         offset, slope = values[0], values[1:]
-        likelihood = np.interp(_GRID, KNOTS, slope) - 0.5 * _curve(offset, slope) ** 2
+        curve = _curve(offset, slope)
+        likelihood = count @ (np.interp(_GRID, KNOTS, slope) - 0.5 * curve**2)
+        ends = np.interp((-farthest, farthest), _GRID, curve)
+        likelihood += below * log_ndtr(ends[0]) + above * log_ndtr(-ends[1])
         prior = (offset / _OFFSET) ** 2 + (slope.mean() / _SLOPE) ** 2
         prior += np.sum((np.diff(slope) / _CHANGE) ** 2)
-        return float(0.5 * prior - count @ likelihood) / len(score)
+        return float(0.5 * prior - likelihood) / len(score)
 
     found = minimize(loss, np.zeros(1 + len(KNOTS)), method="BFGS", options={"gtol": 1e-5})
     return float(found.x[0]), found.x[1:]
