@@ -78,7 +78,7 @@ def test_the_table_has_a_row_per_group_and_target(band: Band) -> None:
 @pytest.mark.parametrize("width", [0.6, 1.6])
 def test_a_wrong_width_is_seen_in_every_group(band: Band, width: float) -> None:
     table = band.cells(ranks(2, width), NAMES)
-    assert table["outside"].all()
+    assert table["outside"].all() and (table["p_value"] < 0.05).all()
     assert ((table["coverage_68"] < 0.68) == (width < 1)).all()
 
 
@@ -102,6 +102,14 @@ def test_findings_begin_with_the_worst(band: Band) -> None:
     width = np.where(np.arange(N_PLANETS)[:, None] % 2 == 0, 0.4, 0.75) * np.ones(N_TARGETS)
     words = findings(band.cells(ranks(4, width), NAMES))
     assert "in cluster 1" in words[0] and "in cluster 1" in words[1]
+
+
+def test_the_farthest_cell_is_told_though_it_is_inside(band: Band) -> None:
+    table = band.cells(ranks(1), NAMES)
+    assert not table["outside"].any() and (table["p_value"] > 0.05).all()
+    found = summary(table, "flow")
+    assert found["findings"] == [] and found["n_outside"] == 0
+    assert "% of exact posteriors have a cell as far" in found["farthest"]
 
 
 def test_files_of_a_folder(band: Band, tmp_path) -> None:

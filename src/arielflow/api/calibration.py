@@ -57,8 +57,8 @@ def calibrate_by_group(
     Returns
     -------
     dict
-        What ``summary.json`` holds: ``model``, ``n_planets``, ``n_cells``, ``n_outside``, ``band``
-        and ``findings``, in words.
+        What ``summary.json`` holds: ``model``, ``n_planets``, ``n_cells``, ``n_outside``, ``band``,
+        ``findings``, in words, and ``farthest``, the cell that is nearest to being one.
 
     Raises
     ------

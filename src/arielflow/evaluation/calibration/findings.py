@@ -35,8 +35,20 @@ def findings(table: pd.DataFrame) -> list[str]:
     return [words for _, words in sorted(found, key=lambda one: -one[0])]
 
 
-def _finding(row: pd.Series) -> tuple[float, str]:
-    """How far coverage is from the nominal one, and the words."""
+def farthest(table: pd.DataFrame) -> str:
+    """The cell that is farthest from nominal for its number of planets, outside or not."""
+    row = table.loc[table["p_value"].idxmin()]
+    return (
+        f"{_finding(row, outside=False)[1]}; {100 * row['p_value']:.0f} % of exact posteriors "
+        "have a cell as far from nominal"
+    )
+
+
+def _finding(row: pd.Series, *, outside: bool = True) -> tuple[float, str]:
+    """How far coverage is from the nominal one, and the words.
+
+    Of the levels, with ``outside`` only of those outside of the band, the farthest is told.
+    """
     place = _place(row)
     target = str(row["target"]).replace("_", " ")
     worst = (0.0, "")
@@ -44,7 +56,7 @@ def _finding(row: pd.Series) -> tuple[float, str]:
         name = f"coverage_{round(100 * level)}"
         share, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
         away = abs(share - level)
-        if not low <= share <= high and away > worst[0]:
+        if away > worst[0] and not (outside and low <= share <= high):
             words = (
                 f"{target} covers {100 * share:.1f} % instead of {100 * level:.0f} % {place} "
                 f"(an exact posterior {100 * low:.1f} to {100 * high:.1f} %; "
@@ -67,7 +79,7 @@ def _place(row: pd.Series) -> str:
 
 
 def summary(table: pd.DataFrame, model: str, level: float = 0.95) -> dict[str, Any]:
-    """What ``summary.json`` holds: ``model``, numbers of planets and cells, ``findings``."""
+    """What ``summary.json`` holds: ``model``, numbers of planets and cells, words."""
     whole = table[table["covariate"] == "all"]
     return {
         "model": model,
@@ -76,6 +88,7 @@ def summary(table: pd.DataFrame, model: str, level: float = 0.95) -> dict[str, A
         "n_outside": int(table["outside"].sum()),
         "band": f"holds all cells of an exact posterior with a probability of {level:g}",
         "findings": findings(table),
+        "farthest": farthest(table),
     }
 
 

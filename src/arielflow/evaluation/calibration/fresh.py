@@ -121,7 +121,11 @@ def measure(
         ranks.append(posterior_ranks(posterior, part["theta"].values, own_seed))
         means.append(np.einsum("ps,pst->pt", posterior["weight"].values, posterior["theta"].values))
         parts.append(part)
-    return Measured(xr.concat(parts, "planet"), np.concatenate(ranks), np.concatenate(means))
+    return Measured(_together(parts), np.concatenate(ranks), np.concatenate(means))
+
+
+def _together(parts: list[xr.Dataset]) -> xr.Dataset:
+    return xr.concat(parts, "planet", data_vars="minimal", coords="minimal", compat="override")
 
 
 def posterior_ranks(posterior: xr.Dataset, theta_true: np.ndarray, seed: int) -> np.ndarray:

@@ -101,7 +101,7 @@ def quantile_groups(
     edges = np.unique(np.quantile(values[known], np.linspace(0, 1, n_groups + 1)))
     label = np.searchsorted(edges[1:-1], values, side="right")
     pairs = pairwise(edges) if len(edges) > 1 else [(edges[0], edges[0])]
-    groups = tuple(Group(f"{a:.3g} to {b:.3g}", float(a), float(b)) for a, b in pairs)
+    groups = tuple(Group(f"{_short(a)} to {_short(b)}", float(a), float(b)) for a, b in pairs)
     return Grouping(covariate, units, groups, _for_all(np.where(known, label, -1), n_targets))
 
 
@@ -126,6 +126,11 @@ def yes_no_groups(covariate: str, holds: np.ndarray, asked: np.ndarray) -> Group
     """
     label = np.where(asked, np.where(holds, 0, 1), -1)
     return Grouping(covariate, "", (Group("yes"), Group("no")), label)
+
+
+def _short(value: float) -> str:
+    """A number for people: three digits, or all before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _for_all(label: np.ndarray, n_targets: int) -> np.ndarray:
@@ -182,8 +187,8 @@ class Band:
         used = self.count > 0
         errors = [_scaled_error(inside, self.count)[used] for inside in drawn]
         self._errors = np.sort(np.concatenate(errors))
-        smallest = np.sort([self._p_values(inside)[used].min() for inside in drawn])
-        self.p_value = float(smallest[int((1 - level) * n_draws)])
+        self._smallest = np.sort([self._p_values(inside)[used].min() for inside in drawn])
+        self.p_value = float(self._smallest[int((1 - level) * n_draws)])
 
     def _counts(self, place: np.ndarray) -> np.ndarray:
         """Planets by cell and place between the levels, from places (planet, target)."""
@@ -225,7 +230,8 @@ class Band:
             One row per covariate, group and target that has planets: ``covariate``, ``units``,
             ``group``, ``low`` and ``high`` (its edges), ``target``, ``n_planets``,
             ``calibration_error`` and ``calibration_error_limit`` (the band's), ``coverage_50``,
-            ``coverage_50_low``, ``coverage_50_high`` (the band's) and so on, ``outside``.
+            ``coverage_50_low``, ``coverage_50_high`` (the band's) and so on, ``outside``,
+            ``p_value`` (share of exact posteriors that have a cell as far from nominal, anywhere).
 
         Raises
         ------
@@ -240,7 +246,12 @@ class Band:
                 f"targets, {np.isnan(ranks).sum()} unknown; expected {expected}, all known"
             )
         inside = self._inside(np.abs(2 * ranks - 1))
-        outside = np.any(self._p_values(inside) < self.p_value, axis=1)
+        smallest = self._p_values(inside).min(axis=1)
+        as_far = np.searchsorted(self._smallest, smallest, side="right")
+        whole = {
+            "outside": smallest < self.p_value,
+            "p_value": (1 + as_far) / (1 + len(self._smallest)),
+        }
         rows: list[dict[str, object]] = []
         places = [
             (grouping, group, target)
@@ -253,8 +264,9 @@ class Band:
                 row: dict[str, object] = {"covariate": grouping.covariate, "units": grouping.units}
                 row |= {"group": group.name, "low": group.low, "high": group.high}
                 row |= {"target": target, "n_planets": self.count[cell]}
-                rows.append(row | self._numbers(cell, inside[cell]) | {"outside": outside[cell]})
-        return pd.DataFrame(rows)
+                rows.append(row | self._numbers(cell, inside[cell]))
+        used = self.count > 0
+        return pd.DataFrame(rows).assign(**{name: found[used] for name, found in whole.items()})
 
     def _numbers(self, cell: int, inside: np.ndarray) -> dict[str, float]:
         """Calibration error and coverages of one cell with their bands."""
