@@ -2,7 +2,8 @@
 
 ``python benchmarks/calibration.py RUN`` takes a finished run's flow and forward model. It measures
 calibration by groups on 5,000 fresh planets, fits the maps of the quantiles to 5,000 others, and
-compares calibration before and after on 5,000 more; the challenge's score is that of the run's own
+compares calibration before and after on 5,000 more, of a forest and of dropout too, which are not
+as well calibrated; the challenge's score is that of the run's own
 test planets, whose true posteriors are known. Samples are kept in ``--state``, chunk by chunk, so
 that a call resumes. Writes ``calibration_groups.csv``, ``calibration_gain.csv`` and two figures in
 ``docs``.
@@ -42,11 +43,12 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SEED, CHUNK = 2026, 250
 SETTINGS = CalibrationSettings()
+OTHERS = ("random_forest", "mc_dropout")
 SCORES = ("posterior_score", "spectral_score", "final_score")
 
 
 class Stored:
-    """The flow's samples of one set of planets, made where they are not kept yet."""
+    """A model's samples of one set of planets, made where they are not kept yet."""
 
     def __init__(self, bench: Bench, name: str) -> None:
         self.bench, self.name = bench, name
@@ -57,7 +59,7 @@ class Stored:
     def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> xr.Dataset:
         """Posteriors of one chunk of the set; their seed is the set's own."""
         number = self.place[planets["planet"].values[0]] // CHUNK
-        path = self.bench.state / f"{self.name}_{number}.npy"
+        path = self.bench.state / f"{self.bench.model}_{self.name}_{number}.npy"
         if not path.is_file():
             own_seed = derived_seed(SEED, f"calibration/{self.name}/sample", number)
             posterior = self.bench.ensemble.sample(planets, n_samples, seed=own_seed)
@@ -69,16 +71,16 @@ class Stored:
 
 
 class Bench:
-    """A run's trained flow, its forward model and where samples are kept."""
+    """A model of a run, the forward model and where samples are kept."""
 
-    def __init__(self, run: Path, state: Path) -> None:
-        self.run, self.state = run, state
+    def __init__(self, run: Path, state: Path, model: str) -> None:
+        self.run, self.state, self.model = run, state, model
         state.mkdir(parents=True, exist_ok=True)
         self.edition = get_edition("adc2023")
         self.physics = PhysicsSettings(str(run / "opacities"))
         self.transmission = edition_model(self.edition, self.physics)
-        self.posterior = open_dataset(run / "posteriors" / "test" / "flow.nc")
-        members = sorted((run / "models" / "flow").iterdir())
+        self.posterior = open_dataset(run / "posteriors" / "test" / f"{model}.nc")
+        members = sorted((run / "models" / model).iterdir())
         self.ensemble = Ensemble(members, self.posterior.attrs["shares"], device="cpu")
         self.exploration = open_dataset(run / "exploration.nc")
         self.train = open_dataset(run / "ingested" / "train.nc")
@@ -127,11 +129,29 @@ class Bench:
         return pd.read_csv(path)
 
 
+def gain(bench: Bench) -> tuple[Recalibration, pd.DataFrame]:
+    """A model's map, and what it gains on planets and scores of its own."""
+    fitting, tested = Stored(bench, "fit"), Stored(bench, "test")
+    seeds = (derived_seed(SEED, f"calibration/{name}") for name in ("fit", "test"))
+    n_samples = SETTINGS.n_samples
+    recalibration = fit_recalibration(fitting, fitting.planets, n_samples, seed=next(seeds))
+    recalibration.write(bench.state / f"map_{bench.model}.json")
+    path = bench.state / f"gain_{bench.model}.csv"
+    if not path.is_file():
+        table = measure_gain(tested, tested.planets, recalibration, n_samples, seed=next(seeds))
+        scores = score_gain(bench, recalibration)
+        pd.concat([table, scores], ignore_index=True).to_csv(path, index=False)
+    return recalibration, pd.read_csv(path).assign(model=bench.model)
+
+
 def score_gain(bench: Bench, recalibration: Recalibration) -> pd.DataFrame:
     """The challenge's scores of the test planets before and after."""
     planets = open_dataset(bench.run / "ingested" / "test.nc")
     mended = recalibrate_posterior(bench.posterior, planets, recalibration)
-    before, after = bench.scores(bench.posterior, "flow"), bench.scores(mended, "recalibrated")
+    before, after = (
+        bench.scores(posterior, f"{bench.model}{end}")
+        for posterior, end in ((bench.posterior, ""), (mended, "_recalibrated"))
+    )
     rows = []
     for score in SCORES:
         first, second = before[score].to_numpy(), after[score].to_numpy()
@@ -156,30 +176,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    bench = Bench(arguments.run, arguments.state)
+    bench = Bench(arguments.run, arguments.state, "flow")
     measured = Stored(bench, "measure")
     before = bench.cells(measured)
-    told("flow", before)
     figure = plotting.coverage_by_group(before, measured.planets)
     figure.savefig(DOCS / "figures" / "calibration_groups.png", dpi=90)
-    fitting = Stored(bench, "fit")
-    fit_seed = derived_seed(SEED, "calibration/fit")
-    recalibration = fit_recalibration(fitting, fitting.planets, SETTINGS.n_samples, seed=fit_seed)
-    recalibration.write(bench.state / "recalibration.json")
-    levels = np.linspace(0.005, 0.995, 199)
-    shares = recalibration.level(np.repeat(levels[:, None], len(recalibration.offset), axis=1))
-    figure = plotting.recalibration_maps(levels, shares, measured.planets)
-    figure.savefig(DOCS / "figures" / "recalibration_maps.png", dpi=90)
+    recalibration, first = gain(bench)
     tested = Stored(bench, "test")
-    seed = derived_seed(SEED, "calibration/test")
-    path = bench.state / "gain.csv"
-    if not path.is_file():
-        gain = measure_gain(tested, tested.planets, recalibration, SETTINGS.n_samples, seed=seed)
-        gain.to_csv(path, index=False)
-    gain = pd.read_csv(path)
-    gain = pd.concat([gain, score_gain(bench, recalibration)], ignore_index=True)
-    gain.to_csv(DOCS / "calibration_gain.csv", index=False, float_format="%.5g")
-    print(gain.to_string())
     tables = {
         "flow, first planets": before,
         "flow": bench.cells(tested),
@@ -187,8 +190,17 @@ def main() -> None:
     }
     for name, table in tables.items():
         told(name, table)
-    table = pd.concat([t.assign(posterior=name) for name, t in tables.items()])
-    table.to_csv(DOCS / "calibration_groups.csv", index=False, float_format="%.4g")
+    cells = pd.concat([t.assign(posterior=name) for name, t in tables.items()])
+    cells.to_csv(DOCS / "calibration_groups.csv", index=False, float_format="%.4g")
+    others = [gain(Bench(arguments.run, arguments.state, name)) for name in OTHERS]
+    gains = pd.concat([first, *(table for _, table in others)])
+    gains.to_csv(DOCS / "calibration_gain.csv", index=False, float_format="%.5g")
+    print(gains[gains["target"].isin(["mean", "joint"])].to_string())
+    levels = np.linspace(0.005, 0.995, 199)
+    widest = others[0][0]
+    shares = widest.level(np.repeat(levels[:, None], len(widest.offset), axis=1))
+    figure = plotting.recalibration_maps(levels, shares, measured.planets)
+    figure.savefig(DOCS / "figures" / "recalibration_maps.png", dpi=90)
 
 
 if __name__ == "__main__":

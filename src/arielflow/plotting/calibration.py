@@ -59,7 +59,7 @@ def coverage_by_group(table: pd.DataFrame, targets: xr.Dataset, level: int = 68)
     panels[0].set_yticks(range(len(groups)), [_name(*pair) for pair in groups])
     panels[0].set_ylabel("group of planets")
     panels[0].invert_yaxis()
-    figure.supxlabel(f"truths inside the {level} % interval [%]", fontsize=9)
+    panels[len(names) // 2].set_xlabel(f"truths inside the {level} % interval [%]")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure

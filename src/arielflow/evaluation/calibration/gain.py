@@ -28,8 +28,18 @@ _N_RESAMPLES = 300
 _ENERGY_SAMPLES = 250
 
 
-class _Values(NamedTuple):
-    """Of planets, before or after: ranks (planet, target), TARP's ranks and energy (planet,)."""
+class Values(NamedTuple):
+    """What gains are computed from, of planets before or after.
+
+    Attributes
+    ----------
+    ranks : np.ndarray
+        Of the truths in the posteriors (planet, target).
+    joint : np.ndarray
+        TARP's (planet,).
+    energy : np.ndarray
+        Energy scores (planet,).
+    """
 
     ranks: np.ndarray
     joint: np.ndarray
@@ -71,7 +81,7 @@ def measure_gain(
     )
 
 
-def _values(posterior: xr.Dataset, planets: xr.Dataset, seed: int) -> _Values:
+def _values(posterior: xr.Dataset, planets: xr.Dataset, seed: int) -> Values:
     true = planets["theta"].values
     low, high = planets["prior_low"].values, planets["prior_high"].values
     theta, weight = posterior["theta"].values, posterior["weight"].values
@@ -82,15 +92,15 @@ def _values(posterior: xr.Dataset, planets: xr.Dataset, seed: int) -> _Values:
         energy_score(*one)
         for one in zip(theta[:, some], weight[:, some], true, low, high, strict=True)
     ]
-    return _Values(posterior_ranks(posterior, true, seed), joint, np.array(energy))
+    return Values(posterior_ranks(posterior, true, seed), joint, np.array(energy))
 
 
-def _joined(parts: list[_Values]) -> _Values:
-    return _Values(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def _joined(parts: list[Values]) -> Values:
+    return Values(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def gain_table(
-    before: _Values, after: _Values, target_names: tuple[str, ...], seed: int
+    before: Values, after: Values, target_names: tuple[str, ...], seed: int
 ) -> pd.DataFrame:
     """Measures before and after, with a 95 % interval of the change over planets.
 
@@ -128,7 +138,7 @@ def gain_table(
     return table
 
 
-def _measures(values: _Values, rows: np.ndarray) -> np.ndarray:
+def _measures(values: Values, rows: np.ndarray) -> np.ndarray:
     """The numbers of :func:`gain_table`, in its order, of some planets."""
     curves = central_coverage(values.ranks[rows], LEVELS)
     errors = [calibration_error(curve) for curve in curves.T]

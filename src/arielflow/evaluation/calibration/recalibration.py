@@ -8,8 +8,9 @@ degeneracy of temperature and abundance, stay as they are.
 
 In normal scores z = Φ⁻¹(u), R is z → g(z) with R(u) = Φ(g(z)). The logarithm of the slope of g is a
 straight line between a few knots and constant beyond; it is fitted by maximum likelihood with a
-normal prior on it and on its changes, so that few planets give nearly the identity. A posterior
-that is k times as wide as it should be has g(z) = k z, one that is shifted g(z) = z + b.
+normal prior on it and on its changes. Where the map explains the ranks no better than the identity
+does beyond chance (likelihood ratio, level .01), the target is left alone. A posterior that is k
+times as wide as it should be has g(z) = k z, one that is shifted g(z) = z + b.
 
 The map is one for all planets. It mends what is wrong on average; where a model is over-confident
 in some group alone it is widened everywhere.
@@ -25,6 +26,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import minimize
 from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.stats import chi2
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_json
@@ -40,6 +42,8 @@ KNOTS = (-2.4, -1.6, -0.8, 0.0, 0.8, 1.6, 2.4)
 _REMEDY = "fit the map again"
 # Standard deviations of the prior on offset, log-slope and its change from knot to knot.
 _OFFSET, _SLOPE, _CHANGE = 0.5, 0.5, 0.1
+# Of the log-likelihood: what chance gains in one of a hundred exact posteriors.
+_LEAST_GAIN = chi2.isf(0.01, 1 + len(KNOTS)) / 2
 _GRID = np.linspace(-5, 5, 201)
 _FARTHEST = 8.0
 # Less than any rank among thousands of samples; its normal score is on the grid.
@@ -266,7 +270,7 @@ def _straight_beyond(x: np.ndarray, known: np.ndarray, values: np.ndarray) -> np
 
 
 def _fit(score: np.ndarray, farthest: float) -> tuple[float, np.ndarray]:
-    """Offset and log-slopes that are most probable for normal scores (planet,).
+    """Offset and log-slopes that are most probable for normal scores (planet,), or the identity.
 
     Of scores beyond ``farthest`` only that is used.
     """
@@ -277,18 +281,24 @@ def _fit(score: np.ndarray, farthest: float) -> tuple[float, np.ndarray]:
     )
     count = np.bincount(nearest, minlength=len(_GRID))
 
-    def loss(values: np.ndarray) -> float:
+    def likelihood(values: np.ndarray) -> float:
         offset, slope = values[0], values[1:]
         curve = _curve(offset, slope)
-        likelihood = count @ (np.interp(_GRID, KNOTS, slope) - 0.5 * curve**2)
+        inside = count @ (np.interp(_GRID, KNOTS, slope) - 0.5 * curve**2)
         ends = np.interp((-farthest, farthest), _GRID, curve)
-        likelihood += below * log_ndtr(ends[0]) + above * log_ndtr(-ends[1])
+        return float(inside + below * log_ndtr(ends[0]) + above * log_ndtr(-ends[1]))
+
+    def loss(values: np.ndarray) -> float:
+        offset, slope = values[0], values[1:]
         prior = (offset / _OFFSET) ** 2 + (slope.mean() / _SLOPE) ** 2
         prior += np.sum((np.diff(slope) / _CHANGE) ** 2)
-        return float(0.5 * prior - likelihood) / len(score)
+        return float(0.5 * prior - likelihood(values)) / len(score)
 
-    found = minimize(loss, np.zeros(1 + len(KNOTS)), method="BFGS", options={"gtol": 1e-5})
-    return float(found.x[0]), found.x[1:]
+    identity = np.zeros(1 + len(KNOTS))
+    found = minimize(loss, identity, method="BFGS", options={"gtol": 1e-5}).x
+    if likelihood(found) - likelihood(identity) < _LEAST_GAIN:
+        found = identity
+    return float(found[0]), found[1:]
 
 
 def _quantiles(
