@@ -22,6 +22,7 @@ WITHOUT_UNIT = {
     "method",
     "target",
     "band whose bins are exchanged",
+    "group of planets",
     "column",
     "fault",
     "part of the model",
