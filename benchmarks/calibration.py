@@ -43,7 +43,6 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SEED, CHUNK = 2026, 250
 SETTINGS = CalibrationSettings()
-OTHERS = ("random_forest", "mc_dropout")
 SCORES = ("posterior_score", "spectral_score", "final_score")
 
 
@@ -102,7 +101,7 @@ class Bench:
     def cells(self, stored: Stored, recalibration: Recalibration | None = None) -> pd.DataFrame:
         """Calibration by groups of a set, kept in the state."""
         end = "" if recalibration is None else "_recalibrated"
-        path = self.state / f"cells_{stored.name}{end}.csv"
+        path = self.state / f"cells_{self.model}_{stored.name}{end}.csv"
         if not path.is_file():
             table = calibrate_groups(
                 stored,
@@ -181,24 +180,26 @@ def main() -> None:
     before = bench.cells(measured)
     figure = plotting.coverage_by_group(before, measured.planets)
     figure.savefig(DOCS / "figures" / "calibration_groups.png", dpi=90)
-    recalibration, first = gain(bench)
-    tested = Stored(bench, "test")
+    _, first = gain(bench)
+    forest = Bench(arguments.run, arguments.state, "random_forest")
+    recalibration, second = gain(forest)
+    own = Stored(forest, "test")
     tables = {
         "flow, first planets": before,
-        "flow": bench.cells(tested),
-        "flow_recalibrated": bench.cells(tested, recalibration),
+        "flow": bench.cells(Stored(bench, "test")),
+        "random_forest": forest.cells(own),
+        "random_forest_recalibrated": forest.cells(own, recalibration),
     }
     for name, table in tables.items():
         told(name, table)
     cells = pd.concat([t.assign(posterior=name) for name, t in tables.items()])
     cells.to_csv(DOCS / "calibration_groups.csv", index=False, float_format="%.4g")
-    others = [gain(Bench(arguments.run, arguments.state, name)) for name in OTHERS]
-    gains = pd.concat([first, *(table for _, table in others)])
+    _, third = gain(Bench(arguments.run, arguments.state, "mc_dropout"))
+    gains = pd.concat([first, second, third])
     gains.to_csv(DOCS / "calibration_gain.csv", index=False, float_format="%.5g")
     print(gains[gains["target"].isin(["mean", "joint"])].to_string())
     levels = np.linspace(0.005, 0.995, 199)
-    widest = others[0][0]
-    shares = widest.level(np.repeat(levels[:, None], len(widest.offset), axis=1))
+    shares = recalibration.level(np.repeat(levels[:, None], len(recalibration.offset), axis=1))
     figure = plotting.recalibration_maps(levels, shares, measured.planets)
     figure.savefig(DOCS / "figures" / "recalibration_maps.png", dpi=90)
 

@@ -39,7 +39,7 @@ def farthest(table: pd.DataFrame) -> str:
     """The cell that is farthest from nominal for its number of planets, outside or not."""
     row = table.loc[table["p_value"].idxmin()]
     return (
-        f"{_finding(row, outside=False)[1]}; {100 * row['p_value']:.0f} % of exact posteriors "
+        f"{_finding(row, outside=False)[1]}; {100 * row['p_value']:.2g} % of exact posteriors "
         "have a cell as far from nominal"
     )
 
