@@ -81,7 +81,12 @@ def rerun_by(sources: Path, unedited: dict[str, str]) -> Callable[[str], set[str
 
 
 REPORTS = {"report", "report_chemistry"}
-SIMULATION = {"prepare_opacities", "simulate_dataset", "simulate_prior_planets"}
+SIMULATION = {
+    "prepare_opacities",
+    "simulate_dataset",
+    "simulate_prior_planets",
+    "simulate_calibration_planets",
+}
 RETRIEVAL = {"sample_importance", "sample_variational", "retrieve_nested"}
 OF_FAMILIES = {
     "train_model",
@@ -92,8 +97,13 @@ OF_FAMILIES = {
     "sample_importance",
     "test_posteriors",
     "explain_model",
+    "calibrate_groups",
+    "fit_recalibration",
 }
-DRAWN = {"drift", *(f"explain_model:{family}" for family in FAMILIES)}
+DRAWN = {
+    "drift",
+    *(f"{rule}:{family}" for rule in ("explain_model", "calibrate_groups") for family in FAMILIES),
+}
 TRAINING = {"train_model", "tune_model", "train_representation", "compress_network"}
 DATA = {"ingest", "ingest_truth", "split_planets"}
 SCORES = {"score_model", "leaderboard"}

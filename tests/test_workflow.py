@@ -8,6 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import h5py
+import numpy as np
 import pandas as pd
 import pytest
 from remote_servers import s3_client, s3_server
@@ -174,3 +175,31 @@ def test_same_configuration_gives_the_same_bytes(tiny: Path, tmp_path: Path) -> 
     assert run_tiny(again).returncode == 0
     name = "results/tiny/submission/flow.hdf5"
     assert (tiny / name).read_bytes() == (again / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_calibration_by_groups_and_a_recalibrated_row(tiny: Path) -> None:
+    files = ("--configfile", "tests/config/tiny.yaml", "tests/config/recalibrated.yaml")
+    wanted = [
+        f"results/tiny/calibration/{row}/summary.json" for row in ("flow", "flow_recalibrated")
+    ]
+    plain = (tiny / "results/tiny/submission/flow.hdf5").read_bytes()
+    done = run_tiny(tiny, *files, "--", "all", *wanted)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = tiny / "results/tiny"
+    for row in ("flow", "flow_recalibrated"):
+        found = json.loads((run / f"calibration/{row}/summary.json").read_text())
+        assert found["model"] == row and 250 < found["n_planets"] <= 300
+        table = pd.read_csv(run / f"calibration/{row}/groups.csv")
+        assert len(table) == found["n_cells"] and table["outside"].sum() == found["n_outside"]
+        covariates = {"all", "signal_to_noise", "temperature", "cluster", "detectable"}
+        assert set(table["covariate"]) == covariates
+    gain = pd.read_csv(run / "calibration/flow/gain.csv").set_index(["measure", "target"])
+    # A flow of three epochs is no calibrated one.
+    assert gain.loc[("calibration_error", "mean"), "change"] < 0
+    board = pd.read_csv(run / "scores/leaderboard.csv").set_index("model")
+    assert np.isfinite(
+        board.loc["flow_recalibrated", ["posterior_score", "calibration_error"]]
+    ).all()
+    assert "Recalibration of flow" in (run / "report/index.html").read_text()
+    assert (run / "submission/flow.hdf5").read_bytes() == plain

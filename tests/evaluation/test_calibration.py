@@ -11,7 +11,7 @@ from scipy.stats import truncnorm
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.schema import JOINT, Quality, posterior_dataset
-from arielflow.evaluation import calibration as calibrate
+from arielflow.evaluation.calibration import measures as calibrate
 from arielflow.evaluation.diagnostics import (
     calibration_error,
     central_coverage,

@@ -22,6 +22,7 @@ WITHOUT_UNIT = {
     "method",
     "target",
     "band whose bins are exchanged",
+    "group of planets",
     "column",
     "fault",
     "part of the model",
@@ -75,6 +76,10 @@ FIGURES = {
         c.test["theta"].values,
     ),
     "coverage_curves": lambda c: plotting.coverage_curves(c.coverage, c.test, 12),
+    "coverage_by_group": lambda c: plotting.coverage_by_group(grouped(c.test), c.test),
+    "recalibration_maps": lambda c: plotting.recalibration_maps(
+        np.linspace(0.1, 0.9, 5), np.full((5, c.test.sizes["target"]), 0.5), c.test
+    ),
     "importance_quality": lambda c: plotting.importance_quality(
         {"flow_importance": importance_planets(c)}, 0.05, 0.7
     ),
@@ -124,6 +129,18 @@ FIGURES |= {
         c.test["transit_depth_error"].values,
     ),
 }
+
+
+def grouped(planets):
+    """Calibration by groups, one of which is over-confident."""
+    groups = [("all", "all planets"), ("temperature", "500 to 900"), ("detectable", "no")]
+    rows = [
+        {"covariate": covariate, "group": group, "target": target, "outside": group == "no"}
+        for covariate, group in groups
+        for target in planets["target"].values
+    ]
+    limits = {"coverage_68": 0.66, "coverage_68_low": 0.65, "coverage_68_high": 0.71}
+    return pd.DataFrame(rows).assign(**limits)
 
 
 def comparison(content):

@@ -14,8 +14,10 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_dataset
 from arielflow.core.schema import is_usable
 from arielflow.data.shown_planets import shown_planets, typical_planets
+from arielflow.evaluation.calibration.gain import Values, gain_table
 from arielflow.evaluation.detection_tables import DetectionTables
 from arielflow.report import ReportContent, build_report, load_content
+from arielflow.report.calibration_section import calibration_section
 from arielflow.report.content import true_samples
 from arielflow.report.formatting import duration, flatten, latex_to_html, size
 from arielflow.report.importance_section import importance_section
@@ -338,3 +340,21 @@ def test_numbers_for_people():
     assert [size(n) for n in (12, 5_300_000)] == ["12 B", "5.3 MB"]
     assert [duration(s) for s in (12.34, 75, 7384)] == ["12.3 s", "1 min 15 s", "2 h 3 min"]
     assert flatten({"a": {"b": [1, 2]}, "c": [{"d": None}]}) == [("a.b", "1, 2"), ("c[0].d", "")]
+
+
+def test_gains_of_recalibration_are_told_with_their_intervals(content) -> None:
+    targets = [str(name) for name in content.test["target"].values]
+    rng = np.random.default_rng(1)
+    before, after = (
+        Values(rng.random((80, len(targets))), rng.random(80), np.full(80, energy))
+        for energy in (0.04, 0.03)
+    )
+    table = gain_table(before, after, tuple(targets), seed=1)
+    section = calibration_section(replace(content, recalibration={"flow": table}))
+    (block,) = (b for b in section.blocks if "Recalibration of" in str(getattr(b, "title", "")))
+    assert block.rows[-1][:3] == ["energy score [1]", "0.04000", "0.03000"]
+    assert "0.01000" in block.rows[-1][3]
+    assert "80 simulated planets" in block.note
+    # Of real data there are no true parameters, but there is a gain.
+    real = replace(content, calibration={}, coverage={}, recalibration={"flow": table})
+    assert len(calibration_section(real).blocks) == 1

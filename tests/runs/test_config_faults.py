@@ -60,6 +60,7 @@ TAKEN = [
     (_model("ceiling"), ["models", "'ceiling'", "reference row"]),
     (_model("flow_importance"), ["'flow_importance'", "row of the model 'flow'"]),
     (_model("flow_importance_fallback"), ["'flow_importance_fallback'", "row of the model 'flow'"]),
+    (_model("flow_recalibrated"), ["'flow_recalibrated'", "row of the model 'flow'"]),
     (_model("flow_variational"), ["'flow_variational'", "variational"]),
     (_model("laplace"), ["'laplace'", "variational"]),
     (_model("surrogate"), ["'surrogate'", "folder"]),
@@ -354,6 +355,17 @@ def test_commands_for_runs_name_a_missing_file_in_one_line(command, option, tmp_
 def test_settings_of_every_part_are_checked(change, words) -> None:
     (fault,) = _faults(change)
     assert all(word in fault for word in words), fault
+
+
+def test_recalibrated_rows_need_their_model_and_a_forward_model() -> None:
+    chosen = {"calibration": {"recalibrated": ["flow"]}}
+    assert _faults(chosen | {"submission": {"model": "flow_recalibrated"}}) == []
+    (fault,) = _faults({"calibration": {"recalibrated": ["flwo"]}})
+    assert "calibration.recalibrated" in fault and "'flwo'" in fault and "flow" in fault
+    (fault,) = _faults({"submission": {"model": "flow_recalibrated"}})
+    assert "submission.model" in fault and "none of the run's rows" in fault
+    (fault,) = _faults({"calibration": {"settings": {"n_fit": 10}}})
+    assert "calibration.settings.n_fit" in fault and "300" in fault
 
 
 def test_every_fault_of_a_models_settings_is_a_line() -> None:

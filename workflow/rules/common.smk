@@ -2,7 +2,8 @@
 from arielflow.core.code import code_digest, imported
 from arielflow.settings.editions import FACTS
 from arielflow.settings.families import family_config
-from arielflow.settings.run import certified_models, model_spec
+from arielflow.settings.calibration import CalibrationSettings
+from arielflow.settings.run import RECALIBRATED, certified_models, model_spec
 
 RUN = f"results/{config['run']}"
 EDITION = config["edition"]
@@ -25,7 +26,9 @@ DETECTED = (
     else []
 )
 VARIATIONAL = ["flow_variational"] if config["variational"]["start"] else []
-ROWS = MODELS + IMPORTANCE + VARIATIONAL
+# Rows whose quantiles are mapped, by the models that they are made from.
+MENDED = {model + RECALIBRATED: model for model in config["calibration"]["recalibrated"]}
+ROWS = MODELS + IMPORTANCE + VARIATIONAL + list(MENDED)
 CERTIFIED = certified_models(config)
 # Principal components are what the autoencoders are compared with.
 REPRESENTATIONS = ["pca"] + config["representation"]["models"]
@@ -94,6 +97,11 @@ def model_settings(name):
     return model_spec(config, name)
 
 
+def recalibration_of(row):
+    """The map of a recalibrated row's quantiles; none of another row."""
+    return f"{RUN}/calibration/{MENDED[row]}/recalibration.json" if row in MENDED else []
+
+
 def placement(name):
     """Where the processes of a model's training go: one task on one node starts them all there.
 
@@ -145,9 +153,10 @@ def code(script, *named):
 
 def family_code(wildcards):
     """Module of the family of a model of the run; a reference row has none."""
-    if wildcards.model not in MODELS + list(config["model_settings"]):
+    name = MENDED.get(wildcards.model, wildcards.model)
+    if name not in MODELS + list(config["model_settings"]):
         return None
-    return f"arielflow.models.families.{model_settings(wildcards.model)['family']}"
+    return f"arielflow.models.families.{model_settings(name)['family']}"
 
 
 def representation_settings(wildcards):

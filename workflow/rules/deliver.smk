@@ -48,8 +48,17 @@ REPORT_INPUTS = dict(
     posteriors=expand(f"{RUN}/posteriors/test/{{model}}.nc", model=ROWS),
     leaderboard=f"{RUN}/scores/leaderboard.csv" if SCORED else [],
     ks_by_target=f"{RUN}/scores/ks_by_target.csv" if SCORED else [],
-    calibration=expand(f"{RUN}/scores/calibration/{{model}}.csv", model=MODELS) if SCORED else [],
-    coverage=expand(f"{RUN}/scores/coverage/{{model}}.csv", model=MODELS) if SCORED else [],
+    calibration=(
+        expand(f"{RUN}/scores/calibration/{{model}}.csv", model=MODELS + list(MENDED))
+        if SCORED
+        else []
+    ),
+    coverage=(
+        expand(f"{RUN}/scores/coverage/{{model}}.csv", model=MODELS + list(MENDED))
+        if SCORED
+        else []
+    ),
+    recalibration=[f"{RUN}/calibration/{model}/gain.csv" for model in MENDED.values()],
     certificates=f"{RUN}/scores/certificates.csv" if CERTIFIED else [],
     detections=expand(f"{RUN}/detections/{{model}}/molecules.csv", model=DETECTED),
     detection_bins=expand(f"{RUN}/detections/{{model}}/bins.csv", model=DETECTED),

@@ -36,11 +36,12 @@ if SCORED:
 
     rule calibrate_model:
         input:
-            members=lambda w: members(w.model),
+            members=lambda w: members(MENDED.get(w.model, w.model)),
             # Holds the members' shares.
             posterior=f"{RUN}/posteriors/test/{{model}}.nc",
             planets=f"{RUN}/ingested/test.nc",
             truth=f"{RUN}/truth/truth.nc",
+            recalibration=lambda w: recalibration_of(w.model),
         output:
             calibration=f"{RUN}/scores/calibration/{{model}}.csv",
             coverage=f"{RUN}/scores/coverage/{{model}}.csv",
@@ -66,7 +67,9 @@ if SCORED:
     rule leaderboard:
         input:
             scores=expand(f"{RUN}/scores/planets/{{model}}.csv", model=ROWS + REFERENCES),
-            calibration=expand(f"{RUN}/scores/calibration/{{model}}.csv", model=MODELS),
+            calibration=expand(
+                f"{RUN}/scores/calibration/{{model}}.csv", model=MODELS + list(MENDED)
+            ),
         output:
             leaderboard=report(
                 f"{RUN}/scores/leaderboard.csv",

@@ -150,6 +150,30 @@ rule gather_posterior:
         "../scripts/gather_posterior.py"
 
 
+rule recalibrate_posterior:
+    input:
+        posterior=lambda w: f"{RUN}/posteriors/test/{MENDED[w.row]}.nc",
+        planets=f"{RUN}/ingested/test.nc",
+        recalibration=lambda w: recalibration_of(w.row),
+    output:
+        posterior=f"{RUN}/posteriors/test/{{row}}.nc",
+    log:
+        f"{RUN}/logs/recalibrate_{{row}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/recalibrate_{{row}}.tsv"
+    wildcard_constraints:
+        row="|".join(MENDED) or "none",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(30),
+    params:
+        sources=code("recalibrate_posterior"),
+    script:
+        "../scripts/recalibrate_posterior.py"
+
+
 # Asked for by name, such as results/default/posteriors/nested/public1.nc; takes minutes.
 rule retrieve_nested:
     input:

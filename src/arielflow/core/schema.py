@@ -319,6 +319,13 @@ def auxiliary_values(planets: xr.Dataset, quantity: str) -> np.ndarray | None:
     return planets["auxiliary_value"].values[:, found[0]] if len(found) else None
 
 
+def signal_to_noise(planets: xr.Dataset) -> np.ndarray:
+    """Range of every spectrum over its median error bar (planet,); NaN with a bin not known."""
+    depth, error = planets["transit_depth"].values, planets["transit_depth_error"].values
+    ratio: np.ndarray = np.ptp(depth, axis=1) / np.median(error, axis=1)
+    return ratio
+
+
 def traces_of(
     traces: xr.Dataset, planets: Sequence[str] | None = None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -363,6 +370,9 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 
 JOINT = "joint"
 """Name of all targets together, beside the targets' own, in tables of calibration."""
+
+MEAN = "mean"
+"""Target that stands for the mean over all targets."""
 
 
 REFERENCE_ROWS = ("prior", "ceiling")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from arielflow.core.schema import is_usable
+from arielflow.core.schema import is_usable, signal_to_noise
 
 N_SHOWN = 3
 """Planets of a report whose posteriors are drawn."""
@@ -17,9 +17,7 @@ def typical_planets(planets: xr.Dataset, number: int) -> list[str]:
     Strength is the spectrum's range over its median error bar.
     """
     usable = planets.isel(planet=is_usable(planets))
-    depth = usable["transit_depth"].values
-    strength = np.ptp(depth, axis=1) / np.median(usable["transit_depth_error"].values, axis=1)
-    order = np.argsort(strength, kind="stable")
+    order = np.argsort(signal_to_noise(usable), kind="stable")
     # The very ends are outliers: a tenth of the planets is cut off on both sides.
     cut = len(order) // 10 if len(order) >= 3 * number else 0
     inner = order[cut : len(order) - cut]

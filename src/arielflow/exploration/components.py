@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, FastICA
 from sklearn.exceptions import ConvergenceWarning
@@ -250,3 +251,37 @@ def _describe(result: xr.Dataset) -> xr.Dataset:
     for name, (long_name, units) in long_names.items():
         result[name].attrs |= {"long_name": long_name, "units": units}
     return result
+
+
+def assign_clusters(exploration: xr.Dataset, train: xr.Dataset, planets: xr.Dataset) -> np.ndarray:
+    """Clusters of further planets (planet,): that of the nearest mean among the components.
+
+    Parameters
+    ----------
+    exploration
+        What :func:`explore` returned.
+    train
+        The training planets that it was learnt from.
+    planets
+        Usable planets on the same wavelength grid.
+
+    Raises
+    ------
+    ArielflowError
+        Their grid is another, or no training planet is usable.
+    """
+    usable = train.isel(planet=is_usable(train))
+    grids = [data["wavelength"].values for data in (exploration, usable, planets)]
+    if not usable.sizes["planet"] or any(grid.shape != grids[0].shape for grid in grids):
+        raise ArielflowError(
+            f"explore: clusters of {len(grids[0])} bins for planets of {len(grids[2])} with "
+            f"{usable.sizes['planet']} usable training planets of {len(grids[1])}; expected the "
+            "same grid and at least one; explore the run's own training set"
+        )
+    scaling = fit_scaling(usable["transit_depth"].values, exploration.attrs["representation"])
+    spectra = apply_scaling(planets["transit_depth"].values, scaling)
+    loading = exploration["loading"].values
+    means = (exploration["cluster_spectrum"].values - scaling.centre) @ loading.T
+    nearest = np.argmin(cdist(spectra @ loading.T, means), axis=1)
+    found: np.ndarray = exploration["cluster"].values[nearest]
+    return found

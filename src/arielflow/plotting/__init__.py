@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from arielflow.plotting.calibration import coverage_by_group, recalibration_maps
 from arielflow.plotting.chemistry import (
     abundance_errors,
     abundance_trajectories,
@@ -70,6 +71,7 @@ __all__ = [
     "clusters",
     "corner_plot",
     "counterfactual_spectra",
+    "coverage_by_group",
     "coverage_curves",
     "detection_map",
     "drift_by_bin",
@@ -94,6 +96,7 @@ __all__ = [
     "predicted_spectrum",
     "predicted_versus_true",
     "quality_counts",
+    "recalibration_maps",
     "representation_error",
     "residual_distributions",
     "residuals_by_wavelength",

@@ -58,6 +58,7 @@ def assemble_report(
         per_target=_one(inputs["ks_by_target"]),
         calibration=_by_stem(inputs["calibration"]),
         coverage=_by_stem(inputs["coverage"]),
+        recalibration={Path(path).parent.name: path for path in _many(inputs["recalibration"])},
         certificates=_one(inputs["certificates"]),
         detections=_detections(inputs),
         posteriors=_by_stem(inputs["posteriors"]),

@@ -63,6 +63,8 @@ class ReportContent:
         Mean KS distance to the truth, one row per model: ``model`` and the targets.
     calibration, coverage : Mapping[str, pd.DataFrame]
         Tables of :class:`arielflow.evaluation.calibration.Calibration` by model.
+    recalibration : Mapping[str, pd.DataFrame]
+        Tables of :func:`arielflow.evaluation.calibration.gain.gain_table` by model.
     certificates : pd.DataFrame | None
         As :func:`arielflow.evaluation.trust.rows.certify_rows` makes it.
     detections : Mapping[str, DetectionTables]
@@ -102,6 +104,7 @@ class ReportContent:
     per_target: pd.DataFrame | None = None
     calibration: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     coverage: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    recalibration: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     certificates: pd.DataFrame | None = None
     detections: Mapping[str, DetectionTables] = field(default_factory=dict)
     posteriors: Mapping[str, xr.Dataset] = field(default_factory=dict)
@@ -254,6 +257,7 @@ def load_content(
     per_target: str | Path | None = None,
     calibration: Mapping[str, str | Path] | None = None,
     coverage: Mapping[str, str | Path] | None = None,
+    recalibration: Mapping[str, str | Path] | None = None,
     certificates: str | Path | None = None,
     detections: Mapping[str, Sequence[str | Path]] | None = None,
     posteriors: Mapping[str, str | Path] | None = None,
@@ -308,6 +312,7 @@ def load_content(
         per_target=one(per_target, read_results),
         calibration=each(calibration, read_results),
         coverage=each(coverage, read_results),
+        recalibration=each(recalibration, read_results),
         certificates=one(certificates, read_results),
         detections=each(
             detections, lambda paths: DetectionTables(*(read_results(path) for path in paths))

@@ -9,6 +9,7 @@ from typing import Any
 from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import read_json_object
 from arielflow.report.assemble import assemble_report
+from arielflow.settings.run import RECALIBRATED
 
 _REMEDY = "give the results folder of a finished run, results/<run>"
 _SINGLE = {
@@ -72,10 +73,13 @@ def _files(run: Path, config: Mapping[str, Any]) -> dict[str, list[str]]:
     }
     members = [f"{name}/{number}" for name, count in trained.items() for number in range(count)]
     weighted = config["importance"]["models"]
+    chosen_maps = config.get("calibration", {}).get("recalibrated", [])
+    mended = [f"{name}{RECALIBRATED}" for name in chosen_maps]
     rows = [
         *models,
         *(f"{name}_importance{suffix}" for name in weighted for suffix in ("", "_fallback")),
         "flow_variational",
+        *mended,
     ]
     chosen = config["submission"]["model"]
     several = {
@@ -83,8 +87,9 @@ def _files(run: Path, config: Mapping[str, Any]) -> dict[str, list[str]]:
         "histories": [f"histories/{name}.csv" for name in members],
         "models": [f"models/{name}" for name in members],
         "posteriors": [f"posteriors/test/{name}.nc" for name in rows],
-        "calibration": [f"scores/calibration/{name}.csv" for name in models],
-        "coverage": [f"scores/coverage/{name}.csv" for name in models],
+        "calibration": [f"scores/calibration/{name}.csv" for name in [*models, *mended]],
+        "coverage": [f"scores/coverage/{name}.csv" for name in [*models, *mended]],
+        "recalibration": [f"calibration/{name}/gain.csv" for name in chosen_maps],
         "detections": [f"detections/{name}/molecules.csv" for name in weighted],
         "detection_bins": [f"detections/{name}/bins.csv" for name in weighted],
         "observed_posteriors": [f"posteriors/observed/{name}.nc" for name in models],

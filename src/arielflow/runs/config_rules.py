@@ -9,7 +9,7 @@ from typing import Any
 from arielflow.core.readers import listed, shown
 from arielflow.settings.editions import FACTS
 from arielflow.settings.families import FAMILIES
-from arielflow.settings.run import model_spec, run_parts
+from arielflow.settings.run import RECALIBRATED, model_spec, run_parts
 
 # Rows beside the models' own, a way to start, and what else lies beside models in a run's folder.
 _TAKEN = {
@@ -19,6 +19,7 @@ _TAKEN = {
     "laplace": "a way to start the variational fits",
     **dict.fromkeys(
         (
+            "calibration_planets",
             "chemistry",
             "importance",
             "nested",
@@ -31,7 +32,8 @@ _TAKEN = {
     ),
     "tuning": "a folder of the run",
 }
-_ENDS = ("_importance", "_importance_fallback")
+_IMPORTANCE_ENDS = ("_importance", "_importance_fallback")
+_ENDS = (*_IMPORTANCE_ENDS, RECALIBRATED)
 _FEWEST_SUBMITTED = 1001
 # Snakemake plans some hundred a second.
 _MOST_JOBS = 10_000
@@ -90,7 +92,9 @@ def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
                 f"choose {', '.join(models)}"
             )
     yield from _certificate_faults(config)
-    rows = [*models, *(name + end for name in weighted for end in _ENDS)]
+    yield from _recalibration_faults(config)
+    rows = [*models, *(name + end for name in weighted for end in _IMPORTANCE_ENDS)]
+    rows += [name + RECALIBRATED for name in config["calibration"]["recalibrated"]]
     if start is not None:
         rows.append("flow_variational")
         if start not in ("laplace", *models):
@@ -125,6 +129,22 @@ def _certificate_faults(config: Mapping[str, Any]) -> Iterator[str]:
             )
     if chosen and not FACTS[edition].auxiliaries:
         yield f"trust.models: edition {edition} has no forward model to certify with; write []"
+
+
+def _recalibration_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Recalibration of models that do not exist, or without a forward model."""
+    chosen, edition = config["calibration"]["recalibrated"], config["edition"]
+    for name in chosen:
+        if name not in config["models"]:
+            yield (
+                f"calibration.recalibrated: {shown(repr(name))} is none of the run's models; "
+                f"choose {', '.join(config['models'])}"
+            )
+    if chosen and not FACTS[edition].auxiliaries:
+        yield (
+            f"calibration.recalibrated: edition {edition} has no forward model to simulate "
+            "planets with; write []"
+        )
 
 
 def _training_faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from arielflow.settings.editions import FACTS, EditionName
 from arielflow.settings.families import FAMILIES, family_config
 from arielflow.settings.representations import representation_config
 from arielflow.settings.sections import (
+    CalibrationSection,
     ChemistrySettings,
     DatasetSettings,
     DisentangleSettings,
@@ -28,6 +29,9 @@ from arielflow.settings.sections import (
     TuningSettings,
     VariationalSection,
 )
+
+RECALIBRATED = "_recalibrated"
+"""End of the names of rows with recalibrated quantiles."""
 
 _ModelName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$(?!\n)", max_length=50)]
 
@@ -75,6 +79,7 @@ class RunConfig(StrictSettings):
     importance: ImportanceSection
     variational: VariationalSection
     trust: TrustSection
+    calibration: CalibrationSection
     surrogate: SurrogateSettings
     chemistry: ChemistrySettings
     tuning: TuningSettings
@@ -132,7 +137,7 @@ def certified_models(config: Mapping[str, Any]) -> list[str]:
     if not FACTS[config["edition"]].auxiliaries:
         return []
     row = config["submission"]["model"]
-    for end in ("_importance_fallback", "_importance"):
+    for end in ("_importance_fallback", "_importance", RECALIBRATED):
         row = row.removesuffix(end)
     return [row] if row in config["models"] else []
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from arielflow.settings.base import EachOnce, Factor, Scaling, StrictSettings
+from arielflow.settings.calibration import CalibrationSettings
 from arielflow.settings.chemistry import CompressionSettings, Conditions, Times
 from arielflow.settings.editions import LimitName, Prior
 from arielflow.settings.emulator import Config as EmulatorConfig
@@ -241,6 +242,17 @@ class TrustSection(StrictSettings):
         "for the model of the submission, none where the edition has no forward model."
     )
     settings: TrustSettings
+
+
+class CalibrationSection(StrictSettings):
+    """Calibration by groups of further simulated planets, on request, and rows that it mends."""
+
+    recalibrated: Annotated[list[str], EachOnce] = Field(
+        description="Models whose posteriors' quantiles are recalibrated, each of which gets a row "
+        "<model>_recalibrated.",
+        json_schema_extra=_UNIQUE,
+    )
+    settings: CalibrationSettings
 
 
 class SurrogateSettings(StrictSettings):

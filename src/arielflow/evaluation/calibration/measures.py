@@ -17,6 +17,7 @@ from arielflow.core.samples import WeightedSamples
 from arielflow.core.schema import JOINT, is_usable
 from arielflow.core.seeds import derived_seed
 from arielflow.evaluation import diagnostics
+from arielflow.evaluation.calibration.recalibration import Recalibration, recalibrate_posterior
 from arielflow.models.ensemble import sample_ensemble
 from arielflow.models.features import noisy_copies
 
@@ -55,6 +56,7 @@ def calibrate_model(
     seed: int,
     device: str = "auto",
     shares: Sequence[float] | None = None,
+    recalibration: Recalibration | None = None,
 ) -> Calibration:
     """Calibration of a model's posteriors of spectra with noise.
 
@@ -76,6 +78,8 @@ def calibrate_model(
         Seed of noise, samples and ranks; where the members sample.
     shares
         The members' shares of the mixture; equal if left out.
+    recalibration
+        Applied to the posteriors.
 
     Raises
     ------
@@ -110,6 +114,8 @@ def calibrate_model(
             )
         known[known] = kept
         posterior, noisy = posterior.isel(planet=kept), noisy.isel(planet=kept)
+    if recalibration is not None:
+        posterior = recalibrate_posterior(posterior, noisy, recalibration)
     pairs = zip(posterior["theta"].values, posterior["weight"].values, strict=True)
     return measure_calibration(
         list(pairs),
