@@ -198,6 +198,20 @@ def test_a_bin_that_no_sample_predicts_is_told_by_its_probability() -> None:
     assert abs(np.median(found[1:]) - np.log(80)) < 0.5
 
 
+def test_the_least_likely_bin_is_told_and_decides_nothing() -> None:
+    usual = noise_left(500, 3).assign(outlying_bin=np.arange(500.0))
+    asked = noise_left(1, 21).set_axis(["a"]).assign(outlying_bin=1e4)
+    with_it, without = (
+        certify(tests, Reference(reference)).iloc[0]
+        for tests, reference in (
+            (asked, usual),
+            (asked.drop(columns="outlying_bin"), usual.drop(columns="outlying_bin")),
+        )
+    )
+    assert with_it["p_outlying_bin"] < 1e-6
+    assert (with_it["verdict"], with_it["probability"]) == ("green", without["probability"])
+
+
 def test_probabilities_go_on_beyond_all_calibration_planets() -> None:
     values = np.random.default_rng(0).exponential(size=1000)
     reference = Reference(pd.DataFrame({"one": values, "none": np.nan}))

@@ -31,7 +31,6 @@ _POSTERIOR_WORDS = {
     "weight_loss": "few of the model's samples carry the weight of the exact posterior",
     "excess_chi2": "the model's samples fit the spectrum worse than the best fit does",
     "outlying_fit": "the best fit lies outside of the model's posterior",
-    "outlying_bin": "a bin lies outside of what the model's samples predict",
     "epistemic_share": "the members of the ensemble disagree",
 }
 _UNCALIBRATED = "the model's posteriors of spectra like this one are not calibrated"
@@ -112,7 +111,7 @@ def certify(tests: pd.DataFrame, reference: Reference) -> pd.DataFrame:
         uncalibrated = tests[LOCAL_TEST].to_numpy() < LEVEL
         verdicts[uncalibrated & (verdicts == "green")] = "amber"
     rows = []
-    for number, (planet, row) in enumerate(probabilities.iterrows()):
+    for number, (planet, row) in enumerate(reference.counted(probabilities).iterrows()):
         strange = row[row < reference.amber].sort_values()
         reasons = _reasons(strange.index, tests.iloc[number])
         if uncalibrated[number]:

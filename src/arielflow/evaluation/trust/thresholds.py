@@ -24,6 +24,9 @@ RED_RATE, AMBER_RATE = 0.007, 0.04
 FEWEST_PLANETS = 300
 """Calibration planets below which there is no tail to speak of."""
 
+# Told, but not counted: the residuals ask the same with a covariance that is known, and one more
+# test among the others costs these power.
+_WITNESSES = ["outlying_bin"]
 _TAIL = 0.05
 # No test says more than this: the tail's fit is no truth.
 _LEAST_PROBABILITY = 1e-12
@@ -107,8 +110,13 @@ class Reference:
     @staticmethod
     def smallest(probabilities: pd.DataFrame) -> np.ndarray:
         """The smallest of a planet's probabilities, one where no test has a value."""
-        found: np.ndarray = probabilities.min(axis=1).fillna(1.0).to_numpy()
+        found: np.ndarray = Reference.counted(probabilities).min(axis=1).fillna(1.0).to_numpy()
         return found
+
+    @staticmethod
+    def counted(probabilities: pd.DataFrame) -> pd.DataFrame:
+        """Those of the tests that verdicts follow from; the least likely bin is told alone."""
+        return probabilities.drop(columns=_WITNESSES, errors="ignore")
 
     def verdicts(self, probabilities: pd.DataFrame) -> np.ndarray:
         """``green``, ``amber`` or ``red`` (planet,)."""
