@@ -13,6 +13,7 @@ from report_content import make_content, make_importance
 from arielflow import plotting
 from arielflow.evaluation.explain.bands import BANDS
 from arielflow.plotting import style
+from arielflow.plotting.svg import svg_bytes
 from arielflow.report.content import planet_samples, true_samples
 
 CONTENT = make_content()
@@ -372,3 +373,11 @@ def test_corner_plot_names_a_model_that_lies_outside_the_view():
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["flow", "near", "far (outside the view)"]
     assert figure.axes[0].get_xlim()[1] < 20
+
+
+def test_a_figure_as_svg_is_the_same_bytes_every_time() -> None:
+    losses = {"H2O": np.linspace(-1, 3, 5)}
+    first, second = (
+        svg_bytes(plotting.detection_map(np.linspace(1, 5, 5), losses), "map") for _ in range(2)
+    )
+    assert first == second and first.startswith(b"<?xml")

@@ -166,8 +166,8 @@ def planet_tables(tables: DetectionTables, planet: str) -> tuple[np.ndarray, dic
 
     Molecules that could not be compared are left out; both are empty where none could.
     """
-    own = tables.bins[tables.bins["planet"].astype(str) == planet]
-    rows = tables.molecules[tables.molecules["planet"].astype(str) == planet]
+    own = tables.bins[tables.bins["planet"] == planet]
+    rows = tables.molecules[tables.molecules["planet"] == planet]
     factors = rows.set_index("molecule")["log_bayes_factor"]
     wavelength_um, found = np.empty(0), {}
     for molecule, part in own.groupby("molecule", sort=False):

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from matplotlib.figure import Figure
 
-from arielflow.report.formatting import svg_bytes
+from arielflow.plotting.svg import svg_bytes
 
 
 @dataclass(frozen=True)

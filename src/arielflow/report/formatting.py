@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from arielflow.plotting.style import GRID, INK, MUTED, SERIES
 
@@ -107,19 +103,6 @@ def flatten(tree: object, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(tree, list):
         return [(prefix, ", ".join(map(str, tree)))]
     return [(prefix, "" if tree is None else str(tree))]
-
-
-def svg_bytes(figure: Figure, name: str) -> bytes:
-    """A figure as a stand-alone SVG file, the same bytes every time; the layout is final then."""
-    stream = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
-        FigureCanvasSVG(figure)  # measures texts as they are drawn
-        if (engine := figure.get_layout_engine()) is not None:
-            # Left to savefig, it costs a drawing of everything more.
-            engine.execute(figure)
-            figure.set_layout_engine(None)
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
 
 
 def inline_svg(svg: bytes, name: str, label: str) -> Markup:

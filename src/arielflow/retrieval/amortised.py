@@ -27,15 +27,19 @@ from arielflow.settings.nested import NestedSettings
 log = logging.getLogger(__name__)
 
 
-class Proposal(Protocol):
-    """An amortised posterior with a density, such as that of an ensemble of flows.
-
-    What has ``has_log_prob = False`` is refused.
-    """
+class Sampler(Protocol):
+    """An amortised posterior, such as :class:`arielflow.models.ensemble.Ensemble`."""
 
     def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> xr.Dataset:
         """Posterior dataset of planets; ``fault`` tells where its samples are the prior's."""
         ...
+
+
+class Proposal(Sampler, Protocol):
+    """An amortised posterior with a density, such as that of an ensemble of flows.
+
+    What has ``has_log_prob = False`` is refused.
+    """
 
     def log_prob(self, planets: xr.Dataset, theta: np.ndarray) -> np.ndarray:
         """Natural log-density (planet, sample) at theta (planet, sample, target)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -118,33 +118,29 @@ def _row_faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _certificate_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Certificates of models that do not exist, or without a forward model."""
-    chosen, edition = config["trust"]["models"], config["edition"]
-    if chosen == "auto":
-        return
-    for name in chosen:
-        if name not in config["models"]:
-            yield (
-                f"trust.models: {shown(repr(name))} is none of the run's models; choose auto, "
-                f"{', '.join(config['models'])}"
-            )
-    if chosen and not FACTS[edition].auxiliaries:
-        yield f"trust.models: edition {edition} has no forward model to certify with; write []"
+    chosen = config["trust"]["models"]
+    if chosen != "auto":
+        yield from _simulated_faults(config, "trust.models", chosen, "certify with", "auto, ")
 
 
 def _recalibration_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Recalibration of models that do not exist, or without a forward model."""
-    chosen, edition = config["calibration"]["recalibrated"], config["edition"]
+    where, chosen = "calibration.recalibrated", config["calibration"]["recalibrated"]
+    yield from _simulated_faults(config, where, chosen, "simulate planets with")
+
+
+def _simulated_faults(
+    config: Mapping[str, Any], where: str, chosen: Sequence[str], purpose: str, others: str = ""
+) -> Iterator[str]:
+    """Chosen models that do not exist, or that no planets can be simulated for."""
     for name in chosen:
         if name not in config["models"]:
             yield (
-                f"calibration.recalibrated: {shown(repr(name))} is none of the run's models; "
-                f"choose {', '.join(config['models'])}"
+                f"{where}: {shown(repr(name))} is none of the run's models; choose {others}"
+                f"{', '.join(config['models'])}"
             )
-    if chosen and not FACTS[edition].auxiliaries:
-        yield (
-            f"calibration.recalibrated: edition {edition} has no forward model to simulate "
-            "planets with; write []"
-        )
+    if chosen and not FACTS[config["edition"]].auxiliaries:
+        yield (f"{where}: edition {config['edition']} has no forward model to {purpose}; write []")
 
 
 def _training_faults(config: Mapping[str, Any]) -> Iterator[str]:

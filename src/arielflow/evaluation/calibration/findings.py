@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +106,10 @@ def write_groups(table: pd.DataFrame, planets: xr.Dataset, model: str, folder: s
         Receives the files.
     """
     from arielflow.plotting import coverage_by_group
+    from arielflow.plotting.svg import svg_bytes
 
     folder = Path(folder)
     write_table(table, folder / TABLE)
-    content = BytesIO()
-    figure = coverage_by_group(table, planets)
-    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     with atomic_path(folder / FIGURE) as temporary:
-        temporary.write_bytes(content.getbuffer())
+        temporary.write_bytes(svg_bytes(coverage_by_group(table, planets), Path(FIGURE).stem))
     write_json(summary(table, model), folder / SUMMARY)

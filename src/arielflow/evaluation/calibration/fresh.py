@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,19 +19,12 @@ from arielflow.evaluation.calibration.recalibration import Recalibration, recali
 from arielflow.evaluation.diagnostics import rank_statistics
 from arielflow.models.features import noisy_copies
 from arielflow.physics.forward import ForwardModel
+from arielflow.retrieval.amortised import Sampler
 from arielflow.settings.calibration import CalibrationSettings
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 250
-
-
-class Sampler(Protocol):
-    """A posterior that can be sampled, such as :class:`arielflow.models.ensemble.Ensemble`."""
-
-    def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> xr.Dataset:
-        """Posterior dataset of planets."""
-        ...
 
 
 class Measured(NamedTuple):

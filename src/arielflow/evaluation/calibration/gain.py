@@ -12,7 +12,7 @@ from arielflow.core.schema import JOINT, MEAN
 from arielflow.core.seeds import derived_seed
 from arielflow.evaluation.better_scores import energy_score
 from arielflow.evaluation.bootstrap import bootstrap_statistic
-from arielflow.evaluation.calibration.fresh import Sampler, fresh_posteriors, posterior_ranks
+from arielflow.evaluation.calibration.fresh import fresh_posteriors, posterior_ranks
 from arielflow.evaluation.calibration.measures import TABLE_LEVELS
 from arielflow.evaluation.calibration.recalibration import Recalibration, recalibrate_posterior
 from arielflow.evaluation.diagnostics import (
@@ -22,6 +22,7 @@ from arielflow.evaluation.diagnostics import (
     tarp_coverage,
     tarp_ranks,
 )
+from arielflow.retrieval.amortised import Sampler
 
 _N_RESAMPLES = 300
 # An energy score takes the square of it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,7 @@ def write_drift(drift: Drift, folder: str | Path) -> None:
     not known.
     """
     from arielflow.plotting import drift_by_bin, drift_of_parameters, drift_scores
+    from arielflow.plotting.svg import svg_bytes
 
     folder = Path(folder)
     write_json(drift_content(drift), folder / SUMMARY)
@@ -56,7 +56,5 @@ def write_drift(drift: Drift, folder: str | Path) -> None:
         drift_of_parameters(drift.parameters),
     )
     for name, figure in zip(FIGURES, figures, strict=True):
-        content = BytesIO()
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
         with atomic_path(folder / f"{name}.svg") as temporary:
-            temporary.write_bytes(content.getbuffer())
+            temporary.write_bytes(svg_bytes(figure, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ from arielflow.settings.trust import TrustSettings
 SPLIT = "calibration"
 """Split of the fresh planets: no other planets of a run are drawn from the same stream."""
 
+SPECTRUM = "spectrum"
+"""Name of the space of depths in scale heights."""
+
 _CHUNK = 500
 # What the local test knows of a spectrum; a classifier of a few thousand pairs learns no more.
 _LOCAL_COMPONENTS = 8
@@ -39,20 +42,6 @@ class ModelTests(NamedTuple):
 
     planets: pd.DataFrame
     calibration: pd.DataFrame
-
-
-def _with_noise(train: xr.Dataset, seed: int) -> xr.Dataset:
-    return noisy_copies(train, derived_seed(seed, "trust/training noise"))
-
-
-def spectrum_space(train: xr.Dataset, seed: int) -> Novelty:
-    """The space of depths in scale heights, of usable training planets that get noise."""
-    n_bins = train.sizes["wavelength"]
-
-    def spectrum(planets: xr.Dataset) -> np.ndarray:
-        return context_features(planet_tensors(planets))[:, :n_bins].numpy()
-
-    return Novelty.fitted(spectrum, _with_noise(train, seed))
 
 
 def model_spaces(
@@ -86,7 +75,13 @@ def model_spaces(
     ArielflowError
         A folder holds no representation, or a damaged one.
     """
-    spaces: dict[str, Strangeness] = {"spectrum": spectrum_space(train, seed)}
+    noisy = noisy_copies(train, derived_seed(seed, "trust/training noise"))
+    n_bins = noisy.sizes["wavelength"]
+
+    def spectrum(planets: xr.Dataset) -> np.ndarray:
+        return context_features(planet_tensors(planets))[:, :n_bins].numpy()
+
+    spaces: dict[str, Strangeness] = {SPECTRUM: Novelty.fitted(spectrum, noisy)}
     first = ensemble.estimators[0]
     if first.has_derivatives:
 
@@ -95,7 +90,7 @@ def model_spaces(
             found: np.ndarray = first.embedding(planet_tensors(planets)).double().cpu().numpy()
             return found
 
-        spaces["embedding"] = Novelty.fitted(embedding, _with_noise(train, seed))
+        spaces["embedding"] = Novelty.fitted(embedding, noisy)
     for name, folder in (representations or {}).items():
         spaces[name] = Reconstruction(load_representation(folder), device)
     return spaces
@@ -211,19 +206,18 @@ def model_tests(
     own = noisy_copies(planets.isel(planet=is_usable(planets)), derived_seed(seed, "trust/noise"))
     found = _tests(*common, own, seed) if own.sizes["planet"] else calibration.iloc[:0]
     if settings.local_test and own.sizes["planet"]:
-        found[LOCAL_TEST] = _local_test(ensemble, known, fresh, own, seed)
+        found[LOCAL_TEST] = _local_test(ensemble, cast(Novelty, spaces[SPECTRUM]), fresh, own, seed)
     return ModelTests(found, calibration)
 
 
 def _local_test(
     ensemble: Ensemble,
-    train: xr.Dataset,
+    space: Novelty,
     fresh: xr.Dataset,
     own: xr.Dataset,
     seed: int,
 ) -> np.ndarray:
     """Probability (planet,) of a calibrated posterior to look as wrong at each spectrum."""
-    space = spectrum_space(train, seed)
     test = LocalTest.fitted(
         ensemble,
         lambda planets: space.scores(planets)[:, :_LOCAL_COMPONENTS],

@@ -17,24 +17,17 @@ from scipy.stats import norm
 
 from arielflow.core.samples import effective_sample_size
 from arielflow.physics.forward import ForwardModel
+from arielflow.retrieval.amortised import Proposal
 
 POSTERIOR_TESTS = ("weight_loss", "excess_chi2", "outlying_fit", "outlying_bin", "epistemic_share")
 
 
-class Density(Protocol):
+class Density(Proposal, Protocol):
     """A posterior that may have a density, such as :class:`arielflow.models.ensemble.Ensemble`."""
 
     @property
     def has_log_prob(self) -> bool:
         """It has a density."""
-        ...
-
-    def sample(self, planets: xr.Dataset, n_samples: int, *, seed: int) -> xr.Dataset:
-        """Posterior dataset of planets."""
-        ...
-
-    def log_prob(self, planets: xr.Dataset, theta: np.ndarray) -> np.ndarray:
-        """Natural log-density (planet, sample) at theta (planet, sample, target)."""
         ...
 
 
