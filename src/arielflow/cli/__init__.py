@@ -15,6 +15,7 @@ from arielflow.cli import (  # noqa: F401, they add their commands
     drift,
     explain,
     forward,
+    frames,
     models,
     opacities,
     retrieve,

@@ -13,6 +13,7 @@ FGS1 = Sensor(
     crop=(0, 32),
     dispersed=False,
     integration_s=(0.1, 0.2),
+    pair_s=0.4,
     pairs_per_bin=360,
     background_rows=((0, 4), (28, 32)),
 )
@@ -23,6 +24,7 @@ AIRS_CH0 = Sensor(
     crop=(39, 321),
     dispersed=True,
     integration_s=(0.1, 4.5),
+    pair_s=4.8,
     pairs_per_bin=30,
     background_rows=((0, 8), (24, 32)),
 )

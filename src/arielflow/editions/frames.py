@@ -32,6 +32,8 @@ class Sensor:
     integration_s : tuple[float, float]
         Time from the reset to the first and to the second read of a pair [s], by which the dark
         current is multiplied.
+    pair_s : float
+        Time from one pair to the next [s].
     pairs_per_bin : int
         Pairs that one time bin of the organisers' example takes.
     background_rows : tuple[tuple[int, int], ...]
@@ -45,6 +47,7 @@ class Sensor:
     crop: tuple[int, int]
     dispersed: bool
     integration_s: tuple[float, float]
+    pair_s: float
     pairs_per_bin: int
     background_rows: tuple[tuple[int, int], ...]
 
