@@ -32,7 +32,7 @@ def calibrate(
     ] = "optimal",
     jitter: Annotated[bool, typer.Option(help="Take out what follows the image's shifts.")] = True,
     clip_sigma: Annotated[
-        float, typer.Option(help="Pairs this far from their bin's median are left out; 0 for none.")
+        float, typer.Option(help="Pairs this far from the running median are left out; 0: none.")
     ] = 5.0,
     pairs_per_bin: Annotated[
         int | None, typer.Option(help="AIRS-CH0 pairs of a time bin.", show_default="30")

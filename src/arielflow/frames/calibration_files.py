@@ -121,5 +121,8 @@ def _read(path: Path, sensor: Sensor, notes: list[Note], powers: int | None) -> 
             )
         )
         return None
+    if not np.isfinite(values).any():
+        notes.append(Note(FrameQuality.NAN_CALIBRATION, f"{where}: holds no number; none applied"))
+        return None
     values = np.ascontiguousarray(values)
     return values.reshape(sensor.shape if powers is None else (count, *sensor.shape))

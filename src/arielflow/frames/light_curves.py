@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import median_filter, uniform_filter1d
 
 from arielflow.settings.frames import LightCurveSettings
 
 _NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 _FEWEST = 8
-"""Bins or pairs of which less cannot tell an outlier, or a slope, from noise."""
+"""Pairs of which less cannot tell an outlier, or a slope, from noise."""
+_NEARBY = 15
+"""Pairs of the running median that outliers are told from."""
 
 
 class BinnedCurves(NamedTuple):
@@ -76,7 +78,7 @@ def binned(
 ) -> BinnedCurves:
     """Light curves from the fluxes of pairs.
 
-    Pairs further from their bin's median than ``settings.clip_sigma`` are left out, and the bin's
+    Pairs further from the running median than ``settings.clip_sigma`` are left out, and the bin's
     sum is made up for them. Pairs after the last whole bin are left out.
 
     Parameters
@@ -93,17 +95,18 @@ def binned(
     n_channels, n_pairs = flux.shape
     n_bins = n_pairs // pairs
     parts = flux[:, : n_bins * pairs].reshape(n_channels, n_bins, pairs).astype(float)
-    median = np.median(parts, axis=2, keepdims=True)
-    distance = np.abs(parts - median)
     # Of one pair from the next: blind to the transit and to how many pairs a bin has.
     steps = (
         np.abs(np.diff(flux.astype(float), axis=1)) if n_pairs > 1 else np.zeros((n_channels, 1))
     )
     spread = _NORMAL_MAD * np.median(steps, axis=1) / np.sqrt(2)
     kept = np.ones(parts.shape, bool)
-    if settings.clip_sigma is not None and n_bins * pairs >= _FEWEST and pairs > 2:
+    if settings.clip_sigma is not None and n_pairs >= _FEWEST:
+        # Against pairs nearby, among which a transit's ingress is no outlier.
+        nearby = median_filter(flux, size=(1, _NEARBY), mode="reflect")
         limit = settings.clip_sigma * np.maximum(spread, 1e-12)
-        kept = distance <= limit[:, np.newaxis, np.newaxis]
+        close = np.abs(flux - nearby) <= limit[:, np.newaxis]
+        kept = close[:, : n_bins * pairs].reshape(parts.shape)
     count = kept.sum(axis=2)
     mean = np.where(kept, parts, 0.0).sum(axis=2) / np.maximum(count, 1)
     level = flux.mean(axis=1, dtype=float)

@@ -76,12 +76,13 @@ def sensor_visit(
     signal, notes = _signal(edition, folder, sensor, visit)
     if signal is None:
         return SensorVisit(None, None, tuple(notes))
-    calibration = read_calibration(edition.calibration_folder(folder, sensor, visit), sensor)
-    response = pixel_response(calibration, sensor, *gain, options.calibration)
     n_pairs = signal.n_frames // 2
     pairs = min(bin_pairs(sensor, options.settings.pairs_per_bin), n_pairs)
     frame_pairs = {None: None, "bins": pairs, "pairs": 1}[options.frames]
     try:
+        place = edition.calibration_folder(folder, sensor, visit)
+        calibration = read_calibration(place, sensor)
+        response = pixel_response(calibration, sensor, *gain, options.calibration)
         curves = extract(
             signal, sensor, response, options.calibration, options.settings, frame_pairs
         )

@@ -57,7 +57,7 @@ class LightCurveSettings(StrictSettings):
         5.0,
         gt=0,
         le=1000,
-        description="Pairs further from their bin's median are left out [sigma]; null for none.",
+        description="Pairs further from the running median are left out [sigma]; null for none.",
     )
     pairs_per_bin: int | None = Field(
         None,
