@@ -132,7 +132,7 @@ def _check_columns(
     surplus = [name for name in found if name not in set(expected)]
     faults = [f"column {listed(missing)} is missing"] * bool(missing)
     if surplus:
-        index = " (the index of a data frame?)" if surplus[0] == "unnamed 1" else ""
+        index = " (the index of a data frame?)" if surplus[0] == "unnamed 0" else ""
         faults.append(f"column {listed(surplus)} is surplus{index}")
     if faults:
         raise ArielflowError(
