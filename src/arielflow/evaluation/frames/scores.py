@@ -104,9 +104,8 @@ def frame_score(
         seed,
         n_resamples,
     )
-    return FrameScore(
-        *map(float, interval), unclipped=float(gain.sum() / span.sum()), planets=gain / span
-    )
+    score, low, high = map(float, interval)
+    return FrameScore(score, low, high, float(gain.sum() / span.sum()), gain / span)
 
 
 def _gains(
@@ -136,7 +135,10 @@ def _log_normal(
 ) -> np.ndarray:
     """Natural logarithm of the normal density."""
     sigma = np.maximum(sigma, SMALLEST_SIGMA)
-    return -0.5 * ((value - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+    density: np.ndarray = (
+        -0.5 * ((value - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+    )
+    return density
 
 
 def _checked(
