@@ -50,4 +50,29 @@ def get_frame_edition(name: str) -> FrameEdition:
     return edition
 
 
-__all__ = ["FRAME_NAMES", "NAMES", "Edition", "FrameEdition", "get_edition", "get_frame_edition"]
+def get_any_edition(name: str) -> Edition | FrameEdition:
+    """Return the edition of this name, of either kind.
+
+    Raises
+    ------
+    ArielflowError
+        No edition has this name; the message lists those that exist.
+    """
+    if name in FRAME_NAMES:
+        return get_frame_edition(name)
+    if name in NAMES:
+        return get_edition(name)
+    raise ArielflowError(
+        f"edition {name!r} is not known; choose one of {', '.join((*NAMES, *FRAME_NAMES))}"
+    )
+
+
+__all__ = [
+    "FRAME_NAMES",
+    "NAMES",
+    "Edition",
+    "FrameEdition",
+    "get_any_edition",
+    "get_edition",
+    "get_frame_edition",
+]
