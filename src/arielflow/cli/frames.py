@@ -10,6 +10,7 @@ import typer
 from arielflow.cli.common import Json, app, say
 from arielflow.core.errors import ArielflowError
 from arielflow.editions import FRAME_NAMES, get_frame_edition
+from arielflow.editions.frames import planet_name
 
 _EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(FRAME_NAMES)}.")]
 
@@ -50,7 +51,7 @@ def calibrate(
     from arielflow.core.config import strict_settings
     from arielflow.core.files import write_dataset
     from arielflow.frames.chunk import quality_row
-    from arielflow.frames.folder import FrameFolder, planet_id
+    from arielflow.frames.folder import FrameFolder
     from arielflow.frames.planet import planet_light_curves
     from arielflow.settings.frames import CalibrationSettings, LightCurveSettings
 
@@ -71,7 +72,7 @@ def calibrate(
     )
     data = FrameFolder(folder, get_frame_edition(edition))
     data.check_axis()
-    curves = planet_light_curves(data, planet_id(planet), calibration, settings, frames)
+    curves = planet_light_curves(data, planet_name(planet), calibration, settings, frames)
     if not curves["flux"].notnull().any():
         raise ArielflowError(f"planet {planet}: no light curve; {quality_row(curves)['notes']}")
     write_dataset(curves, output)

@@ -6,10 +6,13 @@ atmosphere; one with frames asks for the spectrum itself. They share a name and 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+_INTEGER = re.compile(r"([0-9]+(?:\.[0-9]*)?)(?:[eE]\+?([0-9]{1,2}))?")
 
 
 @dataclass(frozen=True)
@@ -165,3 +168,19 @@ class FrameEdition:
 
     def _visit(self, visit: int) -> str:
         return f"_{visit}" if self.visits else ""
+
+
+def planet_name(text: str) -> str:
+    """A planet's identifier as its folder is named: the integer's text of what reads as a float.
+
+    Tools that take the column for numbers write 1103775 as ``1103775.0``, and so does the
+    organisers' star table of 2025.
+    """
+    text = text.strip()
+    if text.isdecimal() or not (found := _INTEGER.fullmatch(text)):
+        return text
+    whole, _, fraction = found[1].partition(".")
+    exponent = int(found[2] or 0)
+    digits = whole + fraction.ljust(exponent, "0")
+    point = len(whole) + exponent
+    return text if digits[point:].strip("0") else digits[:point].lstrip("0") or "0"

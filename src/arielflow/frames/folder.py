@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,11 @@ from arielflow.core.parquet import read_numbers
 from arielflow.core.readers import listed, shown
 from arielflow.core.tables import cell_numbers, read_csv
 from arielflow.editions import FrameEdition
-from arielflow.editions.frames import Sensor
+from arielflow.editions.frames import Sensor, planet_name
 from arielflow.frames.quality import FrameQuality, Note
 
 SPLITS = ("train", "test")
+_NUMBER = re.compile(r"\d{1,18}(\.0+)?")
 _REMEDY = "check the path, or fetch the data set"
 _MOST_VISITS = 100
 
@@ -49,7 +49,7 @@ class FrameFolder:
         }
         if not self._splits:
             names = sorted(entry.name for entry in self.path.iterdir())
-            if not any(_NUMBER.match(name) and (self.path / name).is_dir() for name in names):
+            if not any(_NUMBER.fullmatch(name) and (self.path / name).is_dir() for name in names):
                 raise ArielflowError(
                     f"{self.path}: holds neither train/ nor test/ nor folders of planets, found "
                     f"{listed(names) or 'nothing'}; {_REMEDY}"
@@ -79,10 +79,10 @@ class FrameFolder:
             return []
         with os.scandir(folder) as entries:
             folders = [entry.name for entry in entries if entry.is_dir()]
-        names = [name for name in folders if _NUMBER.match(name)]
-        found = [planet_id(name) for name in names]
+        names = [name for name in folders if _NUMBER.fullmatch(name)]
+        found = [planet_name(name) for name in names]
         if len(set(found)) < len(found):
-            twice = sorted(name for name in names if found.count(planet_id(name)) > 1)
+            twice = sorted(name for name in names if found.count(planet_name(name)) > 1)
             raise ArielflowError(f"{folder}: {listed(twice)} are the same planet; keep one of them")
         return sorted(found, key=int)
 
@@ -178,7 +178,7 @@ class AdcTable:
         # A word in place of a number is one planet's fault, told where that is asked for.
         self._values = pd.DataFrame({name: cell_numbers(table[name])[0] for name in names})
         if self._per_planet:
-            self._values.index = pd.Index([planet_id(name) for name in table["planet_id"]])
+            self._values.index = pd.Index([planet_name(name) for name in table["planet_id"]])
 
     def of(self, planet: str, sensor: Sensor) -> tuple[float, float, list[Note]]:
         """Gain and offset of a planet's sensor, and what is wrong with them.
@@ -221,17 +221,3 @@ class AdcTable:
             )
         )
         return float(gain), float(offset), notes
-
-
-_NUMBER = re.compile(r"\d{1,18}(\.0+)?$")
-
-
-def planet_id(value: object) -> str:
-    """Identifier of a planet as text; tables that passed through doubles write 1103775.0."""
-    text = str(value).strip()
-    return str(int(text.partition(".")[0])) if _NUMBER.match(text) else text
-
-
-def planet_ids(values: Sequence[object]) -> list[str]:
-    """Identifiers as text, see :func:`planet_id`."""
-    return [planet_id(value) for value in values]

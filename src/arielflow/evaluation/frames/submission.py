@@ -15,13 +15,13 @@ from arielflow.core.files import write_table
 from arielflow.core.readers import listed, shown
 from arielflow.core.tables import read_csv
 from arielflow.editions import FrameEdition
+from arielflow.editions.frames import planet_name
 from arielflow.evaluation.frames.plausibility import implausible_spectra
 from arielflow.evaluation.frames.scores import FrameScore, frame_score, reference_of
 from arielflow.evaluation.frames.tables import (
     KEY,
     counted,
     id_faults,
-    planet_name,
     read_labels,
     read_rows,
     value_faults,

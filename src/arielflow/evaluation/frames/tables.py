@@ -6,7 +6,6 @@ there. A table whose columns are not exactly the edition's is therefore refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +17,13 @@ from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import listed, regular_file, shown
 from arielflow.core.tables import cell_numbers, read_csv
 from arielflow.editions import FrameEdition
+from arielflow.editions.frames import planet_name
 from arielflow.evaluation.submission.verdict import Fault
 
 KEY = "planet_id"
 LARGEST = 1e6
 """No transit depth in any unit is larger: the whole star, in parts per million."""
 _MOST_BYTES = 1 << 28
-_INTEGER = re.compile(r"([0-9]+(?:\.[0-9]*)?)(?:[eE]\+?([0-9]{1,2}))?")
 
 
 class Labels(NamedTuple):
@@ -39,22 +38,6 @@ class Labels(NamedTuple):
 
     planet_ids: list[str]
     spectrum: np.ndarray
-
-
-def planet_name(text: str) -> str:
-    """A planet's identifier as its folder is named: the integer's text of what reads as a float.
-
-    Tools that take the column for numbers write 1103775 as ``1103775.0``, and so does the
-    organisers' star table of 2025.
-    """
-    text = text.strip()
-    if text.isdecimal() or not (found := _INTEGER.fullmatch(text)):
-        return text
-    whole, _, fraction = found[1].partition(".")
-    exponent = int(found[2] or 0)
-    digits = whole + fraction.ljust(exponent, "0")
-    point = len(whole) + exponent
-    return text if digits[point:].strip("0") else digits[:point].lstrip("0") or "0"
 
 
 def read_labels(path: str | Path, edition: FrameEdition) -> Labels:
