@@ -29,7 +29,7 @@ _LONG_NAMES = {
 
 
 def image_name(sensor: Sensor, what: str = "image") -> str:
-    """Variable of a sensor's mean image, or of its calibrated ``frames``."""
+    """Variable of a sensor's mean ``image``, ``usable`` pixels or calibrated ``frames``."""
     return f"{what}_{sensor.name.replace('-', '_')}"
 
 
@@ -158,6 +158,12 @@ def _images(
             ("visit", *dims),
             np.stack(stack).astype(np.float32),
             {"long_name": f"mean image of a pair, {sensor.name}", "units": "electrons"},
+        )
+        masks = [np.zeros(shape, bool) if one is None else one.usable for one in seen]
+        images[image_name(sensor, "usable")] = (
+            ("visit", *dims),
+            np.stack(masks).astype(np.uint8),
+            {"long_name": f"pixels that count, {sensor.name}", "units": "1"},
         )
         kept = [one.frames for one in seen if one is not None and one.frames is not None]
         if not kept:

@@ -40,6 +40,8 @@ class SensorCurves:
         Electrons of a pair and pixel that were subtracted, (channel,).
     image : np.ndarray
         Mean electrons of a pair without the background, (row, column); zero where not usable.
+    usable : np.ndarray
+        Pixels that count, (row, column).
     position : np.ndarray
         Light-weighted mean row of every pair, and column where columns are no channels,
         (axis, pair).
@@ -57,6 +59,7 @@ class SensorCurves:
     read_variance: np.ndarray
     background: np.ndarray
     image: np.ndarray
+    usable: np.ndarray
     position: np.ndarray
     first_read: np.ndarray
     cosmic_rays: int
@@ -192,6 +195,7 @@ class _Sums:
             read_variance=self._read * scale**2,
             background=self._background,
             image=self._image,
+            usable=self._response.usable,
             position=np.stack([_centroid(light) for light in self._light]),
             first_read=self.first_read,
             cosmic_rays=self.cosmic_rays,

@@ -39,7 +39,8 @@ def planet_light_curves(
         ``flux(visit, time, channel)`` [electrons] and ``flux_variance``; ``scatter_ratio`` and
         ``background(visit, channel)``; ``position_row``, ``position_column(visit, sensor, time)``
         [pixels]; ``quality(visit, sensor)``; mean images ``image_<sensor>(visit, row, column)``
-        [electrons per pair] and, on request, ``frames_<sensor>(visit, frame_bin, row, column)``.
+        [electrons per pair], ``usable_<sensor>`` and, on request, ``frames_<sensor>(visit,
+        frame_bin, row, column)``.
         Attribute ``notes`` holds a line per note.
 
     Raises
