@@ -17,10 +17,15 @@ import yaml
 import arielflow
 from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.core.config import merged, read_config
-from arielflow.editions import FRAME_NAMES, NAMES, get_edition
+from arielflow.core.setting_faults import setting_faults
+from arielflow.editions import FRAME_NAMES, NAMES, get_edition, get_frame_edition
 from arielflow.models import FAMILIES, make_estimator, make_representation
 from arielflow.models.emulator import Emulator
+from arielflow.models.extractors import make_extractor
 from arielflow.runs.config_faults import config_faults
+from arielflow.runs.frame_runs import TABLES, completed, frame_part, has_frames
+from arielflow.runs.inputs import run_faults
+from arielflow.settings.frame_run import FrameRunConfig
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "arielflow"
@@ -134,7 +139,9 @@ def _schema() -> dict:
     return yaml.safe_load(SCHEMA.read_text())
 
 
-CONFIGS = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config").glob("*.yaml")])
+FILES = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config").glob("*.yaml")])
+WITH_FRAMES = [path for path in FILES if has_frames(read_config(path))]
+CONFIGS = [path for path in FILES if path not in WITH_FRAMES]
 
 
 @pytest.mark.parametrize("path", [ROOT / "config.yaml", *CONFIGS], ids=lambda p: p.stem)
@@ -155,6 +162,28 @@ def test_configurations_are_valid(path: Path) -> None:
     for name in section["methods"]:
         make_representation(name, section["settings"] | {"nuisance": section["nuisance"]})
     CompressedNetwork.from_settings(config["chemistry"]["compression"])
+
+
+@pytest.mark.parametrize("path", WITH_FRAMES, ids=lambda p: p.stem)
+def test_configurations_with_frames_are_valid(path: Path) -> None:
+    default = read_config(ROOT / "config.yaml")
+    own = frame_part(merged(default, read_config(path)), default)
+    assert setting_faults(FrameRunConfig, own) == []
+    (fault,) = run_faults(merged(default, read_config(path)), ROOT, default)
+    assert "frames.path" in fault and "no such folder" in fault
+    edition, tables = get_frame_edition(own["edition"]), TABLES[own["edition"]]
+    assert tables == {"labels": edition.labels_table, **edition.adc_table}
+    for name in completed(own)["frames"]["extractors"]:
+        assert make_extractor(name).name == name
+
+
+def test_a_setting_of_the_other_editions_is_a_fault_with_frames() -> None:
+    default = read_config(ROOT / "config.yaml")
+    change = {"edition": "adc2025", "frames": {"path": "data"}, "models": ["flow"]}
+    (fault,) = run_faults(merged(default, change), ROOT, default)
+    assert "models" in fault
+    (fault,) = run_faults(merged(default, {"frames": {"path": "data"}}), ROOT, default)
+    assert "frames" in fault
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import xarray as xr
 
 from arielflow.frames.dataset import light_curve_dataset
 from arielflow.frames.folder import FrameFolder
+from arielflow.frames.quality import FrameQuality, Note
 from arielflow.frames.visit import Frames, Options, SensorVisit, sensor_visit
 from arielflow.settings.frames import CalibrationSettings, LightCurveSettings
 
@@ -60,6 +61,9 @@ def planet_light_curves(
         found.append([])
         for sensor in folder.edition.sensors:
             gain, offset, doubts = gains.of(planet, sensor)
+            if len(visits) > 1 and not found[-1]:
+                what = f"one of {len(visits)} visits, each with its own light curves"
+                doubts = [*doubts, Note(FrameQuality.SEVERAL_VISITS, what)]
             seen = sensor_visit(folder.edition, own, sensor, visit, (gain, offset), options)
             found[-1].append(seen.noted(doubts, f"visit {visit}: " if len(visits) > 1 else ""))
     return light_curve_dataset(folder.edition, planet, visits, found, options)

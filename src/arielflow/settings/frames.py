@@ -68,3 +68,7 @@ class LightCurveSettings(StrictSettings):
     binning: Literal["sum", "mean"] = Field(
         "sum", description="Electrons of a bin's pairs are summed, or averaged."
     )
+
+
+EXTRACTORS = ("constant", "box_baseline")
+"""Rows of a run with frames, modules of :mod:`arielflow.models.extractors`."""

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from arielflow.core.errors import ArielflowError
-from arielflow.core.files import write_table
+from arielflow.core.files import write_json, write_table
 from arielflow.core.readers import listed, shown
 from arielflow.core.tables import read_csv
 from arielflow.editions import FrameEdition
@@ -195,6 +196,53 @@ def _sampled_planets(sample: Path) -> list[str]:
     if faults := id_faults(planets):
         raise ArielflowError(f"{sample}: {counted(faults)}; {remedy}")
     return planets
+
+
+def submit_spectra(
+    spectra: xr.Dataset,
+    edition: FrameEdition,
+    test_folder: str | Path,
+    path: str | Path,
+    check: str | Path,
+) -> None:
+    """Write the official file of extracted spectra and check it; the verdict goes to ``check``.
+
+    Parameters
+    ----------
+    spectra
+        ``depth(planet, channel)`` and ``sigma(planet, channel)``.
+    edition
+        Whose file.
+    test_folder
+        Folder of the data set, which names the planets.
+    path, check
+        CSV file and JSON file to write.
+
+    Raises
+    ------
+    ArielflowError
+        The file that was written is not valid.
+    """
+    planets = frame_planets_to_submit(test_folder)
+    missing = [name for name in planets if name not in set(spectra["planet"].values)]
+    if missing:
+        raise ArielflowError(
+            f"{path}: no spectrum of test planets {listed(missing)}; run their chunks again"
+        )
+    own = spectra.sel(planet=planets)
+    write_frame_submission(path, edition, planets, own["depth"].values, own["sigma"].values)
+    verdict = review_frame_submission(path, edition, planets)
+    content = {
+        "valid": not verdict.faults,
+        "faults": {str(path): verdict.fault_lines},
+        "warnings": {str(path): verdict.warnings},
+        "fallback_planets": [str(p) for p in own["planet"].values[own["fallback"].values > 0]],
+    }
+    write_json(content, check)
+    for line in verdict.warnings:
+        log.warning("%s: %s", path, line)
+    if verdict.faults:
+        raise ArielflowError(f"{path}: {verdict.fault_lines[0]}; see {check}")
 
 
 def score_frame_submission(

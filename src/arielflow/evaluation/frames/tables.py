@@ -6,7 +6,7 @@ there. A table whose columns are not exactly the edition's is therefore refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,12 @@ class Labels(NamedTuple):
     planet_ids: list[str]
     spectrum: np.ndarray
 
+    def of(self, planets: Iterable[str]) -> Labels:
+        """Those of these planets, in their order; planets without labels are left out."""
+        rows = {name: row for row, name in enumerate(self.planet_ids)}
+        own = [name for name in planets if name in rows]
+        return Labels(own, self.spectrum[[rows[name] for name in own]])
+
 
 def read_labels(path: str | Path, edition: FrameEdition) -> Labels:
     """True spectra of a table in the format of the edition's training labels.
@@ -54,6 +60,13 @@ def read_labels(path: str | Path, edition: FrameEdition) -> Labels:
     if faults:
         raise ArielflowError(f"{path}: {counted(faults)}; {remedy}")
     return Labels(planet_ids, values)
+
+
+def labels_table(labels: Labels, edition: FrameEdition) -> pd.DataFrame:
+    """A table of labels in the format of the edition's training labels."""
+    table = pd.DataFrame(labels.spectrum, columns=edition.spectrum_columns)
+    table.insert(0, KEY, labels.planet_ids)
+    return table
 
 
 def read_rows(
