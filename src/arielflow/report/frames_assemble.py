@@ -9,14 +9,27 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from arielflow.core.errors import ArielflowError
 from arielflow.core.files import as_list
 from arielflow.core.netcdf import read_netcdf
-from arielflow.core.readers import read_json
+from arielflow.core.readers import listed, read_json
 from arielflow.core.tables import read_results
 from arielflow.editions import get_frame_edition
 from arielflow.evaluation.frames.tables import Labels, read_labels
 from arielflow.report.content import benchmark_table
 from arielflow.report.frames_page import FrameReportInputs, write_frame_report
+
+_FILES = {
+    "quality": "light_curves/*/quality.csv",
+    "leaderboard": "scores/leaderboard.csv",
+    "planets": "scores/planets.csv",
+    "validation": "labels/validation.csv",
+    "spectra": "spectra/validation/*.nc",
+    "submission": "submission/*.csv",
+    "check": "submission_check.json",
+    "manifest": "manifest.json",
+}
+_NEEDED = ("leaderboard", "planets", "validation", "manifest")
 
 
 def assemble_frame_report(
@@ -43,6 +56,7 @@ def assemble_frame_report(
         HTML file and folder to write.
     """
     edition = get_frame_edition(config["edition"])
+    row = config["frames"]["submitted"]
     labels = read_labels(as_list(inputs["validation"])[0], edition)
     scores = read_results(as_list(inputs["planets"])[0])
     submission, check = as_list(inputs["submission"]), as_list(inputs["check"])
@@ -62,6 +76,39 @@ def assemble_frame_report(
         manifest=read_json(as_list(inputs["manifest"])[0]),
     )
     write_frame_report(content, Path(page), Path(figures))
+
+
+def report_frame_run(run: Path, config: Mapping[str, Any], page: Path) -> Path:
+    """The same from the results folder of a finished run.
+
+    Parameters
+    ----------
+    run
+        Results folder.
+    config
+        The run's configuration, as its manifest has it.
+    page
+        HTML file to write, beside its figures.
+
+    Raises
+    ------
+    ArielflowError
+        A file is missing or damaged.
+    """
+    files = {name: sorted(map(str, run.glob(pattern))) for name, pattern in _FILES.items()}
+    if lacks := [
+        pattern for name, pattern in _FILES.items() if name in _NEEDED and not files[name]
+    ]:
+        raise ArielflowError(f"{run}: holds no {listed(lacks)}; run the workflow to its end")
+    assemble_frame_report(
+        files,
+        config,
+        f"{run}/light_curves",
+        f"{run}/benchmarks",
+        str(page),
+        str(page.parent / "figures"),
+    )
+    return page
 
 
 def _shown(folder: Path, scores: pd.DataFrame, row: str) -> Iterator[xr.Dataset]:
