@@ -56,7 +56,6 @@ def assemble_frame_report(
         HTML file and folder to write.
     """
     edition = get_frame_edition(config["edition"])
-    row = config["frames"]["submitted"]
     labels = read_labels(as_list(inputs["validation"])[0], edition)
     scores = read_results(as_list(inputs["planets"])[0])
     submission, check = as_list(inputs["submission"]), as_list(inputs["check"])
