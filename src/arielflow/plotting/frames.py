@@ -70,7 +70,10 @@ def detector_images(
             columns[bad_columns], rows[bad_rows], "x", color=colour(1), markersize=3.5,
             markeredgewidth=1.0, clip_on=False, rasterized=len(bad_rows) > 300,
         )  # fmt: skip
-        axes.set_title(f"{plain(name)} · {len(bad_rows):,} of {good.size:,} pixels left out")
+        axes.set_title(
+            f"{plain(name)} · {len(bad_rows):,} of {good.size:,} pixels left out",
+            loc="left",
+        )
         axes.set_ylabel("row [pixels]")
         axes.grid(visible=False)
         bar = figure.colorbar(cells, ax=axes, pad=0.01, label="electrons per pair [e⁻]")
@@ -113,7 +116,7 @@ def light_curves(
                 color=colour(visit), markersize=2.8, elinewidth=0.8, markeredgewidth=0,
                 label=plain(visits[visit]),
             )  # fmt: skip
-        axes.set_title(plain(name))
+        axes.set_title(plain(name), loc="left")
         axes.set_ylabel("relative flux [1]")
     panels[-1].set_xlabel("time since the visit's start [h]")
     if len(visits) > 1:
@@ -151,7 +154,7 @@ def flux_map(
         axes.set_ylabel("wavelength [µm]")
         axes.grid(visible=False)
         if len(visits) > 1:
-            axes.set_title(plain(name))
+            axes.set_title(plain(name), loc="left")
     panels[-1].set_xlabel("time since the visit's start [h]")
     figure.colorbar(cells, ax=panels, pad=0.01, label="relative flux [1]", extend="both")
     return figure
@@ -209,7 +212,7 @@ def noise_against_time(noise: Mapping[str, pd.DataFrame]) -> Figure:
         axes.set_ylabel("scatter [ppm]")
         axes.xaxis.set_major_locator(FixedLocator(table["minutes"].unique()))
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        for axis, form in ((axes.xaxis, "{:.2g}"), (axes.yaxis, "{:,.4g}")):
+        for axis, form in ((axes.xaxis, "{:.2g}"), (axes.yaxis, "{:,.0f}")):
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(lambda value, _, form=form: form.format(value)))
     label_outer(panels)
@@ -218,7 +221,8 @@ def noise_against_time(noise: Mapping[str, pd.DataFrame]) -> Figure:
                for i in range(len(sensors))]  # fmt: skip
     handles += [first.plot([], [], "--", color=INK, linewidth=1.0)[0]]
     names = [*map(plain, sensors), "photons and reads alone"]
-    figure.legend(handles, names, loc="outside upper center", ncols=3)
+    columns = len(names) if len(panels) > 1 else 1
+    figure.legend(handles, names, loc="outside upper center", ncols=columns)
     return figure
 
 
@@ -243,30 +247,43 @@ def extracted_spectra(
     titles
         Of the panels, one per planet.
     """
-    n_columns = 2
-    figure, panels = grid_of_panels(len(titles), n_columns, panel_inches=(4.1, 2.4))
-    for planet, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+    n_columns = min(2, len(titles))
+    n_rows = -(-len(titles) // n_columns)
+    figure = Figure(figsize=(4.1 * n_columns, 0.5 + 2.4 * n_rows), layout="constrained")
+    # FGS1's channel lies far off the others: a narrow panel of its own beside theirs.
+    panels = figure.subplots(
+        n_rows, 2 * n_columns, squeeze=False, width_ratios=[0.1, 1.0] * n_columns
+    ).reshape(-1, 2)
+    for spare in panels[len(titles) :].ravel():
+        spare.remove()
+    for planet, (pair, title) in enumerate(zip(panels, titles, strict=False)):
         for index, name in enumerate(depth):
-            _draw_spectrum(axes, wavelength_um, PPM * depth[name][planet],
+            _draw_spectrum(pair, wavelength_um, PPM * depth[name][planet],
                            PPM * sigma[name][planet], colour(index), name)  # fmt: skip
-        if truth is not None:
-            true = PPM * truth[planet]
-            axes.plot(wavelength_um[:1], true[:1], "D", color=INK, markersize=3.5, zorder=4)
-            axes.plot(wavelength_um[1:], true[1:], color=INK, linewidth=1.0, label="truth")
-        centres = [PPM * found[planet] for found in depth.values()]
-        axes.set_ylim(*_depth_limits(centres, None if truth is None else true))
-        axes.set_title(plain(title))
-        axes.set_ylabel("transit depth [ppm]")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        wavelength_axis(axes, wavelength_um)
-    label_outer(panels, n_columns)
-    handles, labels = panels[0].get_legend_handles_labels()
+        true = None if truth is None else PPM * truth[planet]
+        if true is not None:
+            pair[0].plot(wavelength_um[:1], true[:1], "D", color=INK, markersize=3.5, zorder=4)
+            pair[1].plot(wavelength_um[1:], true[1:], color=INK, linewidth=1.0, label="truth")
+        limits = _depth_limits([PPM * found[planet] for found in depth.values()], true)
+        for axes in pair:
+            axes.set_ylim(*limits)
+        pair[0].set_xticks(wavelength_um[:1], [f"{wavelength_um[0]:.1f}"])
+        pair[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        pair[1].tick_params(labelleft=False, left=False)
+        pair[1].spines["left"].set_visible(False)
+        pair[1].set_title(plain(title))
+        wavelength_axis(pair[1], wavelength_um[1:])
+        if planet % n_columns == 0:
+            pair[0].set_ylabel("transit depth [ppm]")
+        if planet + n_columns < len(titles):
+            pair[1].set_xlabel("")
+    handles, labels = panels[0][1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4)
     return figure
 
 
 def _draw_spectrum(
-    axes: Axes,
+    pair: Sequence[Axes],
     wavelength_um: np.ndarray,
     depth_ppm: np.ndarray,
     sigma_ppm: np.ndarray,
@@ -274,15 +291,16 @@ def _draw_spectrum(
     name: str,
 ) -> None:
     """A point for the sensor with one channel, a line with its band for the other."""
-    axes.errorbar(
+    first, rest = pair
+    first.errorbar(
         wavelength_um[:1], depth_ppm[:1], sigma_ppm[:1], fmt="o", color=shade, markersize=3.5,
         elinewidth=1.0, capsize=2,
     )  # fmt: skip
     low, high = (depth_ppm + side * sigma_ppm for side in (-1, 1))
-    axes.fill_between(
+    rest.fill_between(
         wavelength_um[1:], low[1:], high[1:], color=shade, alpha=0.22, linewidth=0,
     )  # fmt: skip
-    axes.plot(wavelength_um[1:], depth_ppm[1:], color=shade, linewidth=0.8, label=plain(name))
+    rest.plot(wavelength_um[1:], depth_ppm[1:], color=shade, linewidth=0.8, label=plain(name))
 
 
 def _depth_limits(found: Sequence[np.ndarray], true: np.ndarray | None) -> tuple[float, float]:

@@ -254,7 +254,7 @@ def _submission_section(inputs: FrameReportInputs, content: ReportContent) -> Se
     if not left or section.absent:
         return section
     told = f"{len(left):,} planets" if len(left) > 1 else "one planet"
-    more = f" For {told} it gave no spectrum, and the floor's entry stands: {listed(left, 10)}."
+    more = f" The floor's entry stands in for {told} without a spectrum: {listed(left, 10)}."
     return replace(section, intro=section.intro + more)
 
 

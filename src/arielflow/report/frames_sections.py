@@ -168,7 +168,7 @@ def noise_section(curves: Sequence[xr.Dataset]) -> Section:
         return Section("noise", title, absent=reason)
     intro = (
         "Scatter of white light curves averaged over 1, 2, 4 … time bins: the root mean square "
-        "difference of neighbouring averages over √2. Only the first and the last quarter "
+        "difference of neighbouring averages, divided by √2. Only the first and the last quarter "
         "of a visit count, so that the transit has no say; all visits together. Noise that is "
         "independent from bin to bin falls like the dashed lines, with the square root of the "
         "time; what lies above them is jitter, drift or a pixel that misbehaves."
@@ -205,7 +205,7 @@ def _which(curves: Sequence[xr.Dataset]) -> str:
     more = len(curves) - len(dark) - len(names)
     text = f"Shown: planets {', '.join(names)}" if len(names) > 1 else f"Shown: planet {names[0]}"
     if more:
-        text += f"; {more} more are in the files"
+        text += f"; {more} more in the files"
     if dark:
         text += f"; without any light curve: {listed(dark)}"
     return f"{text}."

@@ -46,7 +46,10 @@ def spectra_section(
         None if truth is None else truth.sel(planet=picked).values,
         titles,
     )
-    caption = "Transit depth with one standard deviation (bands, bars), and the true spectrum."
+    caption = (
+        "Transit depth with one standard deviation (bands, bars), and the true spectrum where it "
+        "is known; channels far off the others lie beyond the panel."
+    )
     if truth is not None:
         caption += (
             f" From the planet that {rows[0]} does best to the one that it does worst, by the root "
