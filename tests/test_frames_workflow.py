@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -35,7 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = project(tmp_path_factory.mktemp("frames"))
     data = folder / "data/frames"
     planets = {"train": ("101", "102", "103", "104", "105"), "test": ("201", "202")}
-    write_twin(data, EDITION, planets, pairs=PAIRS)
+    twin = write_twin(data, EDITION, planets, pairs=PAIRS)
+    np.save(folder / "true_depth.npy", twin.depth["201"])
     (data / "train/102/AIRS-CH0_signal_0.parquet").write_bytes(b"PAR1 and no more")
     shutil.rmtree(data / "test/202")
     sample = pd.DataFrame(0.5, index=[0, 1], columns=EDITION.submission_columns)
@@ -56,8 +58,16 @@ def finished(folder: Path) -> Path:
 def test_rows_and_their_scores(finished: Path) -> None:
     board = pd.read_csv(finished / "scores/leaderboard.csv").set_index("model")
     assert set(board.index) == {"constant", "box_baseline"}
-    assert board.loc["box_baseline", "score"] > 0.2 > board.loc["constant", "score"]
-    assert (board["score"].between(0, 1)).all()
+    assert board["score"].between(0, 1).all() and board["unclipped_score"].is_monotonic_decreasing
+    assert set(pd.read_csv(finished / "scores/planets.csv").columns) == {"planet_id", *board.index}
+
+
+def test_the_depth_comes_out_as_it_went_in(folder: Path, finished: Path) -> None:
+    spectra = read_netcdf(finished / "spectra/test/box_baseline.nc").isel(planet=0)
+    truth = np.load(folder / "true_depth.npy")
+    assert abs(spectra["depth"].values.mean() / truth.mean() - 1) < 0.05
+    pull = (spectra["depth"].values - truth) / spectra["sigma"].values
+    assert np.abs(pull).mean() < 3
 
 
 def test_the_submission_has_every_planet_that_is_asked_for(finished: Path) -> None:
