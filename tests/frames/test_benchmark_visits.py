@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from frame_visits import write_visits
 
-PAIRS = {"AIRS-CH0": 120, "FGS1": 1440}
+PAIRS = {"AIRS-CH0": 125, "FGS1": 1500}
+"""Four whole bins and a rest."""
 
 
 def test_both_ways_give_the_same_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
