@@ -68,14 +68,14 @@ def write_twin(
             for visit in range(visits):
                 for sensor in edition.sensors:
                     _write_visit(twin, edition, split, name, visit, sensor, rng, noise)
-    _write_tables(twin, edition, planets)
+    write_tables(twin, edition, planets)
     return twin
 
 
-def transit(n_pairs: int) -> np.ndarray:
-    """Share of a transit's depth that is missing from every pair: the middle third of a visit."""
+def transit(n_pairs: int, share: float = 1 / 3) -> np.ndarray:
+    """Share of a transit's depth that is missing from every pair; it lasts a share of the visit."""
     phase = (np.arange(n_pairs) + 0.5) / n_pairs
-    return np.clip((1 / 6 - np.abs(phase - 0.5)) / 0.02 + 0.5, 0, 1)
+    return np.clip((share / 2 - np.abs(phase - 0.5)) / 0.02 + 0.5, 0, 1)
 
 
 def stellar_image(sensor: Sensor) -> np.ndarray:
@@ -107,6 +107,17 @@ def calibration(sensor: Sensor, rng: np.random.Generator) -> dict[str, np.ndarra
         "read": np.full(shape, READ_NOISE),
         "linear_corr": linear.reshape(-1, shape[1]),
     }
+
+
+def converted(electrons: np.ndarray, powers: np.ndarray) -> np.ndarray:
+    """Counts of a detector that holds these electrons, (…, row, column); powers (6, row, column).
+
+    Pixels by themselves have no rows and columns: electrons (…), powers (6,).
+    """
+    detected = electrons.copy()
+    for _ in range(3):  # the polynomial's inverse, which is near to a straight line
+        detected -= np.polynomial.polynomial.polyval(detected, powers, tensor=False) - electrons
+    return np.clip(np.rint((detected - OFFSET) * GAIN), 0, 65535).astype(np.uint16)
 
 
 def write_frame(path: Path, values: np.ndarray) -> None:
@@ -149,16 +160,13 @@ def _write_visit(
     if noise:
         seen[:, 1] += rng.standard_normal(pairs.shape) * np.sqrt(seen[:, 1].clip(0))
         seen += READ_NOISE * rng.standard_normal(seen.shape)
-    powers = frames["linear_corr"].reshape(6, *sensor.shape)
-    detected = seen.copy()
-    for _ in range(3):  # the polynomial's inverse, which is near to a straight line
-        detected -= sum(power * detected**k for k, power in enumerate(powers)) - seen
-    counts = np.clip(np.rint((detected - OFFSET) * GAIN), 0, 65535).astype(np.uint16)
+    counts = converted(seen, frames["linear_corr"].reshape(6, *sensor.shape))
     counts = counts.reshape(-1, *sensor.shape)
     write_signal(edition.signal_file(folder, sensor, visit), counts)
 
 
-def _write_tables(twin: Twin, edition: FrameEdition, planets: dict[str, tuple[str, ...]]) -> None:
+def write_tables(twin: Twin, edition: FrameEdition, planets: dict[str, tuple[str, ...]]) -> None:
+    """Write a data set's tables: gains, stars, labels, wavelengths."""
     gain = {
         f"{s.name}_adc_{what}": value
         for s in edition.sensors

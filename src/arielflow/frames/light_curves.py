@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import median_filter, uniform_filter1d
+from scipy.ndimage import uniform_filter1d
 
 from arielflow.settings.frames import LightCurveSettings
 
@@ -103,7 +103,7 @@ def binned(
     kept = np.ones(parts.shape, bool)
     if settings.clip_sigma is not None and n_pairs >= _FEWEST:
         # Against pairs nearby, among which a transit's ingress is no outlier.
-        nearby = median_filter(flux, size=(1, _NEARBY), mode="reflect")
+        nearby = _running_median(flux)
         limit = settings.clip_sigma * np.maximum(spread, 1e-12)
         close = np.abs(flux - nearby) <= limit[:, np.newaxis]
         kept = close[:, : n_bins * pairs].reshape(parts.shape)
@@ -122,3 +122,15 @@ def binned(
         spread / expected,
         int(kept.size - kept.sum()),
     )
+
+
+def _running_median(flux: np.ndarray) -> np.ndarray:
+    """Medians of ``_NEARBY`` pairs, (channel, pair), flux mirrored at both ends.
+
+    Some five times faster than SciPy's filter of two dimensions; that of one dimension is as fast,
+    but SciPy 1.15's could corrupt memory.
+    """
+    half = _NEARBY // 2
+    padded = np.pad(flux, ((0, 0), (half, half)), mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _NEARBY, axis=1)
+    return np.stack([np.partition(channel, half, axis=1)[:, half] for channel in windows])
