@@ -6,6 +6,7 @@ import numpy as np
 from frame_figures import AIRS_UM, FRAME_FIGURES, SPECTRUM_UM
 
 from arielflow import plotting
+from arielflow.plotting.svg import svg_bytes
 
 
 def test_masked_pixels_are_marked_at_their_wavelength() -> None:
@@ -24,6 +25,14 @@ def test_an_image_without_any_pixel_that_counts_is_drawn() -> None:
     figure = plotting.detector_images(dark, {"FGS1": np.zeros((4, 4), bool)}, {})
     figure.canvas.draw()
     assert len(figure.axes[0].lines[0].get_xdata()) == 16
+
+
+def test_images_fill_the_figure_without_masked_pixels_too() -> None:
+    images = {"FGS1": np.ones((4, 4)), "AIRS-CH0": np.ones((4, 12))}
+    usable = {name: np.ones(image.shape, bool) for name, image in images.items()}
+    figure = plotting.detector_images(images, usable, {"AIRS-CH0": AIRS_UM})
+    svg_bytes(figure, "images")
+    assert figure.axes[1].get_position().width > 0.4
 
 
 def test_every_visit_is_in_the_light_curves() -> None:

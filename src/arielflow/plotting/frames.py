@@ -69,6 +69,7 @@ def detector_images(
         axes.plot(
             columns[bad_columns], rows[bad_rows], "x", color=colour(1), markersize=3.5,
             markeredgewidth=1.0, clip_on=False, rasterized=len(bad_rows) > 300,
+            in_layout=False,  # without any, their extent would upset the layout
         )  # fmt: skip
         axes.set_title(
             f"{plain(name)} · {len(bad_rows):,} of {good.size:,} pixels left out",
