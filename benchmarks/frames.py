@@ -130,10 +130,12 @@ def _cost(started: float, started_cpu: float) -> dict[str, float]:
 def _scatter_ppm(flux: np.ndarray) -> np.ndarray:
     """Relative scatter from bin to bin, (channel,), of fluxes (bin, channel).
 
-    By the median of the steps, which neither the transit nor a drift moves.
+    By the median of the steps in the first and the last third of the visit, out of transit.
     """
     steps = np.abs(np.diff(flux / flux.mean(axis=0), axis=0))
-    return np.asarray(1e6 * 1.4826 / np.sqrt(2) * np.median(steps, axis=0))
+    third = len(steps) // 3
+    outside = np.concatenate([steps[:third], steps[-third:]])
+    return np.asarray(1e6 * 1.4826 / np.sqrt(2) * np.median(outside, axis=0))
 
 
 def _three(ppm: np.ndarray) -> dict[str, float]:
