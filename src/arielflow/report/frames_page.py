@@ -228,7 +228,7 @@ def _leaderboard_section(inputs: FrameReportInputs, content: ReportContent) -> S
         "which none learnt; intervals are 95 % bootstrap intervals over planets."
     )
     figure = plotting.leaderboard_chart(content.leaderboard, content.main_score, label.text)
-    blocks = [
+    blocks: list = [
         TableBlock(**leaderboard_table(content)),
         FigureBlock("leaderboard", f"{label.name}: {label.meaning}", figure),
     ]

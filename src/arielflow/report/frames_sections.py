@@ -24,7 +24,8 @@ Blocks = list[FigureBlock | TableBlock]
 
 def images_section(curves: Sequence[xr.Dataset], edition: FrameEdition) -> Section:
     """Mean detector images with the pixels that do not count."""
-    title, blocks = "Detector images", []
+    title = "Detector images"
+    blocks: Blocks = []
     for position, own in _shown_planets(curves):
         images, usable, wavelength_um = {}, {}, {}
         for sensor in edition.sensors:
@@ -54,7 +55,8 @@ def images_section(curves: Sequence[xr.Dataset], edition: FrameEdition) -> Secti
 
 def curves_section(curves: Sequence[xr.Dataset], edition: FrameEdition) -> Section:
     """White light curves, the map over wavelength, and the image's position."""
-    title, blocks = "Light curves", []
+    title = "Light curves"
+    blocks: Blocks = []
     for position, own in _shown_planets(curves):
         for figure in _curve_figures(own, edition):
             blocks.append(_block(figure[0], position, *figure[1:], own, position))
@@ -174,7 +176,7 @@ def noise_section(curves: Sequence[xr.Dataset]) -> Section:
         "time; what lies above them is jitter, drift or a pixel that misbehaves."
     )
     caption = "Scatter out of transit (dots) and what photons and reads alone leave (dashed)."
-    rows = []
+    rows: list[list[str]] = []
     for planet, table in noise.items():
         for sensor, own in table.groupby("sensor", sort=False):
             first, last = own.iloc[0], own.iloc[-1]

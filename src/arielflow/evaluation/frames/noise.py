@@ -102,4 +102,5 @@ def _steps(values: np.ndarray, bins: int) -> np.ndarray:
         return np.empty(0)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     means = (sums[bins:] - sums[:-bins]) / bins
-    return means[bins:] - means[:-bins]
+    steps: np.ndarray = means[bins:] - means[:-bins]
+    return steps
