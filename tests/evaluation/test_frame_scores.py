@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from frame_spectra import Answers, answers
+from frame_spectra import PLANETS, Answers, answers, write_labels
 from scipy.stats import norm
 
 from arielflow.core.errors import ArielflowError
@@ -208,3 +208,22 @@ def test_what_flat_spectra_score_on_real_labels(real_labels) -> None:
     for sigma, expected in ((everywhere, 0.529), (own, 0.779)):
         found = scored("adc2024", Answers(real_labels, flat, sigma), reference_of(real_labels))
         assert found.unclipped == pytest.approx(expected, abs=0.01)
+
+
+def test_a_run_goes_on_without_labels_that_are_no_spectra(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    edition = get_frame_edition("adc2025")
+    truth = answers().truth
+    truth[1, 7], truth[2, 0] = np.nan, -1.0
+    planets = [*PLANETS[:4], PLANETS[4], PLANETS[4]]
+    path = write_labels(tmp_path / "labels.csv", edition, truth, planets)
+    with pytest.raises(ArielflowError, match="labels of edition adc2025"):
+        read_labels(path, edition)
+    kept = read_labels(path, edition, skip=True)
+    assert kept.planet_ids == [PLANETS[0], PLANETS[3]]
+    np.testing.assert_array_equal(kept.spectrum, truth[[0, 3]])
+    assert all(name in caplog.text for name in (PLANETS[1], PLANETS[2], PLANETS[4]))
+    write_labels(path, edition, np.full_like(truth, np.nan))
+    with pytest.raises(ArielflowError, match="labels of edition adc2025"):
+        read_labels(path, edition, skip=True)

@@ -16,7 +16,7 @@ with job(snakemake):
         edition,
         {Path(path).stem: read_netcdf(path) for path in given.spectra},
         read_labels(given.validation, edition),
-        reference or reference_of(read_labels(given.labels, edition).spectrum),
+        reference or reference_of(read_labels(given.labels, edition, skip=True).spectrum),
         params.seed,
     )
     write_table(board, snakemake.output.leaderboard)

@@ -8,7 +8,7 @@ from arielflow.runs.job import job
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
     edition = get_frame_edition(params.edition)
-    labels = read_labels(snakemake.input.labels, edition)
+    labels = read_labels(snakemake.input.labels, edition, skip=True)
     labels = labels.of(read_results(snakemake.input.quality)["planet_id"])
     scored = split_labelled(labels.planet_ids, params.fraction, params.seed)
     for path, chosen in ((output.validation, scored), (output.train, [not s for s in scored])):

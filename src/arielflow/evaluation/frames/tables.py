@@ -6,6 +6,7 @@ there. A table whose columns are not exactly the edition's is therefore refused.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from arielflow.core.tables import cell_numbers, read_csv
 from arielflow.editions import FrameEdition
 from arielflow.editions.frames import planet_name
 from arielflow.evaluation.submission.verdict import Fault
+
+log = logging.getLogger(__name__)
 
 KEY = "planet_id"
 LARGEST = 1e6
@@ -46,20 +49,34 @@ class Labels(NamedTuple):
         return Labels(own, self.spectrum[[rows[name] for name in own]])
 
 
-def read_labels(path: str | Path, edition: FrameEdition) -> Labels:
+def read_labels(path: str | Path, edition: FrameEdition, *, skip: bool = False) -> Labels:
     """True spectra of a table in the format of the edition's training labels.
+
+    Parameters
+    ----------
+    path
+        Of the table.
+    edition
+        Whose labels.
+    skip
+        Leave out planets with a fault, and log them, so that one does not sink a run.
 
     Raises
     ------
     ArielflowError
-        The file is unreadable, has other columns or no planets, or a value is no transit depth.
+        The file is unreadable, has other columns or no planets; a value is no transit depth or a
+        planet occurs twice, of all planets where these are left out.
     """
     remedy = f"give labels of edition {edition.name}, such as its {edition.labels_table}"
     planet_ids, values, faults = read_rows(path, [KEY, *edition.spectrum_columns], remedy)
     faults += value_faults(planet_ids, edition.spectrum_columns, values, most=1.0)
-    if faults:
+    bad = {fault.planet for fault in faults}
+    kept = [row for row, name in enumerate(planet_ids) if name not in bad]
+    if faults and not (skip and kept):
         raise ArielflowError(f"{path}: {counted(faults)}; {remedy}")
-    return Labels(planet_ids, values)
+    for fault in faults:
+        log.warning("%s: %s; left out", path, fault)
+    return Labels([planet_ids[row] for row in kept], values[kept])
 
 
 def labels_table(labels: Labels, edition: FrameEdition) -> pd.DataFrame:
