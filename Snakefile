@@ -33,6 +33,7 @@ include: "workflow/rules/common.smk"
 
 if has_frames(config):
 
+    include: "workflow/rules/frame_names.smk"
     include: "workflow/rules/frames.smk"
 
 else:
