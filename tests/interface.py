@@ -38,8 +38,9 @@ def _commands(group: Any, start: str = "") -> Iterator[tuple[str, list[str]]]:
 
 def config_keys() -> list[str]:
     """Every key that a configuration may have; ``*`` stands for a name of the user's."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    return sorted(set(_keys(schema, schema)))
+    files = (ROOT / "workflow/schemas").glob("*.schema.yaml")
+    schemas = [yaml.safe_load(file.read_text()) for file in files]
+    return sorted({key for schema in schemas for key in _keys(schema, schema)})
 
 
 def _keys(rule: Mapping[str, Any], root: Mapping[str, Any], start: str = "") -> Iterator[str]:

@@ -17,10 +17,15 @@ import yaml
 import arielflow
 from arielflow.chemistry.compressed import CompressedNetwork
 from arielflow.core.config import merged, read_config
-from arielflow.editions import NAMES, get_edition
+from arielflow.core.setting_faults import setting_faults
+from arielflow.editions import FRAME_NAMES, NAMES, get_edition, get_frame_edition
 from arielflow.models import FAMILIES, make_estimator, make_representation
 from arielflow.models.emulator import Emulator
+from arielflow.models.extractors import make_extractor
 from arielflow.runs.config_faults import config_faults
+from arielflow.runs.frame_runs import TABLES, completed, frame_part, has_frames
+from arielflow.runs.inputs import run_faults
+from arielflow.settings.frame_run import FrameRunConfig
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "arielflow"
@@ -29,7 +34,7 @@ SOURCE = ROOT / "src" / "arielflow"
 FLOORS = {
     **dict.fromkeys(("core", "settings"), 1),
     **dict.fromkeys(("physics", "editions", "plotting", "runs"), 2),
-    "data": 3,
+    **dict.fromkeys(("data", "frames"), 3),
     **dict.fromkeys(("models", "retrieval"), 4),
     **dict.fromkeys(("simulation", "evaluation", "exploration", "chemistry"), 5),
     **dict.fromkeys(("report", "api"), 6),
@@ -64,7 +69,7 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
 
 def test_every_package_has_a_floor() -> None:
     found = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name[0] != "_"}
-    assert found == set(FLOORS) and len(found) <= 16 and max(FLOORS.values()) <= 7
+    assert found == set(FLOORS) and len(found) <= 17 and max(FLOORS.values()) <= 7
     assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py"}
 
 
@@ -134,7 +139,9 @@ def _schema() -> dict:
     return yaml.safe_load(SCHEMA.read_text())
 
 
-CONFIGS = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config").glob("*.yaml")])
+FILES = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "tests/config").glob("*.yaml")])
+WITH_FRAMES = [path for path in FILES if has_frames(read_config(path))]
+CONFIGS = [path for path in FILES if path not in WITH_FRAMES]
 
 
 @pytest.mark.parametrize("path", [ROOT / "config.yaml", *CONFIGS], ids=lambda p: p.stem)
@@ -155,6 +162,28 @@ def test_configurations_are_valid(path: Path) -> None:
     for name in section["methods"]:
         make_representation(name, section["settings"] | {"nuisance": section["nuisance"]})
     CompressedNetwork.from_settings(config["chemistry"]["compression"])
+
+
+@pytest.mark.parametrize("path", WITH_FRAMES, ids=lambda p: p.stem)
+def test_configurations_with_frames_are_valid(path: Path) -> None:
+    default = read_config(ROOT / "config.yaml")
+    own = frame_part(merged(default, read_config(path)), default)
+    assert setting_faults(FrameRunConfig, own) == []
+    (fault,) = run_faults(merged(default, read_config(path)), ROOT, default)
+    assert "frames.path" in fault and "no such folder" in fault
+    edition, tables = get_frame_edition(own["edition"]), TABLES[own["edition"]]
+    assert tables == {"labels": edition.labels_table, **edition.adc_table}
+    for name in completed(own)["frames"]["extractors"]:
+        assert make_extractor(name).name == name
+
+
+def test_a_setting_of_the_other_editions_is_a_fault_with_frames() -> None:
+    default = read_config(ROOT / "config.yaml")
+    change = {"edition": "adc2025", "frames": {"path": "data"}, "models": ["flow"]}
+    (fault,) = run_faults(merged(default, change), ROOT, default)
+    assert "models" in fault
+    (fault,) = run_faults(merged(default, {"frames": {"path": "data"}}), ROOT, default)
+    assert "frames" in fault
 
 
 @pytest.mark.parametrize(
@@ -205,8 +234,8 @@ def test_families_and_editions_are_the_files_that_exist() -> None:
     settings = _schema()["properties"]["model_settings"]["additionalProperties"]["properties"]
     assert settings["family"]["enum"] == list(FAMILIES)
     assert set(FAMILIES) == {p.stem for p in (SOURCE / "models/families").glob("[a-z]*.py")}
-    helpers = {"__init__", "base", "adc", "official_files", "trace_files"}
-    assert set(NAMES) == {p.stem for p in (SOURCE / "editions").glob("*.py")} - helpers
+    helpers = {"__init__", "base", "adc", "official_files", "trace_files", "frames", "ariel_frames"}
+    assert {*NAMES, *FRAME_NAMES} == {p.stem for p in (SOURCE / "editions").glob("*.py")} - helpers
 
 
 def test_scripts_stay_thin() -> None:

@@ -16,6 +16,12 @@ ROOT = Path(__file__).parents[1]
 RULES = ROOT / "workflow/rules"
 SCRIPTS = ROOT / "workflow/scripts"
 # They record, pack or fetch what is there, whatever the code.
+# Names of the rules that stand for modules of a run's edition or of a row.
+NAMED = {"EDITION_CODE": "arielflow.editions.adc2023"}
+NAMED_WITH_FRAMES = {
+    "EDITION_CODE": "arielflow.editions.adc2025",
+    "extractor_code": "arielflow.models.extractors.box_baseline",
+}
 WITHOUT_TRIGGER = {"manifest", "crate", "publish", "download", "fetch", "chemistry"}
 
 
@@ -32,6 +38,8 @@ def _rules() -> dict[str, tuple[str, list[str]]]:
                 assert name in WITHOUT_TRIGGER, f"{file.name}: rule {name} has no code(…)"
                 continue
             first, *named = (word.strip().strip('"') for word in trigger[1].split(","))
+            stands = NAMED_WITH_FRAMES if file.stem == "frames" else NAMED
+            named = [stands.get(word, word) for word in named]
             assert script is not None and first == script[1], f"{file.name}: rule {name}"
             found[name] = (first, named)
     return found
@@ -42,8 +50,7 @@ def _digests() -> dict[str, str]:
     digests = {}
     code.imported.cache_clear()
     for name, (script, named) in _rules().items():
-        modules = [n if "." in n else "arielflow.editions.adc2023" for n in named]
-        modules = [m for m, n in zip(modules, named, strict=True) if n != "family_code"]
+        modules = [name for name in named if "." in name]
         modules += code.imported(SCRIPTS / f"{script}.py")
         families = FAMILIES if "family_code" in named else [""]
         for family in families:
@@ -80,7 +87,7 @@ def rerun_by(sources: Path, unedited: dict[str, str]) -> Callable[[str], set[str
     return edit
 
 
-REPORTS = {"report", "report_chemistry"}
+REPORTS = {"report", "report_chemistry", "report_frames"}
 SIMULATION = {
     "prepare_opacities",
     "simulate_dataset",
@@ -107,6 +114,7 @@ DRAWN = {
 TRAINING = {"train_model", "tune_model", "train_representation", "compress_network"}
 DATA = {"ingest", "ingest_truth", "split_planets"}
 SCORES = {"score_model", "leaderboard"}
+FRAMES = {"calibrate_frames", "fit_extractor", "extract_spectra"}
 
 
 # One module of every package, floor by floor: rules that an edit of it runs again, and rules that
@@ -133,6 +141,8 @@ SCORES = {"score_model", "leaderboard"}
         ("simulation/truth.py", {"simulate_dataset"}, TRAINING | DATA | RETRIEVAL | SCORES),
         ("evaluation/official.py", SCORES, TRAINING | DATA | SIMULATION | RETRIEVAL),
         ("exploration/components.py", {"explore"}, TRAINING | DATA | SCORES | REPORTS),
+        ("frames/response.py", FRAMES, TRAINING | DATA | SCORES | {"score_spectra", "report"}),
+        ("models/extractors/box_baseline.py", {"fit_extractor"}, {"calibrate_frames", "report"}),
         ("chemistry/solver.py", {"solve_clouds"}, OF_FAMILIES | DATA | {"report", "explore"}),
     ],
 )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 import xarray as xr
 from command_line import run
 
-from arielflow import cli
 from arielflow.core.files import write_dataset
 
 
@@ -37,20 +34,6 @@ def folder(opacities: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return output
-
-
-@pytest.fixture
-def called(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    """Exit code, standard output and error of the command line, called in this process."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(cli, "heed_stops", lambda: None)  # pytest has handlers of its own
-        monkeypatch.setattr(sys, "argv", ["arielflow", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return left.value.code, *capsys.readouterr()
-
-    return call
 
 
 def test_a_folder_and_a_file_are_compared(folder, files, tmp_path) -> None:

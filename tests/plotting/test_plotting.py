@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from frame_figures import FRAME_FIGURES
 from report_content import make_content, make_importance
 
 from arielflow import plotting
@@ -270,6 +271,7 @@ FIGURES |= {
         )
     ),
 }
+FIGURES |= {name: lambda _, draw=draw: draw() for name, draw in FRAME_FIGURES.items()}
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.07, np.nan])

@@ -19,7 +19,7 @@ from arielflow.evaluation.detection_tables import DetectionTables
 from arielflow.report import ReportContent, build_report, load_content
 from arielflow.report.calibration_section import calibration_section
 from arielflow.report.content import true_samples
-from arielflow.report.formatting import duration, flatten, latex_to_html, size
+from arielflow.report.formatting import duration, flatten, latex_to_html, number, size
 from arielflow.report.importance_section import importance_section
 from arielflow.report.posterior_sections import corner_section
 from arielflow.report.score_tables import leaderboard_table
@@ -358,3 +358,7 @@ def test_gains_of_recalibration_are_told_with_their_intervals(content) -> None:
     # Of real data there are no true parameters, but there is a gain.
     real = replace(content, calibration={}, coverage={}, recalibration={"flow": table})
     assert len(calibration_section(real).blocks) == 1
+
+
+def test_numbers_of_cells():
+    assert [number(value, 0) for value in (-0.3, -1234.5, None, np.nan)] == ["0", "−1,234", "", ""]

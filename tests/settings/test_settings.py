@@ -27,7 +27,12 @@ from arielflow.models.description import write_description
 from arielflow.models.emulator import Emulator
 from arielflow.models.families import flow
 from arielflow.runs.config_faults import config_faults
-from arielflow.runs.settings_reference import reference_text, run_schema, schema_text
+from arielflow.runs.settings_reference import (
+    frame_run_schema,
+    reference_text,
+    run_schema,
+    schema_text,
+)
 from arielflow.settings.base import StrictSettings
 from arielflow.settings.best_fit import FitSettings
 from arielflow.settings.chemistry import CompressionSettings, Conditions, Times
@@ -56,7 +61,9 @@ KINDS: list[type[BaseModel]] = [
 
 def test_the_schema_and_the_reference_page_are_those_of_the_settings() -> None:
     schema = (ROOT / "workflow/schemas/config.schema.yaml").read_text()
-    assert schema == schema_text(), "run make schema"
+    assert schema == schema_text(run_schema()), "run make schema"
+    frames = (ROOT / "workflow/schemas/frames.schema.yaml").read_text()
+    assert frames == schema_text(frame_run_schema()), "run make schema"
     page = (ROOT / "docs/settings.md").read_text()
     assert page == reference_text(DEFAULT), "run make schema"
 

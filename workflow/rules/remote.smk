@@ -1,4 +1,4 @@
-# Data that come from elsewhere and results that go elsewhere; only where the configuration asks.
+# Data that come from elsewhere; only where the configuration asks.
 
 
 if DOWNLOADED:
@@ -41,21 +41,3 @@ if STORED:
             runtime=growing(120),
         shell:
             "cp {input.file:q} {output.file:q} 2> {log:q}"
-
-
-if config["publish"]:
-
-    rule publish:
-        input:
-            file=f"{RUN}/{{file}}",
-        output:
-            file=published("{file}"),
-        log:
-            f"{RUN}/logs/publish/{{file}}.log",
-        conda:
-            "../../environment.yml"
-        resources:
-            mem_mb=growing(500),
-            runtime=growing(60),
-        script:
-            "../scripts/publish.py"

@@ -11,7 +11,7 @@ line, *command = sys.argv[1:]
 try:
     files = config_files(line)
     config = read_config("config.yaml", *files)
-    faults = run_faults(config)
+    faults = run_faults(config, default=read_config("config.yaml"))
 except ArielflowError as error:
     faults = [str(error)]
 if faults:

@@ -1,13 +1,8 @@
-from arielflow.core.files import write_json
+from arielflow.core.files import as_list, write_json
 from arielflow.models import failures
 from arielflow.runs.job import job
 from arielflow.runs.manifest import run_manifest
 from arielflow.runs.resources import measured_jobs
-
-
-def as_list(paths):
-    return [paths] if isinstance(paths, str) else list(paths)
-
 
 with job(snakemake):
     given = snakemake.input

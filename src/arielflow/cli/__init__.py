@@ -15,6 +15,7 @@ from arielflow.cli import (  # noqa: F401, they add their commands
     drift,
     explain,
     forward,
+    frames,
     models,
     opacities,
     retrieve,
@@ -25,7 +26,7 @@ from arielflow.cli import (  # noqa: F401, they add their commands
 from arielflow.cli.common import FAULT, Json, app, errors, say
 from arielflow.core.errors import Stopped
 from arielflow.core.readers import printable
-from arielflow.editions import NAMES
+from arielflow.editions import FRAME_NAMES, NAMES
 from arielflow.runs.job import fault_line, heed_stops
 
 
@@ -43,7 +44,7 @@ def info(as_json: Json = False) -> None:
         "arielflow": __version__,
         "code": code_version(),
         "device": torch.cuda.get_device_name(0) if cuda else "cpu",
-        "editions": list(NAMES),
+        "editions": [*NAMES, *FRAME_NAMES],
         "models": list(FAMILIES),
         "opacities": str(builtin_folder()),
         "packages": package_versions(),

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from arielflow.core.readers import printable
-from arielflow.editions import NAMES
+from arielflow.editions import FRAME_NAMES, NAMES
 
 INVALID, FAULT = 1, 2
 
@@ -26,6 +26,9 @@ _LITERAL: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 console, errors = Console(**_LITERAL), Console(stderr=True, soft_wrap=True, **_LITERAL)
 
 EditionName = Annotated[str, typer.Option("--edition", help=f"One of {', '.join(NAMES)}.")]
+AnyEditionName = Annotated[
+    str, typer.Option("--edition", help=f"One of {', '.join((*NAMES, *FRAME_NAMES))}.")
+]
 Mode = Literal["reference", "fast"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
 Prior = Annotated[

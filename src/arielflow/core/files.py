@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -136,6 +136,11 @@ def write_json(content: Any, path: str | Path) -> None:
     """Write JSON with sorted keys, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def as_list(paths: str | Sequence[str]) -> list[str]:
+    """Files that the workflow names: one alone is a text."""
+    return [paths] if isinstance(paths, str) else list(paths)
 
 
 def sha256(path: str | Path) -> str:

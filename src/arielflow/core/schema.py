@@ -375,4 +375,4 @@ MEAN = "mean"
 """Target that stands for the mean over all targets."""
 
 
-REFERENCE_ROWS = ("prior", "ceiling")
+REFERENCE_ROWS = ("prior", "ceiling", "constant")

@@ -104,7 +104,7 @@ def read_results(path: str | Path, separator: str = ",", missing: str = "") -> p
         if len(stream.readline(_LONGEST_HEADER)) >= _LONGEST_HEADER:
             raise ValueError(f"its first line has over {_LONGEST_HEADER} characters")
         stream.seek(0)
-        names = {"planet": str, "planet_ID": str}
+        names = dict.fromkeys(("planet", "planet_ID", "planet_id", "worst_planet"), str)
         try:
             return pd.read_csv(stream, sep=separator, dtype=names, na_values=missing)
         except pd.errors.EmptyDataError:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from arielflow.core.files import as_list
 from arielflow.core.schema import REFERENCE_ROWS, open_dataset
 from arielflow.core.tables import read_csv
 from arielflow.editions import get_edition
@@ -36,7 +37,7 @@ def assemble_report(
     """
     edition = get_edition(config["edition"])
     Path(page).parent.mkdir(parents=True, exist_ok=True)
-    submissions = dict(zip(edition.tracks, _many(inputs["submission"]), strict=False))
+    submissions = dict(zip(edition.tracks, as_list(inputs["submission"]), strict=False))
     check = _one(inputs["submission_check"])
     content = load_content(
         title=f"{edition.title}: {config['run']}",
@@ -48,7 +49,7 @@ def assemble_report(
         train=_one(inputs["train"]),
         test=_one(inputs["test"]),
         observed=_one(inputs["observed"]),
-        quality=_many(inputs["quality"]),
+        quality=as_list(inputs["quality"]),
         exploration=_one(inputs["exploration"]),
         representation=_one(inputs["representation"]),
         disentangled=_one(inputs["disentangled"]),
@@ -58,14 +59,14 @@ def assemble_report(
         per_target=_one(inputs["ks_by_target"]),
         calibration=_by_stem(inputs["calibration"]),
         coverage=_by_stem(inputs["coverage"]),
-        recalibration={Path(path).parent.name: path for path in _many(inputs["recalibration"])},
+        recalibration={Path(path).parent.name: path for path in as_list(inputs["recalibration"])},
         certificates=_one(inputs["certificates"]),
         detections=_detections(inputs),
         posteriors=_by_stem(inputs["posteriors"]),
         observed_posteriors=_by_stem(inputs["observed_posteriors"]),
         truth=_one(inputs["truth"]),
         literature=LITERATURE if _one(inputs["observed"]) else None,
-        importances=_importances(_many(inputs["models"])),
+        importances=_importances(as_list(inputs["models"])),
         submissions=submissions or None,
         submission_faults=check_findings(check, submissions, "faults") if check else None,
         submission_warnings=check_findings(check, submissions, "warnings") if check else None,
@@ -75,22 +76,18 @@ def assemble_report(
     build_report(content, Path(page), Path(figures))
 
 
-def _many(paths: str | Sequence[str]) -> list[str]:
-    return [paths] if isinstance(paths, str) else list(paths)
-
-
 def _one(paths: str | Sequence[str]) -> str | None:
-    return next(iter(_many(paths)), None)
+    return next(iter(as_list(paths)), None)
 
 
 def _by_stem(paths: str | Sequence[str]) -> dict[str, str]:
-    return {Path(path).stem: path for path in _many(paths)}
+    return {Path(path).stem: path for path in as_list(paths)}
 
 
 def _detections(inputs: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Tables of molecules and of bins by the model, whose folder they share."""
     molecules, bins = (
-        {Path(path).parent.name: path for path in _many(inputs[name])}
+        {Path(path).parent.name: path for path in as_list(inputs[name])}
         for name in ("detections", "detection_bins")
     )
     return {name: (path, bins[name]) for name, path in molecules.items() if name in bins}
@@ -100,7 +97,7 @@ def _with_rows(paths: str | Sequence[str]) -> dict[str, str]:
     """Histories by ``model/member``, without those of models that are not trained in epochs."""
     return {
         f"{Path(path).parent.name}/{Path(path).stem}": path
-        for path in _many(paths)
+        for path in as_list(paths)
         if len(read_csv(path))
     }
 
@@ -115,7 +112,7 @@ def _facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[s
     own = [name for name in config["models"] if name not in REFERENCE_ROWS]
     members = {name: model_spec(config, name)["members"] for name in own}
     source = config["dataset"]["path"] or "simulated by this run"
-    failed = failures(_many(inputs["models"]))
+    failed = failures(as_list(inputs["models"]))
     return [
         *((f"failed member {name}", f"{error}; left out") for name, error in failed.items()),
         ("training planets", train.sizes["planet"]),

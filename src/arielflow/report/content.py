@@ -22,7 +22,7 @@ from arielflow.evaluation.detection_tables import DetectionTables
 from arielflow.models.importances import read_importances
 from arielflow.runs.resources import measured_jobs
 
-MAIN_SCORES = ("final_score", "posterior_score", "r2_mean")
+MAIN_SCORES = ("final_score", "posterior_score", "r2_mean", "score")
 """Scores that may rank the models, the most telling first."""
 
 REMEDY = "run the step that makes it"

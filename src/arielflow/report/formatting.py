@@ -69,7 +69,8 @@ def number(value: object, digits: int = 1) -> str:
     """A number for a table cell; empty for one that is missing."""
     if value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NA:
         return ""
-    return f"{float(value):,.{digits}f}".replace("-", "−")
+    # Rounded first, so that no "−0" is left of a small negative number.
+    return f"{round(float(value), digits) + 0.0:,.{digits}f}".replace("-", "−")
 
 
 def size(n_bytes: int) -> str:

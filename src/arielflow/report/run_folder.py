@@ -9,6 +9,8 @@ from typing import Any
 from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import read_json_object
 from arielflow.report.assemble import assemble_report
+from arielflow.report.frames_assemble import report_frame_run
+from arielflow.runs.frame_runs import has_frames
 from arielflow.settings.run import RECALIBRATED
 
 _REMEDY = "give the results folder of a finished run, results/<run>"
@@ -55,6 +57,8 @@ def report_run(run: str | Path, directory: str | Path) -> Path:
     if not manifest.is_file():
         raise ArielflowError(f"{manifest}: no such file; {_REMEDY}")
     config = read_json_object(manifest, ["config"], _REMEDY)["config"]
+    if has_frames(config):
+        return report_frame_run(run, config, page)
     files = _files(run, config)
     missing = [run / _SINGLE[name] for name in ("train", "test") if not files[name]]
     if missing:

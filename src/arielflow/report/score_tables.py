@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,9 @@ _SCORES = {
     "weighted_ks_score": ("Weighted KS score", "0…1000", "1000·(1 − KS distance), unresampled.", 1),
     "energy_score": ("Energy score", "in units of the box", "a proper score; lower is better.", 4),
     "log_prob": ("log p(θ true)", "nat", "log-density at the true parameters.", 2),
+    "score": ("Official score", "0…1", "what the challenge ranks by; higher is better.", 3),
+    "unclipped_score": ("Before clipping", "1", "the official score, not cut to 0…1.", 3),
+    "fallback_planets": ("Left to the floor", "1", "planets that the row could not do.", 0),
     "worst_planet_score": ("Worst planet", "0…1000", "the lowest posterior score, and whose.", 1),
     "calibration_error": ("Calibration error", "1", "see the section Calibration; lower.", 3),
     "r2_mean": ("Mean R²", "1", "coefficient of determination, mean over targets.", 3),
@@ -86,6 +89,11 @@ def leaderboard_table(content: ReportContent) -> dict[str, object]:
     columns = score_columns(board)
     columns = [score, *(c for c in columns if c != score)]
     labels = [score_label(column, content.test) for column in columns]
+    # It is on the scale of the score that ranks, of whichever edition.
+    labels = [
+        replace(label, digits=labels[0].digits) if column == "worst_planet_score" else label
+        for column, label in zip(columns, labels, strict=True)
+    ]
     rows, classes = [], []
     for _, row in board.sort_values(score, ascending=False, na_position="last").iterrows():
         rows.append([_model_cell(row["model"], content.submitted), *_cells(row, columns, labels)])

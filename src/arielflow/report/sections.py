@@ -33,7 +33,8 @@ _GALLERY_PLANETS = 6
 _TABLE_ROWS = 40
 
 
-def _frame_table(frame: pd.DataFrame, **settings: object) -> TableBlock:
+def cut_table(frame: pd.DataFrame, **settings: object) -> TableBlock:
+    """The first rows of a table, and how many more there are; settings are the block's."""
     shown = frame.head(_TABLE_ROWS)
     left_out = len(frame) - len(shown)
     cells = [["" if pd.isna(v) else str(v) for v in row] for row in shown.itertuples(index=False)]
@@ -68,7 +69,7 @@ def quality_section(content: ReportContent) -> Section:
     caption = "Planets by quality flag and split; a planet may bear several flags."
     blocks: list = [FigureBlock("quality_counts", caption, plotting.quality_counts(splits))]
     if content.quality is not None and len(content.quality):
-        blocks.append(_frame_table(content.quality, title="Suspect planets"))
+        blocks.append(cut_table(content.quality, title="Suspect planets"))
     return Section("quality", "Data quality", intro, blocks)
 
 

@@ -43,10 +43,10 @@ def run_summary(
             lines.append(f"certificates {told} planets of {model}")
     if leaderboard is not None:
         table = read_results(leaderboard).set_index("model")
-        for key in ("final_score", "posterior_score", "spectral_score", "r2_mean"):
+        for key in ("score", "final_score", "posterior_score", "spectral_score", "r2_mean"):
             if key in table and pd.notna(table.loc[model, key]):
                 value, low, high = table.loc[model, [key, f"{key}_low", f"{key}_high"]]
-                digits = 3 if key.startswith("r2") else 1
+                digits = 3 if key in ("score", "r2_mean") else 1
                 lines.append(
                     f"{key.replace('_', ' '):<12} {value:.{digits}f}  "
                     f"(95 %: {low:.{digits}f} to {high:.{digits}f}; model {model})"

@@ -14,6 +14,7 @@ from typing import Any
 from arielflow.core.readers import shown, unfolding_fault
 from arielflow.core.setting_faults import setting_faults
 from arielflow.runs.config_rules import cross_faults, misfits
+from arielflow.runs.frame_runs import has_frames
 from arielflow.settings.run import RunConfig, run_parts
 
 # Hundreds are many; what compares every item with every other must take no second.
@@ -37,9 +38,7 @@ def config_faults(config: Mapping[str, Any]) -> list[str]:
     config
         The merged configuration.
     """
-    if fault := unfolding_fault(config, _MOST_ENTRIES):
-        return [f"config: {fault}"]
-    faults = list(_value_faults(config, ""))
+    faults = entry_faults(config)
     # Each step may rely on what the one before has found to be in order.
     for step in (_key_faults, _part_faults, cross_faults, misfits):
         faults = faults or [f"config: {fault}" for fault in step(config)]
@@ -49,8 +48,18 @@ def config_faults(config: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def entry_faults(config: Mapping[str, Any]) -> list[str]:
+    """What no configuration may hold, whatever the place: one line per fault."""
+    if fault := unfolding_fault(config, _MOST_ENTRIES):
+        return [f"config: {fault}"]
+    return list(_value_faults(config, ""))
+
+
 def record_settings(config: Mapping[str, Any], path: str | Path) -> None:
     """Write the settings of a configuration without faults to a file, defaults included."""
+    if has_frames(config):
+        _write_settings({"frames": config["frames"]}, path)
+        return
     run = RunConfig.model_validate(config).model_dump(mode="json")
     settings = {
         part.place: part.kind.model_validate(part.settings).model_dump(mode="json")
@@ -58,6 +67,10 @@ def record_settings(config: Mapping[str, Any], path: str | Path) -> None:
     }
     for section, key in _WITH_DEFAULTS:
         settings[f"{section}.{key}"] = run[section][key]
+    _write_settings(settings, path)
+
+
+def _write_settings(settings: Mapping[str, Any], path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"settings": settings}, indent=1) + "\n")

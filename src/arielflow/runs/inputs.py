@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from arielflow.core.readers import listed, shown
-from arielflow.runs.config_faults import config_faults
+from arielflow.runs.config_faults import config_faults, entry_faults
+from arielflow.runs.frame_runs import completed, frame_faults, frame_part, has_frames
 
 _WFC3_FILES = ("testing.npy", "error_bars.npy", "wavelength.npy", "WASP12b.npy")
 _SPLIT_FOLDERS = {"train": "TrainingData", "test": "TestData"}
@@ -27,16 +28,28 @@ _TRUTH_FILES = tuple(
 _MOST_LISTED = 1000
 
 
-def run_faults(config: dict[str, Any], home: str | Path = ".") -> list[str]:
+def run_faults(
+    config: dict[str, Any], home: str | Path = ".", default: Mapping[str, Any] | None = None
+) -> list[str]:
     """What is wrong with a configuration or missing of what its run starts from, one line each.
 
     Parameters
     ----------
     config
-        The merged configuration, whose paths are written out (:func:`expand_paths`).
+        The merged configuration, whose paths are written out (:func:`expand_paths`). Of an edition
+        with detector frames nothing but its own settings is left, all of them.
     home
         Folder of the workflow (:func:`expand_paths`).
+    default
+        The default run's configuration, over which the user's was laid.
     """
+    if has_frames(config):
+        own = frame_part(config, default or {})
+        if faults := [*entry_faults(own)] or frame_faults(own):
+            return faults
+        config.clear()
+        config.update(completed(own))
+        return []
     if faults := config_faults(config):
         return faults
     expand_paths(config, home)

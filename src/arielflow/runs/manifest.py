@@ -29,6 +29,7 @@ PACKAGES = [
     "POT",
     "nautilus-sampler",
     "h5py",
+    "pyarrow",
 ]
 
 

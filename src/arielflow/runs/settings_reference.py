@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from arielflow.settings.best_fit import FitSettings
 from arielflow.settings.families import FAMILIES, family_config
 from arielflow.settings.families._density import DensityConfig
+from arielflow.settings.frame_run import FrameRunConfig
 from arielflow.settings.nested import NestedSettings
 from arielflow.settings.nodes import NodeSettings
 from arielflow.settings.representations import REPRESENTATIONS, representation_config
@@ -70,9 +71,24 @@ def run_schema() -> Schema:
     }
 
 
-def schema_text() -> str:
-    """The schema as its file holds it."""
-    content = yaml.safe_dump(run_schema(), sort_keys=False, allow_unicode=True, width=100)
+def frame_run_schema() -> Schema:
+    """JSON schema of a configuration of an edition with detector frames.
+
+    What the default run says for the other editions is not looked at.
+    """
+    root = _inlined(FrameRunConfig)
+    description = root.pop("description")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "arielflow configuration, detector frames",
+        "description": description,
+        **root,
+    }
+
+
+def schema_text(schema: Schema) -> str:
+    """A schema as its file holds it."""
+    content = yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=100)
     return f"# {_MADE}\n{content}"
 
 
@@ -122,6 +138,9 @@ def reference_text(default: Mapping[str, Any]) -> str:
     ):
         lines += ["", f"## {title}", "", schema["$defs"][name]["description"], ""]
         lines += _table(schema["$defs"][name])
+    frames = frame_run_schema()["properties"]["frames"]
+    lines += ["", "## frames", "", "Of the editions with detector frames alone.", ""]
+    lines += _table(frames)
     lines += ["", "## Settings that Python alone can give"]
     for title, kind in _IN_PYTHON.items():
         lines += ["", f"### {title} (`{kind.__name__}`)", "", *_table(_inlined(kind))]

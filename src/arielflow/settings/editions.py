@@ -13,6 +13,9 @@ EditionName = Literal[
     "wfc3",
 ]
 EDITION_NAMES: tuple[str, ...] = get_args(EditionName)
+FrameEditionName = Literal["adc2024", "adc2025"]
+FRAME_EDITION_NAMES: tuple[str, ...] = get_args(FrameEditionName)
+"""Editions whose planets are detector frames and whose answer is the spectrum."""
 Prior = Literal["matched", "wide", "population"]
 LimitName = Literal[
     "star_distance",

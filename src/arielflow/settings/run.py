@@ -36,19 +36,15 @@ RECALIBRATED = "_recalibrated"
 _ModelName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$(?!\n)", max_length=50)]
 
 
-class RunConfig(StrictSettings):
-    """One run. Every key is required unless it says otherwise; unknown keys are errors.
-
-    Sizes have a largest value, far above what a run needs, so that a slip of the finger is told
-    before it fills a disk or a queue.
-    """
+class AnyRun(StrictSettings):
+    """What a run has whatever its edition."""
 
     run: str = Field(
         pattern=r"^[A-Za-z0-9_-]+$(?!\n)",
         max_length=100,
         description="Name of the run, letters, digits, _ and -; its results go to results/<run>.",
     )
-    edition: EditionName = Field(description="Edition of the challenge that the files belong to.")
+    edition: str = Field(description="Edition of the challenge that the files belong to.")
     seed: int = Field(ge=0, le=2**63 - 1, description="Seed from which every job's seed follows.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         description="Where networks are trained; cuda fails where there is none, auto falls back."
@@ -59,6 +55,19 @@ class RunConfig(StrictSettings):
     )
     publish: Annotated[str, Field(pattern=r"^s3://[^/{}\s]+(/[^/{}\s]+)*$(?!\n)")] | None = Field(
         description="Place in S3-compatible storage that the results are copied to; null for none."
+    )
+
+
+class RunConfig(AnyRun):
+    """One run. Every key is required unless it says otherwise; unknown keys are errors.
+
+    Sizes have a largest value, far above what a run needs, so that a slip of the finger is told
+    before it fills a disk or a queue.
+    """
+
+    edition: EditionName = Field(
+        description="Edition of the challenge that the files belong to; those with detector "
+        "frames, adc2024 and adc2025, have settings of their own."
     )
     dataset: DatasetSettings
     physics: PhysicsSection

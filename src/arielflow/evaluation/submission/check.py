@@ -26,7 +26,7 @@ from arielflow.editions.official_files import (
     split_folder,
 )
 from arielflow.evaluation.submission.plausibility import Outline, implausibilities
-from arielflow.evaluation.submission.verdict import Fault, Verdict, pairing_faults
+from arielflow.evaluation.submission.verdict import Fault, Verdict, pairing_faults, refused
 
 REMEDY = "check the path, or write the submission again"
 DATASETS = ("tracedata", "weights")
@@ -100,17 +100,13 @@ def review_planets(
     if path.suffix not in suffixes:
         takes = " or ".join(suffixes) or "no submissions"
         kind = shown(path.suffix or "none")
-        return _refused(f"{path}: file type {kind}, edition {edition.name} takes {takes}")
+        return refused(f"{path}: file type {kind}, edition {edition.name} takes {takes}")
     try:
         if suffixes[path.suffix] == "light":
             return _review_light(path, edition, identifiers, source)
         return _review_regular(path, edition, identifiers, ordered, source)
     except ArielflowError as error:
-        return _refused(str(error))
-
-
-def _refused(what: str) -> Verdict:
-    return Verdict([Fault("", what)], [])
+        return refused(str(error))
 
 
 def _review_regular(
@@ -121,7 +117,7 @@ def _review_regular(
     outlines = {}
     with open_plain(path, REMEDY) as file:
         found = file.names()
-        faults = pairing_faults(found, groups, edition, source)
+        faults = pairing_faults(found, groups, source, edition)
         present = set(found)
         for row, group in enumerate(groups):
             if group not in present:
@@ -276,7 +272,7 @@ def _review_light(path: Path, edition: Edition, identifiers: Sequence[str], sour
         for name, count in table["planet_ID"].value_counts(sort=False).items()
         if count > 1
     ]
-    faults += pairing_faults(list(dict.fromkeys(names)), identifiers, edition, source)
+    faults += pairing_faults(list(dict.fromkeys(names)), identifiers, source, edition)
     columns = []
     for target in edition.targets:
         values = _quartiles(path, table, target.quartile_prefix, faults)

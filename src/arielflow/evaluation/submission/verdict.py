@@ -53,10 +53,25 @@ class Verdict:
         return [*lines[:_MOST_LISTED], *([f"and {more} more"] * (more > 0))]
 
 
+def refused(what: str) -> Verdict:
+    """The verdict on a file that cannot be looked into: nothing but why."""
+    return Verdict([Fault("", what)], [])
+
+
 def pairing_faults(
-    found: Sequence[str], expected: Sequence[str], edition: Edition, source: str
+    found: Sequence[str], expected: Sequence[str], source: str, edition: Edition | None = None
 ) -> list[Fault]:
-    """Planets that are missing from a file, and what is in it besides; one line if most are."""
+    """Planets that are missing from a file, and what is in it besides; one line if most are.
+
+    Parameters
+    ----------
+    found, expected
+        Names of planets, each once.
+    source
+        What the expected ones are of, for the messages.
+    edition
+        Whose planets have telling names, so that the message says whose others look like.
+    """
     wanted, present = set(expected), set(found)
     missing = [name for name in expected if name not in present]
     surplus = [name for name in found if name not in wanted]
@@ -69,7 +84,8 @@ def pairing_faults(
     what = f"the file holds {f'only {n_there}' if n_there else 'none'} of the {len(expected)} "
     what += f"planets of {source}"
     if surplus:
-        what += f", but {listed(surplus, 3)}{_look_like(surplus, expected, edition)}"
+        alike = _look_like(surplus, expected, edition) if edition else ""
+        what += f", but {listed(surplus, 3)}{alike}"
     else:
         what += f"; {listed(missing, 3)} are missing"
     return [Fault("", what)]

@@ -1,0 +1,1 @@
+"""Editions with detector frames: tables of spectra, official scores, submissions."""

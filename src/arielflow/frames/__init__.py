@@ -1,0 +1,1 @@
+"""Detector frames: read, calibrated, and summed into light curves."""
