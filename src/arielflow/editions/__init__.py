@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 from arielflow.core.errors import ArielflowError
 from arielflow.editions.base import Edition
 from arielflow.editions.frames import FrameEdition
 from arielflow.settings.editions import EDITION_NAMES as NAMES
 from arielflow.settings.editions import FRAME_EDITION_NAMES as FRAME_NAMES
+
+_KINDS = {NAMES: "spectra", FRAME_NAMES: "detector frames"}
 
 
 def get_edition(name: str) -> Edition:
@@ -19,13 +22,7 @@ def get_edition(name: str) -> Edition:
     ArielflowError
         No such edition has this name; the message lists those that exist.
     """
-    if name in FRAME_NAMES:
-        raise ArielflowError(
-            f"edition {name!r} has detector frames, expected one with spectra: {', '.join(NAMES)}"
-        )
-    if name not in NAMES:
-        raise ArielflowError(f"edition {name!r} is not known; choose one of {', '.join(NAMES)}")
-    edition: Edition = import_module(f"arielflow.editions.{name}").EDITION
+    edition: Edition = _edition(name, NAMES)
     return edition
 
 
@@ -37,16 +34,7 @@ def get_frame_edition(name: str) -> FrameEdition:
     ArielflowError
         No such edition has this name; the message lists those that exist.
     """
-    if name in NAMES:
-        raise ArielflowError(
-            f"edition {name!r} has spectra, expected one with detector frames: "
-            f"{', '.join(FRAME_NAMES)}"
-        )
-    if name not in FRAME_NAMES:
-        raise ArielflowError(
-            f"edition {name!r} is not known; choose one of {', '.join(FRAME_NAMES)}"
-        )
-    edition: FrameEdition = import_module(f"arielflow.editions.{name}").EDITION
+    edition: FrameEdition = _edition(name, FRAME_NAMES)
     return edition
 
 
@@ -58,13 +46,21 @@ def get_any_edition(name: str) -> Edition | FrameEdition:
     ArielflowError
         No edition has this name; the message lists those that exist.
     """
-    if name in FRAME_NAMES:
-        return get_frame_edition(name)
-    if name in NAMES:
-        return get_edition(name)
-    raise ArielflowError(
-        f"edition {name!r} is not known; choose one of {', '.join((*NAMES, *FRAME_NAMES))}"
-    )
+    edition: Edition | FrameEdition = _edition(name, (*NAMES, *FRAME_NAMES))
+    return edition
+
+
+def _edition(name: str, wanted: tuple[str, ...]) -> Any:
+    """The edition of a module, if it is one of those wanted."""
+    if name in wanted:
+        return import_module(f"arielflow.editions.{name}").EDITION
+    for names, kind in _KINDS.items():
+        if name in names:
+            raise ArielflowError(
+                f"edition {name!r} has {kind}, expected one with {_KINDS[wanted]}: "
+                f"{', '.join(wanted)}"
+            )
+    raise ArielflowError(f"edition {name!r} is not known; choose one of {', '.join(wanted)}")
 
 
 __all__ = [

@@ -11,6 +11,7 @@ import pandas as pd
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.parquet import read_numbers
+from arielflow.core.planet_folders import planet_folders
 from arielflow.core.readers import listed, shown
 from arielflow.core.tables import cell_numbers, read_csv
 from arielflow.editions import FrameEdition
@@ -18,7 +19,6 @@ from arielflow.editions.frames import Sensor, planet_name
 from arielflow.frames.quality import FrameQuality, Note
 
 SPLITS = ("train", "test")
-_NUMBER = re.compile(r"\d{1,18}(\.0+)?")
 _REMEDY = "check the path, or fetch the data set"
 _MOST_VISITS = 100
 
@@ -48,8 +48,8 @@ class FrameFolder:
             split: self.path / split for split in SPLITS if (self.path / split).is_dir()
         }
         if not self._splits:
-            names = sorted(entry.name for entry in self.path.iterdir())
-            if not any(_NUMBER.fullmatch(name) and (self.path / name).is_dir() for name in names):
+            if not planet_folders(self.path):
+                names = sorted(entry.name for entry in self.path.iterdir())
                 raise ArielflowError(
                     f"{self.path}: holds neither train/ nor test/ nor folders of planets, found "
                     f"{listed(names) or 'nothing'}; {_REMEDY}"
@@ -75,16 +75,12 @@ class FrameFolder:
             Two folders have the same number.
         """
         folder = self.split_folder(split)
-        if not folder.is_dir():
-            return []
-        with os.scandir(folder) as entries:
-            folders = [entry.name for entry in entries if entry.is_dir()]
-        names = [name for name in folders if _NUMBER.fullmatch(name)]
+        names = planet_folders(folder)
         found = [planet_name(name) for name in names]
         if len(set(found)) < len(found):
             twice = sorted(name for name in names if found.count(planet_name(name)) > 1)
             raise ArielflowError(f"{folder}: {listed(twice)} are the same planet; keep one of them")
-        return sorted(found, key=int)
+        return found
 
     def planet_folder(self, planet: str, split: str) -> Path:
         """Folder of a planet's files; its name may be a number that passed through doubles."""

@@ -6,20 +6,17 @@ Light, as the Snakefile asks; files are asked for their names, never read.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from arielflow.core.planet_folders import NUMBER, planet_folders
 from arielflow.core.readers import listed, shown
 from arielflow.core.setting_faults import setting_faults
 from arielflow.settings.editions import FRAME_EDITION_NAMES
 from arielflow.settings.frame_run import FrameRunConfig
 from arielflow.settings.run import RunConfig
-
-NUMBER = re.compile(r"\d{1,18}(\.0+)?")
-"""Names of planets' folders; tools that take them for numbers write 1103775.0."""
 
 _MOST_PLANETS = 100_000
 
@@ -87,12 +84,7 @@ def input_faults(config: Mapping[str, Any]) -> list[str]:
 
 def split_planets(folder: str | Path, split: str) -> list[str]:
     """Names of a split's planets, by number; none where there is no such split."""
-    place = Path(folder, split)
-    if not place.is_dir():
-        return []
-    with os.scandir(place) as entries:
-        names = [e.name for e in entries if NUMBER.fullmatch(e.name) and e.is_dir()]
-    return sorted(names, key=lambda name: (int(name.partition(".")[0]), name))
+    return planet_folders(Path(folder, split))
 
 
 def planets_to_submit(folder: str | Path) -> list[str]:

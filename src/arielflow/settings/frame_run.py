@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from arielflow.settings.base import EachOnce, StrictSettings
 from arielflow.settings.editions import FrameEditionName
-from arielflow.settings.frames import CalibrationSettings, LightCurveSettings
+from arielflow.settings.frames import CalibrationSettings, ExtractorName, LightCurveSettings
 from arielflow.settings.run import AnyRun
-
-ExtractorName = Literal["constant", "box_baseline"]
 
 
 class FramesSection(StrictSettings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -70,5 +70,6 @@ class LightCurveSettings(StrictSettings):
     )
 
 
-EXTRACTORS = ("constant", "box_baseline")
+ExtractorName = Literal["constant", "box_baseline"]
+EXTRACTORS: tuple[str, ...] = get_args(ExtractorName)
 """Rows of a run with frames, modules of :mod:`arielflow.models.extractors`."""

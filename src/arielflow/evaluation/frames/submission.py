@@ -13,6 +13,7 @@ import xarray as xr
 
 from arielflow.core.errors import ArielflowError
 from arielflow.core.files import write_json, write_table
+from arielflow.core.planet_folders import planet_folders
 from arielflow.core.readers import listed, shown
 from arielflow.core.tables import read_csv
 from arielflow.editions import FrameEdition
@@ -27,7 +28,13 @@ from arielflow.evaluation.frames.tables import (
     read_rows,
     value_faults,
 )
-from arielflow.evaluation.submission.verdict import Fault, Verdict, pairing_faults, refused
+from arielflow.evaluation.submission.verdict import (
+    Fault,
+    Verdict,
+    pairing_faults,
+    refused,
+    require_valid,
+)
 
 log = logging.getLogger(__name__)
 
@@ -119,12 +126,13 @@ def review_frame_submission(
 
 def _reviewed(
     path: str | Path, edition: FrameEdition, expected_ids: Sequence[str], source: str
-) -> tuple[Verdict, FrameSubmission | None]:
-    """The verdict, and what the file holds if it can be read at all."""
+) -> tuple[Verdict, FrameSubmission]:
+    """The verdict, and what the file holds: nothing where it cannot be read."""
     try:
         names, values, faults = read_rows(path, edition.submission_columns, _REMEDY)
     except ArielflowError as error:
-        return refused(str(error)), None
+        nothing = np.empty((0, edition.n_channels))
+        return refused(str(error)), FrameSubmission([], nothing, nothing)
     spectrum, sigma = np.hsplit(values, 2)
     found = [name for name in dict.fromkeys(names) if name]
     expected = list(dict.fromkeys(map(planet_name, expected_ids)))
@@ -162,25 +170,18 @@ def frame_planets_to_submit(test_folder: str | Path) -> list[str]:
     if sample.exists():
         return _sampled_planets(sample)
     for parent in (folder / "test", folder):
-        planets = sorted(
-            (path.name for path in _entries(parent) if path.name.isdecimal() and path.is_dir()),
-            key=lambda name: (len(name), name),
-        )
+        try:
+            planets = planet_folders(parent)
+        except OSError as error:
+            raise ArielflowError(
+                f"{shown(parent, 400)}: cannot be listed ({error.strerror}); check its permissions"
+            ) from None
         if planets:
-            return planets
+            return [planet_name(name) for name in planets]
     raise ArielflowError(
         f"{shown(folder, 400)}: holds neither {SAMPLE} nor folders of planets, in it or in test; "
         "give the folder with the test data"
     )
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir()) if folder.is_dir() else []
-    except OSError as error:
-        raise ArielflowError(
-            f"{shown(folder, 400)}: cannot be listed ({error.strerror}); check its permissions"
-        ) from None
 
 
 def _sampled_planets(sample: Path) -> list[str]:
@@ -290,14 +291,7 @@ def score_frame_submission(
         )
     labels = read_labels(truth, edition)
     verdict, answer = _reviewed(path, edition, labels.planet_ids, str(truth))
-    if verdict.faults or answer is None:
-        first = str(verdict.faults[0]).removeprefix(f"{path}: ")
-        raise ArielflowError(
-            f"{path}: {first} ({len(verdict.faults)} faults in all); arielflow "
-            "validate-submission lists them"
-        )
-    for line in verdict.warnings:
-        log.warning("%s: %s", path, line)
+    require_valid(verdict, path)
     position = {name: row for row, name in enumerate(answer.planet_ids)}
     rows = [position[name] for name in labels.planet_ids]
     try:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+from arielflow.core.errors import ArielflowError
 from arielflow.core.readers import listed, shown
 from arielflow.editions import NAMES, Edition, get_edition
+
+log = logging.getLogger(__name__)
 
 _MOST_LISTED = 5_000
 _FOLDED_ABOVE = 5
@@ -109,3 +114,21 @@ def _look_like(names: Sequence[str], expected: Sequence[str], edition: Edition) 
         if like == [True, False]:
             return f": these look like {whose}"
     return ""
+
+
+def require_valid(verdict: Verdict, path: str | Path) -> None:
+    """Refuse a submission with faults; log what is implausible about another.
+
+    Raises
+    ------
+    ArielflowError
+        The submission has a fault.
+    """
+    if verdict.faults:
+        first = str(verdict.faults[0]).removeprefix(f"{path}: ")
+        raise ArielflowError(
+            f"{path}: {first} ({len(verdict.faults)} faults in all); arielflow "
+            "validate-submission lists them"
+        )
+    for line in verdict.warnings:
+        log.warning("%s: %s", path, line)

@@ -32,6 +32,7 @@ from arielflow.evaluation.submission.check import (
     samples_of,
 )
 from arielflow.evaluation.submission.plausibility import Outline, implausibilities
+from arielflow.evaluation.submission.verdict import require_valid
 from arielflow.evaluation.trust.verdicts import verdict_counts
 
 __all__ = ["check_submission", "score_submission", "submit", "write_submission"]
@@ -211,14 +212,7 @@ def score_submission(
     verdict = review_planets(
         path, edition, identifiers, ordered=test_folder is not None, source=str(truth)
     )
-    if verdict.faults:
-        first = str(verdict.faults[0]).removeprefix(f"{path}: ")
-        raise ArielflowError(
-            f"{path}: {first} ({len(verdict.faults)} faults in all); arielflow "
-            "validate-submission lists them"
-        )
-    for line in verdict.warnings:
-        log.warning("%s: %s", path, line)
+    require_valid(verdict, path)
     true = {identifier: trace for identifier, trace in traces.items() if trace is not None}
     if Path(path).suffix == edition.tracks.get("light"):
         return _score_light(Path(path), edition, true)
